@@ -1,0 +1,129 @@
+import type { EntitlementValue } from './catalog.js';
+import type { JsonObject, JsonValue } from './json.js';
+
+/** An instant: milliseconds since 1970-01-01T00:00:00Z. Spans are half-open, `[startsAt, endsAt)`; `null` has no end. */
+export type Instant = number;
+
+export interface Span {
+  readonly startsAt: Instant;
+  readonly endsAt: Instant | null;
+}
+
+export function inForce(span: Span, now: Instant): boolean {
+  return span.startsAt <= now && (span.endsAt === null || now < span.endsAt);
+}
+
+export const LICENSE_STATUSES = ['trialing', 'active', 'past_due', 'paused', 'canceled', 'ended'] as const;
+export type LicenseStatus = (typeof LICENSE_STATUSES)[number];
+
+export const LICENSE_KINDS = ['trial', 'paid', 'contract'] as const;
+export type LicenseKind = (typeof LICENSE_KINDS)[number];
+
+export interface LicenseAddon {
+  readonly addon: string;
+  readonly version: number;
+  readonly quantity: number;
+}
+
+/** A customer's dated right to a plan version of one product. */
+export interface License extends Span {
+  readonly id: string;
+  /** The product's key. */
+  readonly product: string;
+  readonly plan: string;
+  readonly planVersion: number;
+  readonly quantity: number;
+  readonly kind: LicenseKind;
+  readonly status: LicenseStatus;
+  /** `past_due` keeps its rights until then. */
+  readonly graceEndsAt: Instant | null;
+  /** RFC 9557 text, the original anchor of every period (law 9): `2027-01-31T10:00:00[America/New_York]`. */
+  readonly anchor: string;
+  readonly timeZone: string | null;
+  /** The billing key that the license was sold under (P-2). */
+  readonly sku: string | null;
+  readonly addons: readonly LicenseAddon[];
+}
+
+export const TARGET_KINDS = ['user', 'instance', 'customer', 'group', 'segment'] as const;
+/** In the order of nearness (DESIGN: the order of decisions). */
+export type TargetKind = (typeof TARGET_KINDS)[number];
+
+export const GRANT_KINDS = ['demo', 'beta', 'contract', 'support', 'voucher'] as const;
+export type GrantKind = (typeof GRANT_KINDS)[number];
+
+export type GrantEffect =
+  | {
+      readonly type: 'flag';
+      readonly flag: string;
+      readonly variant: string;
+      /** `respect` leaves the gate standing: the required features are not given along. */
+      readonly requires?: 'grant' | 'respect';
+      /** Limits of required metered and limit features, by feature key. */
+      readonly limits?: Readonly<Record<string, number | 'unlimited'>>;
+    }
+  | { readonly type: 'set'; readonly feature: string; readonly value: EntitlementValue }
+  | { readonly type: 'add'; readonly feature: string; readonly amount: number }
+  /** `factor` is a decimal text of at most four decimals, for example `1.5`. */
+  | { readonly type: 'multiply'; readonly feature: string; readonly factor: string }
+  | { readonly type: 'unlimited'; readonly feature: string }
+  | { readonly type: 'deny'; readonly feature: string };
+
+export interface Grant extends Span {
+  readonly id: string;
+  /** The product's key. */
+  readonly product: string;
+  readonly target: { readonly kind: TargetKind; readonly key: string };
+  readonly kind: GrantKind;
+  readonly effect: GrantEffect;
+}
+
+export interface GroupMembership extends Span {
+  readonly group: string;
+}
+
+export const MEMBER_KINDS = ['customer', 'team', 'user', 'instance'] as const;
+export type MemberKind = (typeof MEMBER_KINDS)[number];
+
+export interface SegmentMembership extends Span {
+  readonly segment: string;
+  readonly member: { readonly kind: MemberKind; readonly key: string };
+}
+
+/** One account's last known balance. `scope` is empty for `per: customer`, else the instance's or user's key. */
+export interface AccountState {
+  readonly feature: string;
+  readonly scope: string;
+  /** The period that `used` and `reserved` belong to; `null` for `reset: never`. */
+  readonly periodStart: Instant | null;
+  readonly used: number;
+  readonly reserved: number;
+}
+
+export interface InstanceState {
+  readonly id: string;
+  readonly key: string;
+  readonly metadata: JsonObject;
+}
+
+/**
+ * Everything known of one customer of one environment that a decision may read: the second argument of every decision.
+ * It holds the grants and memberships of the customer, of its instances, and of the users and teams that were asked
+ * about, as well as every group and segment grant that could reach it; the engine decides which apply.
+ */
+export interface CustomerState {
+  /** `null`: a customer that is not registered. Grants and memberships may name it all the same. */
+  readonly id: string | null;
+  readonly key: string;
+  /** Raised by any change of the customer, its licenses, memberships and grants; not by usage. */
+  readonly version: number;
+  /** `null` for one that is not registered: its periods follow the calendar. */
+  readonly createdAt: Instant | null;
+  readonly timeZone: string | null;
+  readonly attributes: Readonly<Record<string, JsonValue>>;
+  readonly licenses: readonly License[];
+  readonly groups: readonly GroupMembership[];
+  readonly memberships: readonly SegmentMembership[];
+  readonly grants: readonly Grant[];
+  readonly accounts: readonly AccountState[];
+}

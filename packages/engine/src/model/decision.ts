@@ -1,0 +1,240 @@
+import type { Enforcement, EntitlementValue, FeatureType, FlagType } from './catalog.js';
+import type { Instant } from './customer.js';
+import type { JsonObject, JsonValue } from './json.js';
+
+/** OpenFeature's words for why a flag has its value. */
+export type FlagReason = 'STATIC' | 'TARGETING_MATCH' | 'SPLIT' | 'DEFAULT' | 'DISABLED' | 'ERROR';
+
+/** Our closed code for the step that decided a flag (DESIGN: the order of decisions). */
+export const FLAG_CAUSES = [
+  'DISABLED',
+  'GRANT',
+  'NOT_ENTITLED',
+  'PREREQUISITE',
+  'RULE',
+  'ROLLOUT',
+  'NO_RULE_MATCHED',
+  'NO_RULES',
+  'ENTITLEMENT',
+] as const;
+export type FlagCause = (typeof FLAG_CAUSES)[number];
+
+export type FlagErrorCode =
+  | 'FLAG_NOT_FOUND'
+  | 'TARGETING_KEY_MISSING'
+  | 'CUSTOMER_STATE_UNAVAILABLE'
+  | 'GENERAL';
+
+/** Why a rule was skipped although its place came (never random, always named). */
+export type RuleFaultCode =
+  | 'ATTRIBUTE_MISSING'
+  | 'EXPRESSION_ERROR'
+  | 'BUCKET_ATTRIBUTE_MISSING'
+  | 'COST_LIMIT'
+  | 'CUSTOMER_STATE_UNAVAILABLE';
+
+export interface RuleFault {
+  readonly ruleIndex: number;
+  readonly code: RuleFaultCode;
+  readonly message: string;
+}
+
+export interface Bucket {
+  readonly by: string;
+  readonly seed: string;
+  readonly total: number;
+  readonly number: number;
+}
+
+/** The source of a step of an entitlement or of a granted flag, in the words of OEP. */
+export type SourceType =
+  | 'plan'
+  | 'addon'
+  | 'default_group'
+  | 'group'
+  | 'segment'
+  | 'trial'
+  | 'grant'
+  | 'voucher'
+  | 'default';
+
+export type SourceEffect =
+  | 'set'
+  | 'add'
+  | 'max'
+  | 'override'
+  | 'multiply'
+  | 'unlimited'
+  | 'deny'
+  | 'replace'
+  | 'overlay';
+
+export interface Source {
+  readonly type: SourceType;
+  /** `pro@3`, a group's or segment's key, a grant's id. */
+  readonly key: string;
+  readonly effect: SourceEffect;
+  readonly value: EntitlementValue | string | null;
+  readonly until: Instant | null;
+}
+
+interface DecisionStamp {
+  readonly revision: number;
+  readonly customerVersion: number;
+  /** When this answer may change by time alone; `null` when it never does. */
+  readonly validUntil: Instant | null;
+  readonly customerNotProven: boolean;
+}
+
+export interface FlagAnswer extends DecisionStamp {
+  readonly kind: 'answer';
+  readonly key: string;
+  readonly type: FlagType;
+  /** `null` when switched off with `off: code-default`: then there is no value either. */
+  readonly variant: string | null;
+  readonly value: JsonValue | null;
+  readonly reason: Exclude<FlagReason, 'ERROR'>;
+  readonly cause: FlagCause;
+  readonly ruleIndex: number | null;
+  readonly bucket: Bucket | null;
+  /** The keys of what decided: a grant's id, the missing feature, the prerequisite flag. */
+  readonly sources: readonly string[];
+  readonly faults: readonly RuleFault[];
+}
+
+export interface FlagError extends DecisionStamp {
+  readonly kind: 'error';
+  readonly key: string;
+  readonly errorCode: FlagErrorCode;
+  readonly message: string;
+}
+
+export type FlagDecision = FlagAnswer | FlagError;
+
+export type Limit = { readonly kind: 'unlimited' } | { readonly kind: 'finite'; readonly value: number };
+
+/** One span of a reset period with how it was computed; `null` where nothing resets. */
+export interface Period {
+  readonly start: Instant;
+  readonly end: Instant;
+  /** ISO 8601, for example `P1M`. */
+  readonly interval: string;
+  /** RFC 9557 text of the original anchor. */
+  readonly anchor: string;
+  readonly timeZone: string;
+}
+
+export const ACCESS_REASONS = [
+  'PLAN',
+  'GROUP',
+  'ADDON',
+  'TRIAL',
+  'GRANT',
+  'VOUCHER',
+  'UNLIMITED',
+  'SOFT_LIMIT_EXCEEDED',
+  'OBSERVE_ONLY',
+  'FALLBACK',
+  'CACHED',
+] as const;
+export const DENIAL_REASONS = [
+  'LIMIT_REACHED',
+  'NOT_ENTITLED',
+  'NO_LICENSE',
+  'PAST_DUE',
+  'EXPIRED',
+  'REVOKED',
+  'DISABLED',
+] as const;
+export type EntitlementReason = (typeof ACCESS_REASONS)[number] | (typeof DENIAL_REASONS)[number];
+
+/**
+ * What a customer may do with a feature at an instant: derived, never stored as truth. `granted` is the right itself,
+ * whatever is used up; `hasAccess` also means room for the amount that was asked about.
+ */
+export interface EntitlementDecision extends DecisionStamp {
+  readonly kind: 'entitlement';
+  readonly key: string;
+  readonly type: FeatureType;
+  readonly granted: boolean;
+  readonly hasAccess: boolean;
+  readonly reason: EntitlementReason;
+  /** Boolean and config features: the granted value. */
+  readonly value: boolean | JsonObject | null;
+  /** Limit and metered features, also when nothing is granted (finite 0). */
+  readonly limit: Limit | null;
+  readonly enforcement: Enforcement;
+  /** Metered features only. */
+  readonly usage: number;
+  readonly reserved: number;
+  readonly balance: number;
+  readonly overage: number;
+  readonly period: Period | null;
+  /** The account that counts: empty for `per: customer`, else the instance's or user's key. */
+  readonly scope: string;
+  readonly sources: readonly Source[];
+  readonly whenDenied: 'locked' | 'hidden';
+}
+
+export type ConsumptionMode = 'all' | 'upTo';
+
+/** One decided attempt to take an amount (law 4: a denial is an answer). */
+export interface ConsumptionDecision {
+  readonly key: string;
+  readonly allowed: boolean;
+  readonly reason: EntitlementReason;
+  readonly requested: number;
+  readonly consumed: number;
+  readonly usedBefore: number;
+  readonly usedAfter: number;
+  readonly reservedAfter: number;
+  /** `null`: unlimited. */
+  readonly limitAtDecision: number | null;
+  readonly enforcement: Enforcement;
+  /** Observe mode records what a hard limit would have said. */
+  readonly wouldHaveDenied: boolean;
+  readonly entitlement: EntitlementDecision;
+}
+
+/**
+ * One step of an explanation. The steps come from the functions that decide, which are given a recorder: there is no second
+ * algorithm that explains.
+ */
+export interface ExplanationStep {
+  readonly step: ExplanationStepCode;
+  /** The flag, feature or segment that the step belongs to. */
+  readonly subject: string;
+  readonly outcome: 'applied' | 'skipped' | 'decided';
+  /** A whole sentence for a person. */
+  readonly message: string;
+  readonly data: JsonObject;
+}
+
+export const EXPLANATION_STEPS = [
+  'subject',
+  'flag-lookup',
+  'environment',
+  'flag-grant',
+  'requires',
+  'prerequisite',
+  'rule',
+  'rollout',
+  'flag-default',
+  'license',
+  'plan-version',
+  'default-plan',
+  'default-group',
+  'combine',
+  'group',
+  'segment',
+  'addon',
+  'grant',
+  'effective',
+  'usage',
+  'consumption',
+] as const;
+export type ExplanationStepCode = (typeof EXPLANATION_STEPS)[number];
+
+export interface Recorder {
+  record(step: ExplanationStep): void;
+}

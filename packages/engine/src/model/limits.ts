@@ -1,0 +1,72 @@
+/**
+ * Everything has a limit (law 10). The validator, the API, the documentation and the screens read it here, with its reason.
+ */
+export interface NamedLimit {
+  readonly value: number;
+  readonly unit: string;
+  readonly reason: string;
+}
+
+function limit(value: number, unit: string, reason: string): NamedLimit {
+  return { value, unit, reason };
+}
+
+export const LIMITS = {
+  keyLength: limit(128, 'characters', 'Keys stand in URLs of every client, in bucket inputs and in indexes.'),
+  textLength: limit(2000, 'characters', 'Names, purposes and reasons are read by people on one screen.'),
+  documentBytes: limit(
+    8 * 1024 * 1024,
+    'bytes',
+    'A catalog of 10,000 flags fits; a parser must not be fed more at once.',
+  ),
+  documentDepth: limit(
+    32,
+    'levels',
+    'Deeper documents are not written by people, and recursion must be bounded.',
+  ),
+  features: limit(2000, 'features', 'A bulk read answers all of them at once.'),
+  flags: limit(10_000, 'flags', 'Publishing one of so many is measured to hold the event loop under 10 ms.'),
+  plans: limit(
+    500,
+    'plan versions',
+    'Grandfathered versions are kept for ever; this is decades of price changes.',
+  ),
+  addons: limit(500, 'add-on versions', 'As for plans.'),
+  groups: limit(1000, 'groups', 'Groups apply in catalog order, one after the other.'),
+  segments: limit(1000, 'segments', 'A condition is evaluated where a rule or an entitlement asks.'),
+  assertions: limit(1000, 'assertions', 'They run before every publish.'),
+  rulesPerFlag: limit(200, 'rules', 'Rules are tried in order; a person must be able to read them.'),
+  variantsPerFlag: limit(100, 'variants', 'A rollout walks them.'),
+  variantBytes: limit(64 * 1024, 'bytes', 'A flag value travels in every bulk answer.'),
+  prerequisitesPerFlag: limit(20, 'prerequisites', 'Each is an evaluation of its own.'),
+  requiresPerFlag: limit(20, 'features', 'Each is an entitlement of its own.'),
+  rampSteps: limit(200, 'steps', 'A ramp is a step function that people read.'),
+  rolloutTotal: limit(1_000_000, 'shares', 'A bucket is one of at most so many (DESIGN: a bucket).'),
+  expressionBytes: limit(4096, 'bytes', 'Longer conditions belong in a segment.'),
+  quantity: limit(Number.MAX_SAFE_INTEGER, 'units', 'Quantities are integers that JSON carries exactly.'),
+  contextBytes: limit(64 * 1024, 'bytes', 'The context of one evaluation travels with every request.'),
+  contextDepth: limit(20, 'levels', 'Hostile nesting is refused at the parser.'),
+  contextKeys: limit(1000, 'members', 'Bounds the work of one evaluation.'),
+  managementBodyBytes: limit(8 * 1024 * 1024, 'bytes', 'A whole catalog document.'),
+  headerBytes: limit(16 * 1024, 'bytes', 'Tokens fit; header floods do not.'),
+  itemsPerConsume: limit(20, 'items', 'All-or-nothing over more accounts than this holds too many locks.'),
+  consumeQueue: limit(
+    2000,
+    'requests',
+    'More waiting for one customer are told 503 at once instead of late.',
+  ),
+  consumeBatch: limit(256, 'requests', 'One transaction decides at most so many.'),
+  idempotencyKeyLength: limit(255, 'characters', 'It is part of a primary key.'),
+  customersInMemory: limit(50_000, 'customers', 'Bounded memory; a cold customer costs one statement.'),
+  page: limit(500, 'items', 'One page of a list.'),
+  demoDays: limit(366, 'days', 'A demo that lasts longer is a contract.'),
+} as const satisfies Record<string, NamedLimit>;
+
+export type LimitName = keyof typeof LIMITS;
+
+/** How unlimited reads in CEL and in capabilities. */
+export const UNLIMITED_AS_INTEGER = Number.MAX_SAFE_INTEGER;
+/** How unlimited reads over OFREP, whose Java and Go clients read 32-bit integers. */
+export const UNLIMITED_AS_OFREP_INTEGER = 2_147_483_647;
+
+export const KEY_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$/;
