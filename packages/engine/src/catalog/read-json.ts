@@ -96,7 +96,7 @@ class JsonReader {
   #string(): string {
     const start = this.#at;
     let end = start + 1;
-    while (end < this.#text.length && this.#text[end] !== '"') end += this.#text[end] === '\' ? 2 : 1;
+    while (end < this.#text.length && this.#text[end] !== '"') end += this.#text[end] === '\\' ? 2 : 1;
     try {
       const value = JSON.parse(this.#text.slice(start, end + 1)) as string;
       this.#at = end + 1;
