@@ -89,7 +89,15 @@ export interface CustomerStates {
   noteBalance(
     environmentId: string,
     customerKey: string,
-    account: { feature: string; scope: string; periodStart: Instant | null; used: number; reserved: number },
+    account: {
+      /** Features of two products may share a key. */
+      productId: string;
+      feature: string;
+      scope: string;
+      periodStart: Instant | null;
+      used: number;
+      reserved: number;
+    },
   ): void;
 }
 
@@ -140,7 +148,10 @@ export type ChangeNotice =
       readonly subjectKind: 'user' | 'team' | 'instance';
       readonly subjectKey: string;
     }
-  /** Grants of groups and segments reach customers that nobody can list: everyone of the environment is forgotten. */
+  /**
+   * Grants of groups and segments reach customers that nobody can list. They are kept once per environment and product, and
+   * that is what is forgotten: the customers themselves stay in memory, so that no stampede follows.
+   */
   | { readonly kind: 'environment-customers'; readonly environmentId: string }
   | { readonly kind: 'keys' }
   | { readonly kind: 'directory' };

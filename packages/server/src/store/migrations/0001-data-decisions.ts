@@ -211,7 +211,8 @@ const STATEMENTS: readonly string[] = [
   `create index access_grant_target on access_grant (environment_id, target_kind, target_key)`,
   `create index access_grant_end on access_grant (environment_id, ends_at) where revoked_at is null`,
 
-  // Stable over periods: a later period closes this one into account_period and starts again from zero.
+  // Stable over periods: a later period closes this one into account_period and starts again from zero. The scope stands before
+  // the feature, so that one user's balances are found without reading those of all users of a customer.
   `create table account (
     customer_id uuid not null,
     product_id uuid not null,
@@ -223,7 +224,7 @@ const STATEMENTS: readonly string[] = [
     used bigint not null check (used >= 0),
     reserved bigint not null check (reserved >= 0),
     updated_at timestamptz(3) not null,
-    primary key (customer_id, product_id, feature, scope)
+    primary key (customer_id, product_id, scope, feature)
   ) with (fillfactor = 50)`,
 
   `create table account_period (
