@@ -1,0 +1,54 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import type { Credential } from '../service/credential.js';
+
+/** What routes are registered on. */
+export type App = FastifyInstance<
+  Server,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>;
+
+/** Which kinds of credentials a route answers; `public` needs none. There is no default: the router refuses a route without. */
+export type Access = 'public' | readonly Credential['kind'][];
+
+/** The body of an error: RFC 9457, or what the two protocols say. */
+export type ErrorShape = 'problem' | 'ofrep' | 'oep';
+
+/**
+ * How a body is read. `strict`: duplicate members are refused too (management, consume). `fast`: `JSON.parse` behind a guard
+ * (evaluation). `document`: not parsed here, the handler gets a `DocumentBody` and its parser finds every fault with its position.
+ */
+export type BodyReading = 'strict' | 'fast' | 'document';
+
+/** The body of a route with `config.body: 'document'`: valid UTF-8 without NUL, not parsed. */
+export interface DocumentBody {
+  readonly mediaType: 'application/json' | 'application/yaml';
+  readonly text: string;
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    access?: Access;
+    /** Default: `ofrep` below `/ofrep`, `oep` below `/oep`, else `problem`. */
+    errorShape?: ErrorShape;
+    /** Default: `strict` where errors are problems, else `fast`. */
+    body?: BodyReading;
+    /**
+     * Whether the call changes what the path names; default: every method but GET and HEAD. A change of a product or of the
+     * installation needs an admin key that is not bound to one environment.
+     */
+    changes?: boolean;
+    /** The service checks the reach of the credential itself (keys, whose scope stands in the body). */
+    reachCheckedByService?: boolean;
+  }
+  interface FastifyRequest {
+    /** `null` only on public routes; `credentialOf` reads it. */
+    credential: Credential | null;
+    /** Set by routes that answer about flags or entitlements, for metrics: a closed word, never a key. */
+    evaluationKind: string | null;
+  }
+}

@@ -1,0 +1,69 @@
+import { Kysely, PostgresDialect } from 'kysely';
+import pg from 'pg';
+import type { Tables } from './tables.js';
+
+/** One pool of connections and the query builder over it. */
+export interface Database {
+  readonly kysely: Kysely<Tables>;
+  readonly pool: pg.Pool;
+  close(): Promise<void>;
+}
+
+export interface DatabaseOptions {
+  readonly connectionString: string;
+  /** Shown in `pg_stat_activity`. */
+  readonly applicationName?: string;
+  readonly maxConnections?: number;
+  readonly connectTimeoutMilliseconds?: number;
+  readonly statementTimeoutMilliseconds?: number;
+  readonly lockTimeoutMilliseconds?: number;
+  readonly idleInTransactionTimeoutMilliseconds?: number;
+  /** An idle connection broke; the pool replaces it. Without a listener the process would exit. */
+  readonly onConnectionLost?: (error: Error) => void;
+}
+
+/**
+ * Opens a pool; connects when first asked. Defaults are those of management calls: 10 s for a statement, 5 s for a lock, 10 s
+ * idle in a transaction. Consumption opens a pool of its own with 800 ms (see `CONSUMPTION_TIMEOUTS`).
+ */
+export function openDatabase(options: DatabaseOptions): Database {
+  const pool = new pg.Pool({
+    connectionString: options.connectionString,
+    application_name: options.applicationName ?? 'pennon',
+    max: options.maxConnections ?? 10,
+    connectionTimeoutMillis: options.connectTimeoutMilliseconds ?? 3000,
+    statement_timeout: options.statementTimeoutMilliseconds ?? 10_000,
+    lock_timeout: options.lockTimeoutMilliseconds ?? 5000,
+    idle_in_transaction_session_timeout: options.idleInTransactionTimeoutMilliseconds ?? 10_000,
+    keepAlive: true,
+    types: { getTypeParser },
+  });
+  pool.on('error', (error) => options.onConnectionLost?.(error));
+  const kysely = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+  return { kysely, pool, close: () => kysely.destroy() };
+}
+
+/** Of the consumption pool: a caller waits for an answer, so nothing there may hold a lock longer (DESIGN: consume). */
+export const CONSUMPTION_TIMEOUTS = {
+  statementTimeoutMilliseconds: 2000,
+  lockTimeoutMilliseconds: 800,
+  idleInTransactionTimeoutMilliseconds: 800,
+} as const;
+
+const INT8_OID: number = pg.types.builtins.INT8;
+
+/** INVARIANT: quantities are integers that JSON carries exactly, so a bigint is a number or the read fails (law 9). */
+function safeInteger(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value)) {
+    throw new RangeError(`The stored integer \`${text}\` is beyond 2^53-1 and cannot be read exactly.`);
+  }
+  return value;
+}
+
+function getTypeParser(oid: number, format?: 'text' | 'binary'): (value: string) => unknown {
+  if (oid === INT8_OID && format !== 'binary') {
+    return safeInteger;
+  }
+  return pg.types.getTypeParser(oid, format === 'binary' ? 'text' : format);
+}

@@ -1,0 +1,68 @@
+import { type Migration, Migrator } from 'kysely';
+import { openDatabase } from './database.js';
+import * as dataDecisions from './migrations/0001-data-decisions.js';
+
+/** Listed by hand, in order: a bundler sees them, and no folder is read at start. */
+const MIGRATIONS: Readonly<Record<string, Migration>> = {
+  '0001-data-decisions': dataDecisions,
+};
+
+/** The database was written by a newer release, or a migration failed; nothing of the failed one remains. */
+export class MigrationError extends Error {
+  constructor(message: string, cause: unknown) {
+    super(message, { cause });
+    this.name = 'MigrationError';
+  }
+}
+
+/**
+ * Brings the schema up to this release: from empty, or from any earlier release; does nothing when it is there. Processes that
+ * start together wait for each other on the migrator's advisory lock. Returns the names of the migrations applied.
+ */
+export async function migrate(connectionString: string): Promise<readonly string[]> {
+  // A pool of its own: migrations wait longer for locks and statements than any request may.
+  const database = openDatabase({
+    connectionString,
+    applicationName: 'pennon migrate',
+    maxConnections: 2,
+    statementTimeoutMilliseconds: 600_000,
+    lockTimeoutMilliseconds: 120_000,
+    idleInTransactionTimeoutMilliseconds: 600_000,
+  });
+  try {
+    const migrator = new Migrator({
+      db: database.kysely,
+      provider: { getMigrations: () => Promise.resolve(MIGRATIONS) },
+      migrationTableName: 'schema_migration',
+      migrationLockTableName: 'schema_migration_lock',
+    });
+    const { error, results } = await migrator.migrateToLatest();
+    if (error !== undefined) {
+      throw toMigrationError(error);
+    }
+    return (results ?? []).map((result) => result.migrationName);
+  } finally {
+    await database.close();
+  }
+}
+
+function toMigrationError(error: unknown): unknown {
+  const message = error instanceof Error ? error.message : String(error);
+  const missing = /previously executed migration (\S+) is missing/.exec(message)?.[1];
+  if (missing !== undefined) {
+    return new MigrationError(
+      `The database already has the migration \`${missing}\` of a newer release. Start that release, or restore a backup taken before it.`,
+      error,
+    );
+  }
+  if (
+    error instanceof Error &&
+    'code' in error &&
+    typeof error.code === 'string' &&
+    /^E[A-Z]/.test(error.code)
+  ) {
+    // Not reachable: the caller tells an unreachable database from a failed migration.
+    return error;
+  }
+  return new MigrationError(`The database could not be brought up to date: ${message}`, error);
+}

@@ -1,0 +1,302 @@
+import type { JsonObject, JsonValue } from '@pennon/engine/model/json';
+import type { ColumnType, Generated } from 'kysely';
+
+/**
+ * The tables of migration 1 as Kysely sees them. `bigint` columns are numbers: the driver refuses one that is not a safe
+ * integer (see `database.ts`). `timestamptz(3)` columns are `Date`; `toInstant` and `fromInstant` convert. `jsonb` columns
+ * are read as values and written as JSON text.
+ */
+export interface Tables {
+  installation: InstallationTable;
+  environment: EnvironmentTable;
+  product: ProductTable;
+  catalog_item: CatalogItemTable;
+  revision: RevisionTable;
+  environment_revision: EnvironmentRevisionTable;
+  api_key: ApiKeyTable;
+  token_key: TokenKeyTable;
+  customer: CustomerTable;
+  customer_user: CustomerUserTable;
+  instance: InstanceTable;
+  license: LicenseTable;
+  membership: MembershipTable;
+  access_grant: AccessGrantTable;
+  account: AccountTable;
+  account_period: AccountPeriodTable;
+  consumption: ConsumptionTable;
+  audit_entry: AuditEntryTable;
+  personal_key: PersonalKeyTable;
+  change: ChangeTable;
+  idempotency: IdempotencyTable;
+}
+
+type Json<Value> = ColumnType<Value, string, string>;
+
+export interface InstallationTable {
+  id: string;
+  created_at: Date;
+}
+
+export interface EnvironmentTable {
+  id: string;
+  key: string;
+  name: string;
+  protected: boolean;
+  version: number;
+  created_at: Date;
+}
+
+export interface ProductTable {
+  id: string;
+  key: string;
+  name: string;
+  head_revision: number;
+  version: number;
+  created_at: Date;
+}
+
+export interface CatalogItemTable {
+  product_id: string;
+  kind: string;
+  key: string;
+  version: number;
+  from_revision: number;
+  to_revision: number | null;
+  position: number;
+  text: string;
+  hash: string;
+}
+
+export interface RevisionTable {
+  product_id: string;
+  number: number;
+  audit_entry_id: string;
+  created_at: Date;
+}
+
+export interface EnvironmentRevisionTable {
+  product_id: string;
+  environment_id: string;
+  revision: number;
+  effective_hash: string;
+  published_at: Date;
+}
+
+export interface ApiKeyTable {
+  id: string;
+  kind: 'admin' | 'server' | 'client';
+  environment_id: string | null;
+  product_id: string | null;
+  name: string;
+  secret_hash: Buffer;
+  hint: string;
+  version: number;
+  created_at: Date;
+  expires_at: Date | null;
+  revoked_at: Date | null;
+}
+
+export interface TokenKeyTable {
+  id: string;
+  environment_id: string;
+  product_id: string | null;
+  name: string;
+  public_jwk: string;
+  version: number;
+  created_at: Date;
+  retires_at: Date | null;
+  revoked_at: Date | null;
+}
+
+export interface CustomerTable {
+  id: string;
+  environment_id: string;
+  key: string;
+  external_id: string | null;
+  name: string | null;
+  email: string | null;
+  time_zone: string | null;
+  attributes: Json<JsonObject>;
+  version: number;
+  created_at: Date;
+  archived_at: Date | null;
+}
+
+export interface CustomerUserTable {
+  customer_id: string;
+  key: string;
+  environment_id: string;
+  name: string | null;
+  email: string | null;
+  attributes: Json<JsonObject>;
+  version: number;
+  created_at: Date;
+}
+
+export interface InstanceTable {
+  customer_id: string;
+  id: string;
+  environment_id: string;
+  key: string;
+  name: string | null;
+  metadata: Json<JsonObject>;
+  version: number;
+  created_at: Date;
+}
+
+export interface LicenseTable {
+  customer_id: string;
+  id: string;
+  environment_id: string;
+  product_id: string;
+  plan_key: string;
+  plan_version: number;
+  quantity: number;
+  kind: string;
+  status: string;
+  starts_at: Date;
+  ends_at: Date | null;
+  grace_ends_at: Date | null;
+  anchor: string;
+  time_zone: string | null;
+  sku: string | null;
+  contract_reference: string | null;
+  addons: Json<JsonValue>;
+  version: number;
+  created_at: Date;
+}
+
+export interface MembershipTable {
+  environment_id: string;
+  member_kind: 'customer' | 'team' | 'user' | 'instance';
+  member_key: string;
+  product_id: string;
+  container_kind: 'group' | 'segment';
+  container_key: string;
+  id: string;
+  starts_at: Date;
+  ends_at: Date | null;
+  reason: string;
+  version: number;
+  created_at: Date;
+}
+
+export interface AccessGrantTable {
+  id: string;
+  environment_id: string;
+  product_id: string;
+  target_kind: 'user' | 'instance' | 'customer' | 'group' | 'segment';
+  target_key: string;
+  kind: string;
+  /** The JSON of the model's `GrantEffect`. */
+  effect: string;
+  starts_at: Date;
+  ends_at: Date | null;
+  reason: string;
+  owner: string | null;
+  contract_reference: string | null;
+  source: string | null;
+  revoked_at: Date | null;
+  revoke_reason: string | null;
+  version: number;
+  created_at: Date;
+}
+
+export interface AccountTable {
+  customer_id: string;
+  product_id: string;
+  feature: string;
+  scope: string;
+  environment_id: string;
+  period_start: Date | null;
+  period_end: Date | null;
+  used: number;
+  reserved: number;
+  updated_at: Date;
+}
+
+export interface AccountPeriodTable {
+  customer_id: string;
+  product_id: string;
+  feature: string;
+  scope: string;
+  period_start: Date;
+  environment_id: string;
+  period_end: Date;
+  used: number;
+  closed_at: Date;
+}
+
+export interface ConsumptionTable {
+  customer_id: string;
+  decided_at: Date;
+  id: string;
+  item: number;
+  environment_id: string;
+  product_id: string;
+  operation: string;
+  idempotency_key: string;
+  request_hash: Buffer;
+  feature: string;
+  scope: string;
+  allowed: boolean;
+  reason: string;
+  enforcement: string;
+  requested: number;
+  consumed: number;
+  used_after: number;
+  reserved_after: number;
+  limit_at_decision: number | null;
+  period_start: Date | null;
+  revision: number;
+  attributes: string | null;
+  answer: string | null;
+  actor: string;
+}
+
+export interface AuditEntryTable {
+  id: string;
+  occurred_at: Date;
+  environment_id: string | null;
+  product_id: string | null;
+  actor_kind: string;
+  actor_id: string;
+  action: string;
+  object_kind: string;
+  object_id: string;
+  object_version: number;
+  bytes: Buffer;
+}
+
+export interface PersonalKeyTable {
+  environment_id: string;
+  subject_kind: string;
+  subject_id: string;
+  secret: Buffer;
+  created_at: Date;
+}
+
+export interface ChangeTable {
+  /** xid8, as decimal text. */
+  transaction_id: Generated<string>;
+  id: string;
+  kind: string;
+  environment_id: string | null;
+  product_id: string | null;
+  subject_kind: string | null;
+  subject_key: string | null;
+  revision: number | null;
+  version: number | null;
+  created_at: Date;
+}
+
+export interface IdempotencyTable {
+  environment_id: string;
+  operation: string;
+  key: string;
+  request_hash: Buffer;
+  status: number;
+  headers: string;
+  body: string;
+  created_at: Date;
+}
