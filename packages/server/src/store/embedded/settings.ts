@@ -1,0 +1,53 @@
+/** What a caller may choose about the server process. */
+export interface ServerSettings {
+  readonly port: number;
+  readonly maxConnections: number;
+  /** For tests only: nothing is forced to disk, a crash of the machine loses the data. */
+  readonly fast: boolean;
+}
+
+/**
+ * Settings go on the command line, which beats every file: the data directory of an older Pennon then runs with those of this one.
+ * Memory is small on purpose; who needs more runs a PostgreSQL of his own.
+ */
+export function serverArguments(dataDirectory: string, settings: ServerSettings): string[] {
+  const values: Record<string, string | number> = {
+    listen_addresses: '127.0.0.1',
+    port: settings.port,
+    // A path of a socket may be too long for the kernel, and the folder of it open to others.
+    unix_socket_directories: '',
+    password_encryption: 'scram-sha-256',
+    max_connections: settings.maxConnections,
+    shared_buffers: '32MB',
+    work_mem: '4MB',
+    maintenance_work_mem: '32MB',
+    max_wal_size: '256MB',
+    min_wal_size: '80MB',
+    // /dev/shm is 64 MB, or not there at all, in many containers.
+    dynamic_shared_memory_type: 'mmap',
+    huge_pages: 'off',
+    io_method: 'sync',
+    jit: 'off',
+    max_parallel_workers_per_gather: 0,
+    wal_level: 'minimal',
+    max_wal_senders: 0,
+    timezone: 'UTC',
+    log_timezone: 'UTC',
+    // Errors of statements are answered to their caller, who logs them; here they would only grow the file.
+    log_min_messages: 'log',
+    log_checkpoints: 'off',
+    ...(settings.fast ? { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' } : {}),
+  };
+  return [
+    '-D',
+    dataDirectory,
+    ...Object.entries(values).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+  ];
+}
+
+/**
+ * Nothing of our own environment reaches the database: it holds keys, and it may hold variables that change what PostgreSQL does.
+ * Windows programs do not start without the system's own.
+ */
+export const serverEnvironment: NodeJS.ProcessEnv | undefined =
+  process.platform === 'win32' ? undefined : { LC_ALL: 'C', TZ: 'UTC', PATH: '/usr/bin:/bin' };
