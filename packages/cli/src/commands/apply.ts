@@ -1,0 +1,84 @@
+import { confirm, isCancel } from '@clack/prompts';
+import { toCatalogYaml } from '@pennon/engine/catalog/export-yaml';
+import { CommandFailure, type ExitCodeName } from '../exit-codes.js';
+import { callManagementJson } from '../management-client.js';
+import { type Output, printJson } from '../output.js';
+import { connectionOf } from '../settings.js';
+import { compare, type DiffOptions, printComparison } from './diff.js';
+
+export interface ApplyOptions extends DiffOptions {
+  readonly yes?: boolean;
+  readonly reason?: string;
+  readonly environment?: readonly string[];
+}
+
+interface PublishAnswer {
+  readonly revision: number;
+}
+
+/** `pennon apply`: shows the difference, asks, and publishes exactly that, or nothing. */
+export async function apply(
+  paths: readonly string[],
+  options: ApplyOptions,
+  output: Output,
+): Promise<ExitCodeName> {
+  const connection = connectionOf(options);
+  const comparison = await compare(paths, options, output);
+  if (options.json !== true) printComparison(output, comparison, options.prune === true);
+  if (comparison.changes.length === 0 && comparison.revision !== null) {
+    if (options.json === true)
+      printJson(output, { product: comparison.product, revision: comparison.revision, changes: [] });
+    else output.note('nothing to change');
+    return 'success';
+  }
+  if (options.yes !== true) await ask(comparison.product);
+  if (comparison.revision === null) {
+    await callManagementJson(connection, {
+      method: 'POST',
+      path: '/api/v1/products',
+      body: json({
+        key: comparison.product,
+        name: comparison.local.product?.name ?? comparison.product,
+        reason: reasonOf(options),
+      }),
+    });
+  }
+  const answer = await callManagementJson<PublishAnswer>(connection, {
+    method: 'PUT',
+    path: `/api/v1/products/${encodeURIComponent(comparison.product)}/catalog`,
+    query: {
+      base: String(comparison.revision ?? 0),
+      prune: options.prune === true ? 'true' : undefined,
+      reason: reasonOf(options),
+      environments: options.environment?.join(','),
+    },
+    body: { mediaType: 'application/yaml', text: toCatalogYaml(comparison.local) },
+  });
+  if (options.json === true) {
+    printJson(output, {
+      product: comparison.product,
+      revision: answer.revision,
+      changes: comparison.changes,
+      lacking: comparison.lacking,
+    });
+  } else {
+    output.note(`published as revision ${answer.revision}`);
+  }
+  return 'success';
+}
+
+function reasonOf(options: ApplyOptions): string {
+  return options.reason ?? 'pennon apply';
+}
+
+function json(value: unknown): { readonly mediaType: string; readonly text: string } {
+  return { mediaType: 'application/json', text: JSON.stringify(value) };
+}
+
+async function ask(product: string): Promise<void> {
+  if (process.stdin.isTTY !== true) {
+    throw new CommandFailure('usage', 'nobody is there to ask: pass --yes to publish without a question');
+  }
+  const answer = await confirm({ message: `Publish this to \`${product}\`?`, initialValue: false });
+  if (isCancel(answer) || !answer) throw new CommandFailure('declined', 'nothing was changed');
+}
