@@ -1,0 +1,89 @@
+import type { EntitlementDecision, Period, Source } from '@pennon/engine/model/decision';
+import type { OepEntitlement } from './schemas.js';
+
+/** RFC 3339 in UTC with milliseconds. */
+export function toInstantText(instant: number): string {
+  return new Date(instant).toISOString();
+}
+
+/** @param asOf milliseconds since the epoch: when the answer was true. */
+export function toOepEntitlement(decision: EntitlementDecision, asOf: number): OepEntitlement {
+  const unlimited = decision.limit?.kind === 'unlimited';
+  return {
+    key: decision.key,
+    type: decision.type,
+    hasAccess: decision.hasAccess,
+    reason: decision.reason,
+    value: decision.value,
+    limit: toLimit(decision),
+    usage: decision.usage,
+    reserved: decision.reserved,
+    // What is left of "unlimited" is no number; null says so.
+    balance: unlimited ? null : decision.balance,
+    overage: decision.overage,
+    period: decision.period === null ? null : toPeriod(decision.period),
+    validUntil: decision.validUntil === null ? null : toInstantText(decision.validUntil),
+    sources: decision.sources.map(toSource),
+    remedy: toRemedy(decision),
+    asOf: toInstantText(asOf),
+    revision: decision.revision,
+    isFallback: false,
+    metadata: { whenDenied: decision.whenDenied },
+  };
+}
+
+function toLimit(decision: EntitlementDecision): OepEntitlement['limit'] {
+  const { limit, enforcement } = decision;
+  if (limit === null) {
+    return null;
+  }
+  return { kind: limit.kind, value: limit.kind === 'finite' ? limit.value : null, enforcement };
+}
+
+function toPeriod(period: Period): NonNullable<OepEntitlement['period']> {
+  return {
+    start: toInstantText(period.start),
+    end: toInstantText(period.end),
+    interval: period.interval,
+    anchor: period.anchor,
+  };
+}
+
+function toSource(source: Source): OepEntitlement['sources'][number] {
+  return {
+    type: source.type,
+    key: source.key,
+    effect: source.effect,
+    value: source.value,
+    until: source.until === null ? null : toInstantText(source.until),
+  };
+}
+
+/** What the decision itself proves: a quota that was reached comes back with its period. Offers are not known here. */
+function toRemedy(decision: EntitlementDecision): unknown {
+  if (decision.reason !== 'LIMIT_REACHED' || decision.period === null) {
+    return null;
+  }
+  return { kind: 'wait', at: toInstantText(decision.period.end), options: [] };
+}
+
+/** The members that rule 1 of OEP leaves out of the ETag: a meter that moves is no change, an access bit is. */
+const VOLATILE: ReadonlySet<string> = new Set(['usage', 'reserved', 'balance', 'overage', 'asOf']);
+
+export function serializeOepEntitlements(entitlements: readonly OepEntitlement[]): {
+  readonly body: string;
+  readonly stable: string;
+} {
+  const bulk = { entitlements, metadata: {} };
+  return {
+    body: JSON.stringify(bulk),
+    stable: JSON.stringify(bulk, function replace(this: unknown, name: string, value: unknown) {
+      return VOLATILE.has(name) && isEntitlement(this) ? undefined : value;
+    }),
+  };
+}
+
+/** A config value may well have a member `usage`: only the entitlement's own members are volatile. */
+function isEntitlement(holder: unknown): boolean {
+  return typeof holder === 'object' && holder !== null && 'hasAccess' in holder && 'isFallback' in holder;
+}

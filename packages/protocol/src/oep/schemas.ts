@@ -1,0 +1,147 @@
+import { type Static, Type } from 'typebox';
+
+/* The wire of the Open Entitlement Protocol, draft 0.1. Unknown members are ignored, as in OFREP. */
+
+const Nullable = <Schema extends Parameters<typeof Type.Union>[0][number]>(schema: Schema) =>
+  Type.Union([schema, Type.Null()]);
+
+export const OepMetadata = Type.Record(
+  Type.String(),
+  Type.Union([Type.Boolean(), Type.String(), Type.Number()]),
+);
+
+export const OepContext = Type.Union([Type.Null(), Type.Record(Type.String(), Type.Unknown())], {
+  description: '`targetingKey` is the customer, unless `customer`, `instance` or `user` say otherwise.',
+});
+
+export const OepAttributes = Type.Record(Type.String(), Type.Unknown(), {
+  description: 'Dimensions of the usage; a feature’s `measure` computes the amount from them.',
+});
+
+export const OepAmount = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+
+export const OepEvaluationRequest = Type.Union([
+  Type.Null(),
+  Type.Object(
+    {
+      context: Type.Optional(OepContext),
+      amount: Type.Optional(OepAmount),
+      attributes: Type.Optional(OepAttributes),
+      consistency: Type.Optional(Type.Union([Type.Literal('cached'), Type.Literal('strong')])),
+    },
+    { additionalProperties: true },
+  ),
+]);
+
+export const OepConsumeItem = Type.Object(
+  { key: Type.String(), amount: Type.Optional(OepAmount), attributes: Type.Optional(OepAttributes) },
+  { additionalProperties: true },
+);
+
+export const OepConsumeRequest = Type.Object(
+  {
+    context: Type.Optional(OepContext),
+    key: Type.Optional(Type.String()),
+    amount: Type.Optional(OepAmount),
+    items: Type.Optional(Type.Array(OepConsumeItem)),
+    mode: Type.Optional(Type.Union([Type.Literal('all'), Type.Literal('upTo')])),
+    attributes: Type.Optional(OepAttributes),
+  },
+  { additionalProperties: true },
+);
+
+export const OepReleaseRequest = Type.Object(
+  {
+    context: Type.Optional(OepContext),
+    key: Type.String(),
+    amount: Type.Optional(OepAmount),
+    attributes: Type.Optional(OepAttributes),
+  },
+  { additionalProperties: true },
+);
+
+export const OepLimit = Type.Object({
+  kind: Type.Union([Type.Literal('finite'), Type.Literal('unlimited')]),
+  value: Nullable(Type.Integer()),
+  enforcement: Type.Union([Type.Literal('hard'), Type.Literal('soft'), Type.Literal('observe')]),
+});
+
+export const OepPeriod = Type.Object({
+  start: Type.String({ format: 'date-time' }),
+  end: Type.String({ format: 'date-time' }),
+  interval: Type.String(),
+  anchor: Type.String(),
+});
+
+export const OepSource = Type.Object({
+  type: Type.String(),
+  key: Type.String(),
+  effect: Type.String(),
+  value: Type.Unknown(),
+  until: Nullable(Type.String({ format: 'date-time' })),
+});
+
+export const OepEntitlement = Type.Object({
+  key: Type.String(),
+  type: Type.String({ description: 'boolean, metered, limit or config.' }),
+  hasAccess: Type.Boolean(),
+  reason: Type.String(),
+  value: Type.Unknown({ description: 'Boolean and config features: the granted value, else null.' }),
+  limit: Nullable(OepLimit),
+  usage: Type.Integer(),
+  reserved: Type.Integer(),
+  balance: Nullable(Type.Integer()),
+  overage: Type.Integer(),
+  period: Nullable(OepPeriod),
+  validUntil: Nullable(Type.String({ format: 'date-time' })),
+  sources: Type.Array(OepSource),
+  remedy: Type.Unknown(),
+  asOf: Type.String({ format: 'date-time' }),
+  revision: Type.Integer(),
+  isFallback: Type.Boolean(),
+  metadata: OepMetadata,
+});
+
+export const OepBulkEntitlements = Type.Object({
+  entitlements: Type.Array(OepEntitlement),
+  metadata: OepMetadata,
+});
+
+export const OepConsumedItem = Type.Object({
+  key: Type.String(),
+  allowed: Type.Boolean(),
+  reason: Type.String(),
+  consumed: Type.Integer(),
+  entitlement: OepEntitlement,
+});
+
+export const OepConsumption = Type.Object({
+  allowed: Type.Boolean(),
+  reason: Type.Optional(Type.String()),
+  consumed: Type.Optional(Type.Integer()),
+  entitlement: Type.Optional(OepEntitlement),
+  items: Type.Optional(Type.Array(OepConsumedItem)),
+});
+
+export const OepRelease = Type.Object({ released: Type.Integer(), entitlement: OepEntitlement });
+
+export const OepFault = Type.Object({
+  key: Type.Optional(Type.String()),
+  errorCode: Type.String(),
+  errorDetails: Type.String(),
+  metadata: OepMetadata,
+});
+
+export const OepConfiguration = Type.Object({
+  name: Type.String(),
+  protocol: Type.String(),
+  capabilities: Type.Record(Type.String(), Type.Boolean()),
+  limits: Type.Record(Type.String(), Type.Integer()),
+});
+
+export type OepEntitlement = Static<typeof OepEntitlement>;
+export type OepConsumption = Static<typeof OepConsumption>;
+export type OepRelease = Static<typeof OepRelease>;
+export type OepFault = Static<typeof OepFault>;
+export type OepConfiguration = Static<typeof OepConfiguration>;
+export type OepMetadata = Static<typeof OepMetadata>;

@@ -1,0 +1,131 @@
+import { describe, expect, it } from 'vitest';
+import { createConsumeBatcher, type Settlement } from './consume-batcher.js';
+
+function answers(requests: readonly number[]): readonly Settlement<number>[] {
+  return requests.map((request) => ({ ok: true, answer: request * 2 }));
+}
+
+function batcherOf(
+  run: (requests: readonly number[], deadline: number) => Promise<readonly Settlement<number>[]>,
+  options: { maximumBatch?: number; maximumQueue?: number; deadlineMilliseconds?: number } = {},
+) {
+  return createConsumeBatcher<number, number>({
+    run,
+    together: (first, other) => first % 2 === other % 2,
+    maximumBatch: options.maximumBatch ?? 256,
+    maximumQueue: options.maximumQueue ?? 2000,
+    deadlineMilliseconds: options.deadlineMilliseconds ?? 1000,
+    refuse: (why) => new Error(why),
+  });
+}
+
+const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+describe('consume batcher', () => {
+  it('X-5 gives each caller its own answer, in order of arrival, one transaction at a time', async () => {
+    let inFlight = 0;
+    let most = 0;
+    const batches: number[][] = [];
+    const batcher = batcherOf(async (requests) => {
+      inFlight += 1;
+      most = Math.max(most, inFlight);
+      batches.push([...requests]);
+      await pause(2);
+      inFlight -= 1;
+      return answers(requests);
+    });
+    const requests = Array.from({ length: 600 }, (_, index) => index * 2);
+    const result = await Promise.all(requests.map((request) => batcher.submit('acme', request)));
+    expect(result).toEqual(requests.map((request) => request * 2));
+    expect(most).toBe(1);
+    expect(batches.flat()).toEqual(requests);
+    expect(batches.every((batch) => batch.length <= 256)).toBe(true);
+    expect(batcher.report()).toEqual({ lanes: 0, waiting: 0 });
+  });
+
+  it('keeps customers apart and puts into one batch only what may be together', async () => {
+    const batches: number[][] = [];
+    const batcher = batcherOf(async (requests) => {
+      batches.push([...requests]);
+      return answers(requests);
+    });
+    await Promise.all([1, 2, 3, 4].map((request) => batcher.submit('acme', request)));
+    await batcher.submit('globex', 5);
+    expect(batches).toEqual([[1, 3], [2, 4], [5]]);
+  });
+
+  it('refuses at once when the queue is full, and says so', async () => {
+    const batcher = batcherOf(
+      async (requests) => {
+        await pause(5);
+        return answers(requests);
+      },
+      { maximumQueue: 2, maximumBatch: 1 },
+    );
+    const first = batcher.submit('acme', 2);
+    await Promise.resolve();
+    await Promise.resolve();
+    const settled = await Promise.allSettled([
+      first,
+      ...[4, 6, 8, 10].map((request) => batcher.submit('acme', request)),
+    ]);
+    const refused = settled.filter((one) => one.status === 'rejected');
+    expect(refused.length).toBeGreaterThanOrEqual(1);
+    for (const one of refused) {
+      expect(String(one.reason)).toContain('queue-full');
+    }
+  });
+
+  it('tells everyone at the deadline when the store hangs, and never starts a second batch meanwhile', async () => {
+    let started = 0;
+    let release: () => void = () => undefined;
+    const batcher = batcherOf(
+      (requests) => {
+        started += 1;
+        return new Promise((resolve) => {
+          release = () => resolve(answers(requests));
+        });
+      },
+      { deadlineMilliseconds: 30 },
+    );
+    const inBatch = batcher.submit('acme', 2);
+    await pause(5);
+    const waiting = batcher.submit('acme', 4);
+    const [one, two] = await Promise.allSettled([inBatch, waiting]);
+    expect(one).toMatchObject({ status: 'rejected', reason: { message: 'deadline' } });
+    expect(two).toMatchObject({ status: 'rejected', reason: { message: 'deadline' } });
+    expect(started).toBe(1);
+    release();
+    await pause(2);
+    const again = batcher.submit('acme', 6);
+    await pause(2);
+    release();
+    expect(await again).toBe(12);
+  });
+
+  it('hands a fault of the store to everyone in the batch and goes on with the next', async () => {
+    let calls = 0;
+    const batcher = batcherOf(async (requests) => {
+      calls += 1;
+      if (calls === 1) {
+        throw new Error('away');
+      }
+      return answers(requests);
+    });
+    const settled = await Promise.allSettled([1, 2].map((request) => batcher.submit('acme', request)));
+    expect(settled[0]).toMatchObject({ status: 'rejected', reason: { message: 'away' } });
+    expect(settled[1]).toMatchObject({ status: 'fulfilled', value: 4 });
+  });
+
+  it('drains: what was accepted is answered, what comes later is refused', async () => {
+    const batcher = batcherOf(async (requests) => {
+      await pause(5);
+      return answers(requests);
+    });
+    const accepted = batcher.submit('acme', 2);
+    const drained = batcher.drain();
+    await expect(batcher.submit('acme', 4)).rejects.toThrow('closed');
+    expect(await accepted).toBe(4);
+    await drained;
+  });
+});

@@ -1,0 +1,202 @@
+/**
+ * Requests for one customer, decided together: while one batch is under way, what arrives waits in the customer's lane and
+ * forms the next one (DESIGN: consume). An idle lane holds nothing, not even a timer: the first request starts at once.
+ */
+export interface ConsumeBatcher<Request, Answer> {
+  /** Rejects with what `run` or a refusal says; every request settles by its deadline. */
+  submit(laneKey: string, request: Request): Promise<Answer>;
+  /** Resolves when everything that was accepted has settled; refuses whatever comes after the call. */
+  drain(): Promise<void>;
+  /** For metrics. */
+  report(): { readonly lanes: number; readonly waiting: number };
+}
+
+export type Settlement<Answer> =
+  | { readonly ok: true; readonly answer: Answer }
+  | { readonly ok: false; readonly error: unknown };
+
+export interface ConsumeBatcherOptions<Request, Answer> {
+  /**
+   * Decides a batch: one settlement for each request, in their order. `deadline` is the earliest of the batch, in
+   * milliseconds of `performance.now()`.
+   */
+  readonly run: (requests: readonly Request[], deadline: number) => Promise<readonly Settlement<Answer>[]>;
+  /** Which requests may share a transaction; the batch takes those that agree with its first one. */
+  readonly together: (first: Request, other: Request) => boolean;
+  readonly maximumBatch: number;
+  readonly maximumQueue: number;
+  readonly deadlineMilliseconds: number;
+  readonly refuse: (why: 'queue-full' | 'deadline' | 'closed' | 'lost') => unknown;
+}
+
+interface Waiting<Request, Answer> {
+  readonly request: Request;
+  readonly deadline: number;
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface Lane<Request, Answer> {
+  waiting: Waiting<Request, Answer>[];
+  running: boolean;
+}
+
+export function createConsumeBatcher<Request, Answer>(
+  options: ConsumeBatcherOptions<Request, Answer>,
+): ConsumeBatcher<Request, Answer> {
+  const lanes = new Map<string, Lane<Request, Answer>>();
+  let closed = false;
+  let idle: (() => void) | null = null;
+
+  function submit(laneKey: string, request: Request): Promise<Answer> {
+    if (closed) {
+      return Promise.reject(options.refuse('closed'));
+    }
+    let lane = lanes.get(laneKey);
+    if (lane === undefined) {
+      lane = { waiting: [], running: false };
+      lanes.set(laneKey, lane);
+    }
+    if (lane.waiting.length >= options.maximumQueue) {
+      return Promise.reject(options.refuse('queue-full'));
+    }
+    const { waiting, running } = lane;
+    const promise = new Promise<Answer>((resolve, reject) => {
+      waiting.push({
+        request,
+        deadline: performance.now() + options.deadlineMilliseconds,
+        resolve,
+        reject,
+      });
+    });
+    if (!running) {
+      void work(laneKey, lane);
+    }
+    return promise;
+  }
+
+  async function work(laneKey: string, lane: Lane<Request, Answer>): Promise<void> {
+    lane.running = true;
+    // What was submitted in the same turn of the event loop goes into the first batch already.
+    await Promise.resolve();
+    while (lane.waiting.length > 0) {
+      await runOnce(takeBatch(lane), lane);
+    }
+    lane.running = false;
+    lanes.delete(laneKey);
+    if (lanes.size === 0) {
+      idle?.();
+    }
+  }
+
+  function takeBatch(lane: Lane<Request, Answer>): Waiting<Request, Answer>[] {
+    const now = performance.now();
+    const batch: Waiting<Request, Answer>[] = [];
+    const rest: Waiting<Request, Answer>[] = [];
+    for (const entry of lane.waiting) {
+      const first = batch[0];
+      if (entry.deadline <= now) {
+        entry.reject(options.refuse('deadline'));
+      } else if (
+        batch.length < options.maximumBatch &&
+        (first === undefined || options.together(first.request, entry.request))
+      ) {
+        batch.push(entry);
+      } else {
+        rest.push(entry);
+      }
+    }
+    lane.waiting = rest;
+    return batch;
+  }
+
+  async function runOnce(batch: Waiting<Request, Answer>[], lane: Lane<Request, Answer>): Promise<void> {
+    const first = batch[0];
+    if (first === undefined) {
+      return;
+    }
+    const stopWatching = watchDeadlines(batch, lane);
+    try {
+      const settlements = await options.run(
+        batch.map((entry) => entry.request),
+        first.deadline,
+      );
+      settle(batch, settlements);
+    } catch (error) {
+      for (const entry of batch) {
+        entry.reject(error);
+      }
+    } finally {
+      stopWatching();
+    }
+  }
+
+  /**
+   * Callers are told at their deadline, however long the store takes; the lane itself waits for its batch, so that a store
+   * that hangs never sees a second transaction of the same customer. Rejecting what is settled already does nothing.
+   */
+  function watchDeadlines(
+    batch: readonly Waiting<Request, Answer>[],
+    lane: Lane<Request, Answer>,
+  ): () => void {
+    let timer: NodeJS.Timeout;
+    function arm(): void {
+      const now = performance.now();
+      let next = Number.POSITIVE_INFINITY;
+      for (const entry of batch) {
+        if (entry.deadline > now) {
+          next = Math.min(next, entry.deadline);
+        }
+      }
+      next = Math.min(next, lane.waiting[0]?.deadline ?? now + options.deadlineMilliseconds);
+      timer = setTimeout(expire, Math.max(1, next - now));
+    }
+    function expire(): void {
+      const now = performance.now();
+      for (const entry of [...batch, ...lane.waiting]) {
+        if (entry.deadline <= now) {
+          entry.reject(options.refuse('deadline'));
+        }
+      }
+      lane.waiting = lane.waiting.filter((entry) => entry.deadline > now);
+      arm();
+    }
+    arm();
+    return () => clearTimeout(timer);
+  }
+
+  function settle(
+    batch: readonly Waiting<Request, Answer>[],
+    settlements: readonly Settlement<Answer>[],
+  ): void {
+    for (const [index, entry] of batch.entries()) {
+      const settlement = settlements[index];
+      if (settlement === undefined) {
+        entry.reject(options.refuse('lost'));
+      } else if (settlement.ok) {
+        entry.resolve(settlement.answer);
+      } else {
+        entry.reject(settlement.error);
+      }
+    }
+  }
+
+  return {
+    submit,
+    async drain() {
+      closed = true;
+      if (lanes.size > 0) {
+        await new Promise<void>((resolve) => {
+          idle = resolve;
+        });
+      }
+    },
+    report() {
+      let waiting = 0;
+      for (const lane of lanes.values()) {
+        waiting += lane.waiting.length;
+      }
+      return { lanes: lanes.size, waiting };
+    },
+  };
+}
