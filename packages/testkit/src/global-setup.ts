@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { startEmbeddedDatabase } from '@pennon/server/store/embedded/start-embedded-database';
 import type { TestProject } from 'vitest/node';
 
@@ -18,29 +18,20 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   const folder = mkdtempSync(join(tmpdir(), 'pennon-test-'));
   // As root the database runs under another account, which must be able to pass.
   chmodSync(folder, 0o711);
-  const directory = join(folder, 'postgres');
-  const database = await startEmbeddedDatabase({ directory, fast: true, maxConnections: 200 });
   const guard = spawn(
     process.execPath,
-    [
-      createRequire(import.meta.url).resolve('@pennon/testkit/cluster-guard'),
-      String(database.pid),
-      folder,
-      ...dataElsewhere(directory),
-    ],
+    [createRequire(import.meta.url).resolve('@pennon/testkit/cluster-guard'), folder],
     { detached: true, stdio: ['pipe', 'ignore', 'ignore'] },
   );
   guard.unref();
+  const database = await startEmbeddedDatabase({
+    directory: join(folder, 'postgres'),
+    fast: true,
+    maxConnections: 200,
+  });
   project.provide('adminDatabaseUrl', database.url);
   return async () => {
     await database.stop();
     guard.stdin.end();
-    rmSync(folder, { recursive: true, force: true });
   };
-}
-
-/** The folder of the data when it could not be below ours. */
-function dataElsewhere(directory: string): string[] {
-  const data = readFileSync(join(directory, 'data-made'), 'utf8').trim();
-  return data.startsWith(directory) ? [] : [dirname(data)];
 }
