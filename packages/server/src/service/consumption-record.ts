@@ -1,0 +1,195 @@
+import type { ConsumptionDecision, EntitlementDecision } from '@pennon/engine/model/decision';
+
+/*
+ * A decided consumption as the consumption table keeps it, so that a replay is encoded from the decision itself. The columns
+ * hold what every row has of its own; `answer` holds the rest. Most of that rest (sources, period, limit) is the same for
+ * every decision of an account in a batch: the first row spells it out, the others refer to it.
+ */
+
+/** What decisions of one account in one batch have in common. */
+interface Frame {
+  readonly type: EntitlementDecision['type'];
+  readonly granted: boolean;
+  readonly value: EntitlementDecision['value'];
+  readonly limit: EntitlementDecision['limit'];
+  readonly enforcement: EntitlementDecision['enforcement'];
+  readonly period: EntitlementDecision['period'];
+  readonly scope: string;
+  readonly sources: EntitlementDecision['sources'];
+  readonly whenDenied: EntitlementDecision['whenDenied'];
+  readonly revision: number;
+  readonly customerVersion: number;
+  readonly validUntil: number | null;
+  readonly customerNotProven: boolean;
+}
+
+/** What a row's columns say, in the words of the decision. */
+export interface RecordedColumns {
+  readonly feature: string;
+  readonly allowed: boolean;
+  readonly reason: string;
+  readonly requested: number;
+  readonly consumed: number;
+  readonly usedAfter: number;
+  readonly reservedAfter: number;
+  readonly limitAtDecision: number | null;
+  readonly enforcement: string;
+}
+
+const OWN = ';';
+const FRAME = '#';
+const REFERENCE = '@';
+
+/** Encodes the decisions of one batch; rows that follow a row with the same frame refer to it. */
+export function createAnswerEncoder(): {
+  encode(decision: ConsumptionDecision, rowId: string, item: number): string;
+} {
+  const frames = new Map<string, { readonly decision: EntitlementDecision; readonly reference: string }>();
+  return {
+    encode(decision, rowId, item) {
+      const { entitlement } = decision;
+      const own = ownText(decision);
+      const name = `${decision.key}|${entitlement.scope}`;
+      const known = frames.get(name);
+      if (known !== undefined && sameFrame(known.decision, entitlement)) {
+        return `${own}${REFERENCE}${known.reference}`;
+      }
+      frames.set(name, { decision: entitlement, reference: `${rowId}.${item}` });
+      return `${own}${FRAME}${JSON.stringify(frameOf(entitlement))}`;
+    },
+  };
+}
+
+/** The row that an answer refers to, `null` when it is complete in itself. */
+export function referenceOf(answer: string): { readonly id: string; readonly item: number } | null {
+  const at = answer.indexOf(REFERENCE);
+  const frame = answer.indexOf(FRAME);
+  if (at === -1 || (frame !== -1 && frame < at)) {
+    return null;
+  }
+  const dot = answer.lastIndexOf('.');
+  return { id: answer.slice(at + 1, dot), item: Number(answer.slice(dot + 1)) };
+}
+
+/** @param framed the answer of the row that `referenceOf` names, or the row's own. */
+export function decodeAnswer(row: RecordedColumns, answer: string, framed: string): ConsumptionDecision {
+  const frame = JSON.parse(framed.slice(framed.indexOf(FRAME) + 1)) as Frame;
+  const [hasAccess, reason, usage, reserved, balance, overage, wouldHaveDenied, usedBefore] = answer.split(
+    /[;@#]/,
+    8,
+  );
+  const entitlement: EntitlementDecision = {
+    kind: 'entitlement',
+    key: row.feature,
+    ...frame,
+    hasAccess: hasAccess === '1',
+    reason: reason as EntitlementDecision['reason'],
+    usage: Number(usage),
+    reserved: Number(reserved),
+    balance: Number(balance),
+    overage: Number(overage),
+  };
+  return {
+    key: row.feature,
+    allowed: row.allowed,
+    reason: row.reason as ConsumptionDecision['reason'],
+    requested: row.requested,
+    consumed: row.consumed,
+    usedBefore: Number(usedBefore),
+    usedAfter: row.usedAfter,
+    reservedAfter: row.reservedAfter,
+    limitAtDecision: row.limitAtDecision,
+    enforcement: row.enforcement as ConsumptionDecision['enforcement'],
+    wouldHaveDenied: wouldHaveDenied === '1',
+    entitlement,
+  };
+}
+
+function ownText(decision: ConsumptionDecision): string {
+  const { entitlement } = decision;
+  return (
+    (entitlement.hasAccess ? '1' : '0') +
+    OWN +
+    entitlement.reason +
+    OWN +
+    entitlement.usage +
+    OWN +
+    entitlement.reserved +
+    OWN +
+    entitlement.balance +
+    OWN +
+    entitlement.overage +
+    OWN +
+    (decision.wouldHaveDenied ? '1' : '0') +
+    OWN +
+    decision.usedBefore
+  );
+}
+
+function frameOf(entitlement: EntitlementDecision): Frame {
+  const { type, granted, value, limit, enforcement, period, scope, sources } = entitlement;
+  const { whenDenied, revision, customerVersion, validUntil, customerNotProven } = entitlement;
+  return {
+    type,
+    granted,
+    value,
+    limit,
+    enforcement,
+    period,
+    scope,
+    sources,
+    whenDenied,
+    revision,
+    customerVersion,
+    validUntil,
+    customerNotProven,
+  };
+}
+
+function sameFrame(left: EntitlementDecision, right: EntitlementDecision): boolean {
+  return (
+    left.type === right.type &&
+    left.granted === right.granted &&
+    left.value === right.value &&
+    left.enforcement === right.enforcement &&
+    left.revision === right.revision &&
+    left.customerVersion === right.customerVersion &&
+    left.validUntil === right.validUntil &&
+    left.whenDenied === right.whenDenied &&
+    left.customerNotProven === right.customerNotProven &&
+    left.period?.start === right.period?.start &&
+    left.period?.end === right.period?.end &&
+    sameLimit(left.limit, right.limit) &&
+    sameSources(left.sources, right.sources)
+  );
+}
+
+function sameLimit(left: EntitlementDecision['limit'], right: EntitlementDecision['limit']): boolean {
+  if (left === null || right === null) {
+    return left === right;
+  }
+  return (
+    left.kind === right.kind &&
+    (left.kind !== 'finite' || right.kind !== 'finite' || left.value === right.value)
+  );
+}
+
+function sameSources(left: EntitlementDecision['sources'], right: EntitlementDecision['sources']): boolean {
+  if (left === right) {
+    return true;
+  }
+  if (left.length !== right.length) {
+    return false;
+  }
+  return left.every((source, index) => {
+    const other = right[index];
+    return (
+      other !== undefined &&
+      source.type === other.type &&
+      source.key === other.key &&
+      source.effect === other.effect &&
+      source.value === other.value &&
+      source.until === other.until
+    );
+  });
+}
