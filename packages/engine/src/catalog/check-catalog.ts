@@ -1,0 +1,56 @@
+import type { Catalog } from '../model/catalog.js';
+import { checkAddon, checkGiven, checkPlan } from './check-entitlements.js';
+import { checkFeature } from './check-features.js';
+import { checkFlag } from './check-flags.js';
+import { checkAssertion, checkContext, checkProduct } from './check-product.js';
+import type { CheckScope } from './check-scope.js';
+import { type AnyItem, type Draft, itemReference } from './draft.js';
+import { quoted } from './issue-sink.js';
+
+/** Everything that one item's shape does not show: references, types across items, expressions, cycles. */
+export function checkCatalog(draft: Draft, known: Catalog, scope: CheckScope): void {
+  const knownFeatures = new Set(known.features.map(({ key }) => key));
+  const knownFlags = new Set(known.flags.map(({ key }) => key));
+  for (const { item } of draft.items) {
+    scope.issues.within(itemReference(item), () => {
+      if (item.kind === 'flag' && knownFeatures.has(item.value.key)) sharedName(item, 'feature', scope);
+      if (item.kind === 'feature' && knownFlags.has(item.value.key)) sharedName(item, 'flag', scope);
+      checkItem(item, scope);
+    });
+  }
+}
+
+function sharedName(item: AnyItem & { kind: 'flag' | 'feature' }, other: string, scope: CheckScope): void {
+  const message = `${quoted(item.value.key)} is already a ${other} on the server; features and flags share one namespace.`;
+  scope.fault(item.value, 'key', 'DUPLICATE_DEFINITION', message);
+}
+
+function checkItem(item: AnyItem, scope: CheckScope): void {
+  switch (item.kind) {
+    case 'product':
+      checkProduct(item.value, scope);
+      break;
+    case 'context':
+      checkContext(item.value, scope);
+      break;
+    case 'feature':
+      checkFeature(item.value, scope);
+      break;
+    case 'plan':
+      checkPlan(item.value, scope);
+      break;
+    case 'addon':
+      checkAddon(item.value, scope);
+      break;
+    case 'group':
+    case 'segment':
+      checkGiven(item.value, scope);
+      break;
+    case 'flag':
+      checkFlag(item.value, scope);
+      break;
+    case 'test':
+      checkAssertion(item.value, scope);
+      break;
+  }
+}

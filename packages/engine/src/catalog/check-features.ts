@@ -1,0 +1,55 @@
+import type { Feature, FeatureType } from '../model/catalog.js';
+import type { CheckScope } from './check-scope.js';
+import { quoted } from './issue-sink.js';
+import { checkSchemaText } from './value-schema.js';
+
+/** The members that mean something only for some types; a member that is ignored would be believed. */
+const ONLY_FOR: Partial<Record<keyof Feature, readonly FeatureType[]>> = {
+  per: ['metered'],
+  reset: ['metered'],
+  enforcement: ['metered'],
+  overage: ['metered'],
+  warnAt: ['metered'],
+  measure: ['metered'],
+  onStoreAway: ['metered'],
+  onDowngrade: ['limit', 'metered'],
+  unit: ['limit', 'metered'],
+  schema: ['config'],
+};
+
+const COMBINE_FOR: Record<NonNullable<Feature['combine']>, readonly FeatureType[]> = {
+  any: ['boolean'],
+  max: ['limit', 'metered'],
+  sum: ['limit', 'metered'],
+  last: ['boolean', 'limit', 'metered', 'config'],
+};
+
+export function checkFeature(feature: Feature, scope: CheckScope): void {
+  for (const [member, types] of Object.entries(ONLY_FOR)) {
+    if (feature[member as keyof Feature] === undefined || types.includes(feature.type)) continue;
+    const hint =
+      feature.type === 'limit' && types.includes('metered')
+        ? '; things that are counted have `type: metered`'
+        : '';
+    const message = `\`${member}\` belongs to features of type ${types.join(' or ')}, and ${quoted(feature.key)} is ${feature.type}${hint}.`;
+    scope.fault(feature, member, 'NOT_FOR_TYPE', message);
+  }
+  if (feature.combine !== undefined && !COMBINE_FOR[feature.combine].includes(feature.type)) {
+    const message = `\`combine: ${feature.combine}\` is for ${COMBINE_FOR[feature.combine].join(' and ')}, and ${quoted(feature.key)} is ${feature.type}.`;
+    scope.fault(feature, 'combine', 'NOT_FOR_TYPE', message);
+  }
+  if (feature.overage !== undefined && feature.enforcement !== 'soft') {
+    scope.fault(
+      feature,
+      'overage',
+      'NOT_FOR_TYPE',
+      '`overage` says how far a soft limit may be passed; add `enforcement: soft`.',
+    );
+  }
+  if (feature.type === 'metered' && feature.reset === undefined) {
+    const message = `${quoted(feature.key)} does not say when usage starts again; write \`reset: { every: month }\`, or \`reset: never\` for things that exist until they are removed.`;
+    scope.warn(feature, 'type', 'MISSING_MEMBER', message);
+  }
+  const schema = feature.schema === undefined ? undefined : scope.nodeOf(feature, 'schema');
+  if (schema) checkSchemaText(schema, scope.issues);
+}
