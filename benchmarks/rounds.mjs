@@ -2,7 +2,10 @@
  * Rounds in turn, so that a slow minute of the machine meets every subject alike; the median of the rounds is what is
  * reported. A subject answers one call; its answers are added up so that no call can be optimised away.
  */
-export async function measureRounds(subjects, { rounds = 15, callsPerRound = 20_000, warmUpRounds = 3 } = {}) {
+export async function measureRounds(
+  subjects,
+  { rounds = 15, callsPerRound = 20_000, warmUpRounds = 3 } = {},
+) {
   const nanoseconds = new Map(subjects.map((subject) => [subject.name, []]));
   for (let round = 0; round < warmUpRounds + rounds; round += 1) {
     for (const subject of subjects) {
@@ -42,7 +45,12 @@ export function printRounds(results, ours) {
   const base = results.find((result) => result.name === ours).nanoseconds;
   console.log(`| subject | ns per call (median) | 10–90 % | × ${ours} | answered true |`);
   console.log('| --- | ---: | ---: | ---: | ---: |');
-  for (const { name, nanoseconds, spread: [low, high], share } of results) {
+  for (const {
+    name,
+    nanoseconds,
+    spread: [low, high],
+    share,
+  } of results) {
     console.log(
       `| ${name} | ${nanoseconds.toFixed(0)} | ${low.toFixed(0)}–${high.toFixed(0)} | ${(nanoseconds / base).toFixed(2)} | ${(share * 100).toFixed(1)} % |`,
     );

@@ -4,7 +4,10 @@ export async function growthBook() {
   const client = new GrowthBookClient().initSync({
     payload: {
       features: {
-        gate: { defaultValue: false, rules: [{ condition: { 'plan.tier': { $in: ['pro', 'enterprise'] } }, force: true }] },
+        gate: {
+          defaultValue: false,
+          rules: [{ condition: { 'plan.tier': { $in: ['pro', 'enterprise'] } }, force: true }],
+        },
         screen: {
           defaultValue: false,
           rules: [

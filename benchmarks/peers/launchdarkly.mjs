@@ -1,7 +1,13 @@
 import LaunchDarkly from '@launchdarkly/node-server-sdk';
 import { TestData } from '@launchdarkly/node-server-sdk/integrations';
 
-const clause = (contextKind, attribute, op, values) => ({ contextKind, attribute, op, values, negate: false });
+const clause = (contextKind, attribute, op, values) => ({
+  contextKind,
+  attribute,
+  op,
+  values,
+  negate: false,
+});
 
 /** Gate, four conditions and a rollout by team, evaluated in process; the context is built from ours as its users would. */
 export async function launchDarkly() {
@@ -55,7 +61,12 @@ export async function launchDarkly() {
   return {
     name: 'LaunchDarkly',
     asynchronous: true,
-    prepare: (context) => ({ kind: 'multi', user: context.user, team: context.team, plan: { key: 'plan', ...context.plan } }),
+    prepare: (context) => ({
+      kind: 'multi',
+      user: context.user,
+      team: context.team,
+      plan: { key: 'plan', ...context.plan },
+    }),
     evaluate: async (context) => (await client.boolVariationDetail('screen', context, false)).value,
     close: () => client.close(),
   };

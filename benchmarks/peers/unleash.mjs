@@ -1,6 +1,12 @@
 import { InMemStorageProvider, Unleash } from 'unleash-client';
 
-const constraint = (contextName, operator, rest) => ({ contextName, operator, inverted: false, caseInsensitive: false, ...rest });
+const constraint = (contextName, operator, rest) => ({
+  contextName,
+  operator,
+  inverted: false,
+  caseInsensitive: false,
+  ...rest,
+});
 
 export async function unleash() {
   const client = new Unleash({
@@ -17,7 +23,11 @@ export async function unleash() {
           type: 'release',
           enabled: true,
           strategies: [
-            { name: 'default', parameters: {}, constraints: [constraint('tier', 'IN', { values: ['pro', 'enterprise'] })] },
+            {
+              name: 'default',
+              parameters: {},
+              constraints: [constraint('tier', 'IN', { values: ['pro', 'enterprise'] })],
+            },
           ],
         },
         {
