@@ -48,6 +48,7 @@ export const LIMITS = {
   contextDepth: limit(20, 'levels', 'Hostile nesting is refused at the parser.'),
   contextKeys: limit(1000, 'members', 'Bounds the work of one evaluation.'),
   managementBodyBytes: limit(8 * 1024 * 1024, 'bytes', 'A whole catalog document.'),
+  managementBodyMembers: limit(20_000, 'members', 'Bounds the work of one management call.'),
   headerBytes: limit(16 * 1024, 'bytes', 'Tokens fit; header floods do not.'),
   itemsPerConsume: limit(20, 'items', 'All-or-nothing over more accounts than this holds too many locks.'),
   consumeQueue: limit(
@@ -58,6 +59,24 @@ export const LIMITS = {
   consumeBatch: limit(256, 'requests', 'One transaction decides at most so many.'),
   idempotencyKeyLength: limit(255, 'characters', 'It is part of a primary key.'),
   customersInMemory: limit(50_000, 'customers', 'Bounded memory; a cold customer costs one statement.'),
+  coldLookups: limit(
+    1000,
+    'look-ups',
+    'More reading the store at once are told 503 at once instead of late.',
+  ),
+  licensesPerCustomer: limit(
+    100,
+    'licenses',
+    'Of one product, in force or to come: each is resolved in every answer.',
+  ),
+  grantsPerTarget: limit(
+    1000,
+    'grants',
+    'Of one product, in force or to come: each is read by every answer.',
+  ),
+  instancesPerCustomer: limit(10_000, 'instances', 'Each is a deployment that someone runs.'),
+  customersPerUser: limit(100, 'customers', 'Whoever belongs to more must be named with the customer.'),
+  attributesBytes: limit(16 * 1024, 'bytes', 'Attributes are kept in memory with every customer.'),
   page: limit(500, 'items', 'One page of a list.'),
   demoDays: limit(366, 'days', 'A demo that lasts longer is a contract.'),
 } as const satisfies Record<string, NamedLimit>;

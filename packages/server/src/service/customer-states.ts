@@ -1,0 +1,297 @@
+import type { CustomerState } from '@pennon/engine/model/customer';
+import { LIMITS } from '@pennon/engine/model/limits';
+import { BalanceRefresher } from './balance-refresher.js';
+import { assembleState } from './customer-assembly.js';
+import type { CustomerFactsStore, Facts, FactsQuestion, UserFacts } from './customer-facts.js';
+import { type CustomerEntry, CustomerMemory, type SubjectKind } from './customer-memory.js';
+import { type Found, type Gap, gather, type Overlay } from './gather-customer.js';
+import type {
+  ChangeFeed,
+  ChangeNotice,
+  CustomerLookup,
+  CustomerLookupResult,
+  CustomerStates,
+} from './ports.js';
+import { ServiceError } from './service-error.js';
+import { isStorableKey } from './storable-key.js';
+
+export interface CustomerStatesOptions {
+  readonly store: CustomerFactsStore;
+  readonly changes: Pick<ChangeFeed, 'subscribe' | 'subscribeToReset'>;
+  /** Default `LIMITS.customersInMemory`. */
+  readonly maxCustomers?: number;
+  /** How long a cold look-up may take; default 50 ms. */
+  readonly deadlineMilliseconds?: number;
+  /** A monotonic clock in milliseconds. */
+  readonly monotonic?: () => number;
+  /** Every time that the store could not be read: for the log and the metrics. */
+  readonly onUnreadable?: (error: unknown) => void;
+}
+
+/** What `createCustomerStates` gives beyond the port: for metrics and for shutting down. */
+export interface CustomerStatesHandle extends CustomerStates {
+  statistics(): { readonly pieces: number; readonly loads: number };
+  stop(): void;
+}
+
+export function createCustomerStates(options: CustomerStatesOptions): CustomerStatesHandle {
+  const states = new InMemoryCustomerStates(options);
+  options.changes.subscribe((notice) => states.onChange(notice));
+  options.changes.subscribeToReset(() => states.onReset());
+  return states;
+}
+
+class InMemoryCustomerStates implements CustomerStatesHandle {
+  readonly #store: CustomerFactsStore;
+  readonly #memory: CustomerMemory;
+  readonly #refresher: BalanceRefresher;
+  readonly #deadlineMilliseconds: number;
+  readonly #monotonic: () => number;
+  readonly #onUnreadable: (error: unknown) => void;
+  /** Loads under way, by each piece that they will bring: whoever needs the piece waits for the same one. */
+  readonly #flights = new Map<string, Promise<Overlay>>();
+  #loads = 0;
+  #loading = 0;
+
+  constructor(options: CustomerStatesOptions) {
+    this.#store = options.store;
+    this.#memory = new CustomerMemory(options.maxCustomers ?? LIMITS.customersInMemory.value);
+    this.#deadlineMilliseconds = options.deadlineMilliseconds ?? 50;
+    this.#monotonic = options.monotonic ?? (() => performance.now());
+    this.#onUnreadable = options.onUnreadable ?? (() => undefined);
+    this.#refresher = new BalanceRefresher({
+      store: options.store,
+      memory: this.#memory,
+      monotonic: this.#monotonic,
+      onUnreadable: this.#onUnreadable,
+    });
+  }
+
+  lookup(request: CustomerLookup): CustomerLookupResult | Promise<CustomerLookupResult> {
+    const found = gather(this.#memory, request, []);
+    return found.gap === null ? this.#answer(request, found) : this.#lookupCold(request, found.gap);
+  }
+
+  async #lookupCold(request: CustomerLookup, gap: Gap): Promise<CustomerLookupResult> {
+    const overlays: Overlay[] = [];
+    const deadline = this.#monotonic() + this.#deadlineMilliseconds;
+    let missing = gap;
+    // One statement fills every gap; another round is only for what was forgotten or evicted meanwhile.
+    for (let round = 0; round < 4; round += 1) {
+      overlays.push(...(await this.#within(deadline, this.#fill(request, missing))));
+      const found = gather(this.#memory, request, overlays);
+      if (found.gap === null) return this.#answer(request, found);
+      missing = found.gap;
+    }
+    throw unavailable(undefined);
+  }
+
+  #answer(request: CustomerLookup, found: Found): CustomerLookupResult {
+    this.#refresher.consider(found);
+    return toResult(request, found);
+  }
+
+  /** Joins the loads that bring what is missing, and asks for the rest in one statement. */
+  #fill(request: CustomerLookup, gap: Gap): Promise<Overlay[]> {
+    const { environmentId, productId } = request;
+    const joined = new Set<Promise<Overlay>>();
+    const own: string[] = [];
+    const take = (kind: string, key: string): boolean => {
+      const name = `${environmentId}/${kind}/${key}/${productId}`;
+      const flight = this.#flights.get(name);
+      if (flight === undefined) own.push(name);
+      else joined.add(flight);
+      return flight === undefined;
+    };
+    const customerKeys = gap.customerKeys.filter((key) => take('customer', key));
+    const scopes = gap.instanceRef === null ? request.userKeys : [...request.userKeys, gap.instanceRef];
+    const ofMissing = gap.customerKeys.flatMap((customerKey) =>
+      ['', ...scopes].map((scope) => ({ customerKey, scope })),
+    );
+    const balances = [...gap.balances, ...ofMissing].filter(({ customerKey, scope }) =>
+      take('balances', JSON.stringify([customerKey, scope])),
+    );
+    const question: FactsQuestion = {
+      environmentId,
+      productId,
+      customerKeys,
+      instanceRef: gap.instanceRef !== null && take('instance', gap.instanceRef) ? gap.instanceRef : null,
+      userKeys: gap.userKeys.filter((key) => take('user', key)),
+      teamKeys: gap.teamKeys.filter((key) => take('team', key)),
+      shared: gap.shared && take('shared', ''),
+      balanceCustomerKeys: [...new Set(balances.map((balance) => balance.customerKey))],
+      scopes: [...new Set([...scopes, ...balances.map((balance) => balance.scope)])].filter(isStorableKey),
+    };
+    if (own.length > 0) joined.add(this.#load(question, own));
+    return Promise.all(joined);
+  }
+
+  #load(question: FactsQuestion, names: readonly string[]): Promise<Overlay> {
+    if (this.#loading >= LIMITS.coldLookups.value) return Promise.reject(unavailable(undefined));
+    const startedAt = this.#memory.beginLoad();
+    this.#loads += 1;
+    this.#loading += 1;
+    const flight = this.#store
+      .load(question)
+      .then((facts): Overlay => {
+        const entries = this.#memory.remember(question, facts, startedAt, this.#monotonic());
+        return toOverlay(question, facts, entries);
+      })
+      .finally(() => {
+        this.#loading -= 1;
+        this.#memory.endLoad(startedAt);
+        for (const name of names) if (this.#flights.get(name) === flight) this.#flights.delete(name);
+      });
+    for (const name of names) this.#flights.set(name, flight);
+    return flight;
+  }
+
+  /** Unreachable is not unknown (law 1): neither a late nor a failing store says anything about a customer. */
+  async #within<Value>(deadline: number, work: Promise<Value>): Promise<Value> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      const left = Math.max(0, deadline - this.#monotonic());
+      timer = setTimeout(() => reject(unavailable(new Error('The deadline passed.'))), left);
+    });
+    try {
+      return await Promise.race([work, late]);
+    } catch (error) {
+      this.#onUnreadable(error);
+      throw error instanceof ServiceError ? error : unavailable(error);
+    } finally {
+      clearTimeout(timer);
+      work.catch(() => undefined);
+    }
+  }
+
+  async atLeast(
+    environmentId: string,
+    customerKey: string,
+    version: number,
+    deadlineMilliseconds: number,
+  ): Promise<void> {
+    if (this.#isKnownAt(environmentId, customerKey, version)) return;
+    const deadline = this.#monotonic() + deadlineMilliseconds;
+    const stored = await this.#within(deadline, this.#store.versionOf(environmentId, customerKey));
+    if ((stored ?? 0) < version) throw unavailable(new Error('The store is older than what was asked for.'));
+    // The store is read at its primary, so that whatever is read from now on is at least that new.
+    this.#forget(environmentId, 'customer', customerKey);
+  }
+
+  noteBalance(
+    environmentId: string,
+    customerKey: string,
+    account: Parameters<CustomerStates['noteBalance']>[2],
+  ): void {
+    this.#memory.note(environmentId, { customerKey, account });
+  }
+
+  onChange(notice: ChangeNotice): void {
+    switch (notice.kind) {
+      case 'customer':
+        // The writing process hears of its own change twice; what it has read since is not forgotten again.
+        if (this.#isKnownAt(notice.environmentId, notice.customerKey, notice.version)) return;
+        this.#forget(notice.environmentId, 'customer', notice.customerKey);
+        return;
+      case 'subject':
+        this.#forget(notice.environmentId, notice.subjectKind, notice.subjectKey);
+        return;
+      case 'environment-customers':
+        this.#forget(notice.environmentId, 'shared', '');
+        return;
+      case 'revision':
+      case 'keys':
+      case 'directory':
+        return;
+    }
+  }
+
+  /** Whether memory holds that version or a newer one; loads under way are then no longer trusted for that customer. */
+  #isKnownAt(environmentId: string, customerKey: string, version: number): boolean {
+    if (!this.#memory.isAtLeast(environmentId, customerKey, version)) return false;
+    if (this.#loading > 0) {
+      this.#memory.distrustLoads(environmentId, customerKey);
+      this.#dropFlights(environmentId);
+    }
+    return true;
+  }
+
+  onReset(): void {
+    this.#memory.forgetEverything();
+    this.#flights.clear();
+  }
+
+  #forget(environmentId: string, kind: 'customer' | SubjectKind | 'shared', key: string): void {
+    this.#memory.forget(environmentId, kind, key);
+    this.#dropFlights(environmentId);
+  }
+
+  /**
+   * Whoever asks from now on must not join a load that began before the change. A load for a user or an instance brings its
+   * customer along, so that all loads of the environment are let go.
+   */
+  #dropFlights(environmentId: string): void {
+    for (const name of this.#flights.keys()) {
+      if (name.startsWith(`${environmentId}/`)) this.#flights.delete(name);
+    }
+  }
+
+  statistics(): { readonly pieces: number; readonly loads: number } {
+    return { pieces: this.#memory.size, loads: this.#loads };
+  }
+
+  stop(): void {
+    this.#refresher.stop();
+  }
+}
+
+function unavailable(cause: unknown): ServiceError {
+  return new ServiceError(
+    'unavailable',
+    'CUSTOMER_STATE_UNAVAILABLE',
+    'What is stored of the customer could not be read in time, so nothing that depends on it can be answered. Ask again.',
+    { retryAfterSeconds: 1, cause },
+  );
+}
+
+function toOverlay(
+  question: FactsQuestion,
+  facts: Facts,
+  entries: ReadonlyMap<string, CustomerEntry>,
+): Overlay {
+  const ref = question.instanceRef;
+  return {
+    customers: entries,
+    instance: ref === null || facts.instance === null ? null : { ref, facts: facts.instance },
+    users: facts.users,
+    teams: facts.teams,
+    shared: facts.shared,
+  };
+}
+
+function toResult(request: CustomerLookup, found: Found): CustomerLookupResult {
+  const stateOf = (key: string): CustomerState => {
+    const entry = found.customers.get(key);
+    if (entry === undefined) throw new Error(`The customer \`${key}\` was not looked up.`);
+    return assembleState(entry, found);
+  };
+  const customers = new Map<string, CustomerState>();
+  for (const [key, entry] of found.customers) {
+    if (entry.facts.record !== null) customers.set(key, stateOf(key));
+  }
+  return {
+    customers,
+    instance: found.instance?.record ?? null,
+    customersOfUsers: ownersOf(request, found.users),
+    stateOf,
+  };
+}
+
+function ownersOf(
+  request: CustomerLookup,
+  users: ReadonlyMap<string, UserFacts>,
+): ReadonlyMap<string, readonly string[]> {
+  const owners = new Map<string, readonly string[]>();
+  for (const key of request.userKeys) owners.set(key, users.get(key)?.customerKeys ?? []);
+  return owners;
+}
