@@ -10,7 +10,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { type Binaries, completeLinks, copyBinaries } from './binaries.js';
 import { EmbeddedDatabaseError, fromFileError, systemErrorCode } from './embedded-database-error.js';
 import { accountForDatabase, firstClosedFolder, type RunAs } from './run-as.js';
@@ -96,13 +96,24 @@ function prepareDirectory(requested: string): string {
   const directory = resolve(requested);
   try {
     // Others may pass through to the data (the account of the database, as root) but not list; every file has a mode of its own.
-    mkdirSync(directory, { recursive: true, mode: 0o711 });
+    makeFolders(directory);
     const probe = join(directory, `.writable-${process.pid}-${randomBytes(4).toString('hex')}`);
     writeFileSync(probe, 'a full disk shows only when bytes are written\n');
     rmSync(probe);
     return realpathSync(directory);
   } catch (error) {
     throw fromFileError(error, directory);
+  }
+}
+
+/** One by one: asked for all at once, Node answers "no such file" on a read-only disk. */
+function makeFolders(path: string): void {
+  if (existsSync(path)) return;
+  makeFolders(dirname(path));
+  try {
+    mkdirSync(path, { mode: 0o711 });
+  } catch (error) {
+    if (systemErrorCode(error) !== 'EEXIST') throw error;
   }
 }
 

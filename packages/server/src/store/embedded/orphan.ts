@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { EmbeddedDatabaseError } from './embedded-database-error.js';
 import type { Home } from './home.js';
 import { findRunningDatabase, type RunningDatabase, signalPostmaster, waitUntil } from './postmaster.js';
-import { isPostgresOf } from './process-identity.js';
+import { identityOf, isAlive } from './process-identity.js';
 import { tryLock } from './supervisor-lock.js';
 
 const decideMilliseconds = 10_000;
@@ -35,7 +35,8 @@ export async function stopOrphan(home: Home, password: string, log: (line: strin
 
 /** Ten seconds in all. Even the hardest way loses nothing that was committed: the log is replayed at the start. */
 async function stopWithin(home: Home, running: RunningDatabase): Promise<void> {
-  const gone = () => !isPostgresOf(running.pid, home.dataDirectory);
+  const orphan = identityOf(running.pid);
+  const gone = () => !isAlive(orphan);
   for (const [mode, milliseconds] of [
     ['fast', 4_000],
     ['immediate', 5_000],
