@@ -12,10 +12,17 @@ function int(value: bigint): Result {
 }
 
 function uint(value: bigint): Result {
-  return fitsUint(value) ? new CelUint(value) : new CelError('OVERFLOW', 'The uint leaves 64 bits or is negative');
+  return fitsUint(value)
+    ? new CelUint(value)
+    : new CelError('OVERFLOW', 'The uint leaves 64 bits or is negative');
 }
 
-export function arithmetic(operator: ArithmeticOperator, left: CelValue, right: CelValue, state: RunState): Result {
+export function arithmetic(
+  operator: ArithmeticOperator,
+  left: CelValue,
+  right: CelValue,
+  state: RunState,
+): Result {
   if (typeof left === 'bigint' && typeof right === 'bigint') {
     const result = integers(operator, left, right);
     return typeof result === 'bigint' ? int(result) : result;
@@ -70,7 +77,8 @@ function add(left: CelValue, right: CelValue, state: RunState): Result {
   if (left instanceof CelDuration && right instanceof CelDuration) {
     return makeDuration(left.seconds + right.seconds, left.nanos + right.nanos);
   }
-  if (left instanceof CelBytes && right instanceof CelBytes) return concatenateBytes(left.octets, right.octets, state);
+  if (left instanceof CelBytes && right instanceof CelBytes)
+    return concatenateBytes(left.octets, right.octets, state);
   return noOverload('+', left, right);
 }
 
@@ -117,9 +125,13 @@ export function negate(value: CelValue): Result {
 
 /** `operand[index]`. */
 export function elementAt(list: readonly CelValue[], index: CelValue): Result {
-  const position = index instanceof CelUint ? Number(index.value) : typeof index === 'bigint' ? Number(index) : index;
+  const position =
+    index instanceof CelUint ? Number(index.value) : typeof index === 'bigint' ? Number(index) : index;
   if (typeof position !== 'number' || !Number.isInteger(position)) return noOverload('[]', list, index);
   const element = position >= 0 ? list[position] : undefined;
   if (element !== undefined) return element;
-  return new CelError('INDEX_OUT_OF_RANGE', `The list has ${list.length} elements; there is none at ${position}`);
+  return new CelError(
+    'INDEX_OUT_OF_RANGE',
+    `The list has ${list.length} elements; there is none at ${position}`,
+  );
 }

@@ -13,7 +13,7 @@ import {
   isRecord,
   kindOf,
   mapKey,
-  ownProperty,
+  selectKey,
 } from './values.js';
 
 /** Numbers of any type compare by value; JavaScript compares number with bigint exactly. */
@@ -45,9 +45,11 @@ function equalObjects(one: CelValue, other: CelValue, state: RunState, depth: nu
     const same = one instanceof CelTimestamp ? other instanceof CelTimestamp : other instanceof CelDuration;
     return same && compareTimes(one, other as CelTimestamp | CelDuration) === 0;
   }
-  if (one instanceof CelBytes) return other instanceof CelBytes && compareBytes(one.octets, other.octets) === 0;
+  if (one instanceof CelBytes)
+    return other instanceof CelBytes && compareBytes(one.octets, other.octets) === 0;
   if (one instanceof CelTypeValue) return other instanceof CelTypeValue && one.name === other.name;
-  if (depth > DEEPEST_COMPARED) return new CelError('SIZE_LIMIT', 'The values are nested too deep to be compared');
+  if (depth > DEEPEST_COMPARED)
+    return new CelError('SIZE_LIMIT', 'The values are nested too deep to be compared');
   if (isList(one)) return isList(other) && equalLists(one, other, state, depth);
   if (one instanceof CelUint || kindOf(one) !== 'map' || kindOf(other) !== 'map') return false;
   return equalMaps(one as CelMap | CelRecord, other as CelMap | CelRecord, state, depth);
@@ -101,7 +103,7 @@ export function keysOf(map: CelMap | CelRecord): readonly CelValue[] {
 /** `undefined` when the map has no such key. */
 export function valueUnder(map: CelMap | CelRecord, key: CelValue): CelValue | undefined {
   if (map instanceof CelMap) return map.get(key);
-  return typeof key === 'string' ? (ownProperty(map, key) as CelValue | undefined) : undefined;
+  return typeof key === 'string' ? (selectKey(map, key) as CelValue | undefined) : undefined;
 }
 
 export function compareTimes(one: CelTimestamp | CelDuration, other: CelTimestamp | CelDuration): number {
@@ -151,7 +153,12 @@ function order(one: CelValue, other: CelValue, state: RunState): number | undefi
 
 export type OrderOperator = '<' | '<=' | '>' | '>=';
 
-export function compare(operator: OrderOperator, one: CelValue, other: CelValue, state: RunState): boolean | CelError {
+export function compare(
+  operator: OrderOperator,
+  one: CelValue,
+  other: CelValue,
+  state: RunState,
+): boolean | CelError {
   const result = order(one, other, state);
   if (result instanceof CelError) return result;
   if (result === undefined) return noOverload(operator, one, other);

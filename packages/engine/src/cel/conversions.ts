@@ -2,7 +2,15 @@ import { noOverload } from './compare.js';
 import { fitsInt, fitsUint } from './literals.js';
 import { formatDuration, formatTimestamp, makeTimestamp, parseDuration, parseTimestamp } from './time.js';
 import { decodeUtf8, encodeUtf8 } from './utf8.js';
-import { CelBytes, CelDuration, CelError, CelTimestamp, CelTypeValue, CelUint, type CelValue } from './values.js';
+import {
+  CelBytes,
+  CelDuration,
+  CelError,
+  CelTimestamp,
+  CelTypeValue,
+  CelUint,
+  type CelValue,
+} from './values.js';
 
 type Result = CelValue | CelError;
 

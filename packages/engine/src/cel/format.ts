@@ -104,7 +104,8 @@ function radix(letter: string, base: 2 | 8 | 16, value: CelValue): string | Form
 }
 
 function hexadecimal(letter: string, value: CelValue): string | FormatFault {
-  const octets = typeof value === 'string' ? encodeUtf8(value) : value instanceof CelBytes ? value.octets : undefined;
+  const octets =
+    typeof value === 'string' ? encodeUtf8(value) : value instanceof CelBytes ? value.octets : undefined;
   if (octets === undefined) return radix(letter, 16, value);
   return Array.from(octets, (octet) => octet.toString(16).padStart(2, '0')).join('');
 }
@@ -113,7 +114,8 @@ function real(letter: 'f' | 'e', precision: number, value: CelValue): string | F
   const integer = integerOf(value);
   const number = integer === undefined ? value : Number(integer);
   if (typeof number !== 'number') return unfit(letter, value);
-  if (precision > MOST_PRECISION) return new FormatFault(`a precision above ${MOST_PRECISION} is not supported`);
+  if (precision > MOST_PRECISION)
+    return new FormatFault(`a precision above ${MOST_PRECISION} is not supported`);
   if (!Number.isFinite(number)) return String(number);
   if (letter === 'e') return number.toExponential(precision).replace(/e([+-])(\d)$/, 'e$10$2');
   return fixed(number, precision);
@@ -135,7 +137,12 @@ function textOf(value: CelValue, state: RunState, depth: number): string | Forma
   if (!spend(state, 1) || depth > DEEPEST) return new FormatFault('the value is too large to be shown');
   if (value === null) return 'null';
   if (value instanceof CelTypeValue) return value.name;
-  if (isList(value)) return bracket('[', ']', value.map((element) => textOf(element, state, depth + 1)));
+  if (isList(value))
+    return bracket(
+      '[',
+      ']',
+      value.map((element) => textOf(element, state, depth + 1)),
+    );
   if (kindOf(value) === 'map') return mapText(value as CelMap | CelRecord, state, depth);
   const text = toText(value);
   if (text instanceof CelError) return new FormatFault(text.message);
@@ -152,10 +159,18 @@ function mapText(map: CelMap | CelRecord, state: RunState, depth: number): strin
     parts.push({ key: keyText, text: `${keyText}: ${valueText}` });
   }
   parts.sort((one, other) => (one.key < other.key ? -1 : one.key > other.key ? 1 : 0));
-  return bracket('{', '}', parts.map((part) => part.text));
+  return bracket(
+    '{',
+    '}',
+    parts.map((part) => part.text),
+  );
 }
 
-function bracket(open: string, close: string, parts: readonly (string | FormatFault)[]): string | FormatFault {
+function bracket(
+  open: string,
+  close: string,
+  parts: readonly (string | FormatFault)[],
+): string | FormatFault {
   for (const part of parts) if (typeof part !== 'string') return part;
   return `${open}${parts.join(', ')}${close}`;
 }

@@ -1,9 +1,19 @@
 import { noOverload, sizeOfMap } from './compare.js';
-import { toBool, toBytes, toDouble, toDuration, toInt, toText, toTimestamp, toUint, typeValue } from './conversions.js';
+import {
+  toBool,
+  toBytes,
+  toDouble,
+  toDuration,
+  toInt,
+  toText,
+  toTimestamp,
+  toUint,
+  typeValue,
+} from './conversions.js';
 import { format } from './format.js';
 import { OVER_BUDGET, type RunState, spend, spendScan } from './run-state.js';
 import * as strings from './strings.js';
-import { TIMESTAMP_GETTERS, durationPart, timestampPart } from './time.js';
+import { durationPart, TIMESTAMP_GETTERS, timestampPart } from './time.js';
 import {
   BOOL,
   BYTES,
@@ -12,12 +22,12 @@ import {
   DURATION,
   DYN,
   INT,
+  listOf,
+  mapOf,
   STRING,
   TIMESTAMP,
   TYPE,
   UINT,
-  listOf,
-  mapOf,
 } from './types.js';
 import {
   CelBytes,
@@ -49,7 +59,14 @@ type Implementation = (args: readonly CelValue[], state: RunState) => Result;
 
 const table = new Map<string, Overload[]>();
 
-function define(name: string, member: boolean, parameters: readonly CelType[], result: CelType, call: Implementation, cost = 1): void {
+function define(
+  name: string,
+  member: boolean,
+  parameters: readonly CelType[],
+  result: CelType,
+  call: Implementation,
+  cost = 1,
+): void {
   const overloads = table.get(name) ?? [];
   overloads.push({ member, parameters, result, cost, call });
   table.set(name, overloads);
@@ -99,7 +116,8 @@ const conversions: readonly [string, CelType, readonly CelType[], (value: CelVal
   ['duration', DURATION, [DURATION, STRING], toDuration],
 ];
 for (const [name, result, parameters, convert] of conversions) {
-  for (const parameter of parameters) define(name, false, [parameter], result, ([value = null]) => convert(value), 2);
+  for (const parameter of parameters)
+    define(name, false, [parameter], result, ([value = null]) => convert(value), 2);
 }
 define('dyn', false, [DYN], DYN, ([value = null]) => value);
 define('type', false, [DYN], TYPE, ([value = null]) => typeValue(typeNameOf(value)));
@@ -107,7 +125,9 @@ define('type', false, [DYN], TYPE, ([value = null]) => typeValue(typeNameOf(valu
 const UTC = 'UTC';
 for (const part of TIMESTAMP_GETTERS) {
   const get: Implementation = ([time, zone], state) => {
-    return spend(state, 20) ? timestampPart(time as CelTimestamp, part, (zone as string | undefined) ?? UTC) : OVER_BUDGET;
+    return spend(state, 20)
+      ? timestampPart(time as CelTimestamp, part, (zone as string | undefined) ?? UTC)
+      : OVER_BUDGET;
   };
   define(part, true, [TIMESTAMP], INT, get, 2);
   define(part, true, [TIMESTAMP, STRING], INT, get, 20);
@@ -118,13 +138,19 @@ for (const part of ['getHours', 'getMinutes', 'getSeconds', 'getMilliseconds'] a
 
 defineText('charAt', [INT], STRING, (text, [position]) => strings.charAt(text, position as bigint));
 defineText('indexOf', [STRING], INT, (text, [part]) => strings.indexOf(text, part as string, undefined));
-defineText('indexOf', [STRING, INT], INT, (text, [part, from]) => strings.indexOf(text, part as string, from as bigint));
-defineText('lastIndexOf', [STRING], INT, (text, [part]) => strings.lastIndexOf(text, part as string, undefined));
+defineText('indexOf', [STRING, INT], INT, (text, [part, from]) =>
+  strings.indexOf(text, part as string, from as bigint),
+);
+defineText('lastIndexOf', [STRING], INT, (text, [part]) =>
+  strings.lastIndexOf(text, part as string, undefined),
+);
 defineText('lastIndexOf', [STRING, INT], INT, (text, [part, from]) =>
   strings.lastIndexOf(text, part as string, from as bigint),
 );
 defineText('substring', [INT], STRING, (text, [from]) => strings.substring(text, from as bigint, undefined));
-defineText('substring', [INT, INT], STRING, (text, [from, to]) => strings.substring(text, from as bigint, to as bigint));
+defineText('substring', [INT, INT], STRING, (text, [from, to]) =>
+  strings.substring(text, from as bigint, to as bigint),
+);
 defineText('lowerAscii', [], STRING, (text) => strings.lowerAscii(text));
 defineText('upperAscii', [], STRING, (text) => strings.upperAscii(text));
 defineText('trim', [], STRING, (text) => strings.trim(text));
@@ -141,8 +167,17 @@ defineText('split', [STRING], listOf(STRING), (text, [separator], state) =>
 defineText('split', [STRING, INT], listOf(STRING), (text, [separator, limit], state) =>
   strings.split(text, separator as string, limit as bigint, state),
 );
-defineText('format', [listOf(DYN)], STRING, (text, [list], state) => format(text, list as readonly CelValue[], state));
-define('join', true, [listOf(STRING)], STRING, ([list], state) => strings.join(list as readonly CelValue[], '', state), 10);
+defineText('format', [listOf(DYN)], STRING, (text, [list], state) =>
+  format(text, list as readonly CelValue[], state),
+);
+define(
+  'join',
+  true,
+  [listOf(STRING)],
+  STRING,
+  ([list], state) => strings.join(list as readonly CelValue[], '', state),
+  10,
+);
 define(
   'join',
   true,

@@ -38,7 +38,11 @@ export interface CelIssue extends CelPosition {
 export function positionAt(source: string, offset: number, end: number): CelPosition {
   let line = 1;
   let lineStart = 0;
-  for (let index = source.indexOf('\n'); index !== -1 && index < offset; index = source.indexOf('\n', index + 1)) {
+  for (
+    let index = source.indexOf('\n');
+    index !== -1 && index < offset;
+    index = source.indexOf('\n', index + 1)
+  ) {
     line += 1;
     lineStart = index + 1;
   }

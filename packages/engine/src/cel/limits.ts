@@ -32,18 +32,42 @@ interface LimitEntry {
 }
 
 export const CEL_LIMITS: Readonly<Record<keyof CelLimits, LimitEntry>> = {
-  sourceLength: { value: 4096, reason: 'A rule that a person can review fits; parsing stays far below a millisecond.' },
+  sourceLength: {
+    value: 4096,
+    reason: 'A rule that a person can review fits; parsing stays far below a millisecond.',
+  },
   nodes: { value: 500, reason: 'Bounds checking, compiling and one pass of evaluation without loops.' },
-  depth: { value: 32, reason: 'The official suite asks for up to 32; deeper nesting is a mistake or an attack on the stack.' },
+  depth: {
+    value: 32,
+    reason: 'The official suite asks for up to 32; deeper nesting is a mistake or an attack on the stack.',
+  },
   comprehensionDepth: { value: 2, reason: 'Each level multiplies the work by the length of a list.' },
-  cost: { value: 50_000, reason: 'About 2 ms in the worst case: two nested loops over 100 elements with a small condition.' },
-  assumedListLength: { value: 100, reason: 'Longer lists declare `maxItems`, or are cut at run time by the step budget.' },
-  steps: { value: 50_000, reason: 'The same work as the static bound, for lists that are longer than was assumed.' },
+  cost: {
+    value: 50_000,
+    reason: 'About 2 ms in the worst case: two nested loops over 100 elements with a small condition.',
+  },
+  assumedListLength: {
+    value: 100,
+    reason: 'Longer lists declare `maxItems`, or are cut at run time by the step budget.',
+  },
+  steps: {
+    value: 50_000,
+    reason: 'The same work as the static bound, for lists that are longer than was assumed.',
+  },
   stringLength: { value: 65_536, reason: 'Stops doubling; no attribute of a context needs more.' },
-  listLength: { value: 1_000, reason: 'Stops doubling; long lists belong into a segment, which is looked up.' },
+  listLength: {
+    value: 1_000,
+    reason: 'Stops doubling; long lists belong into a segment, which is looked up.',
+  },
   patternLength: { value: 256, reason: 'Longer patterns are lists in disguise.' },
-  patternInstructions: { value: 1_000, reason: 'Repetition counts multiply: `(a{99}){99}` is short and huge.' },
-  subjectLength: { value: 4_096, reason: 'RE2 is linear in the subject; with the bound on patterns it stays in milliseconds.' },
+  patternInstructions: {
+    value: 1_000,
+    reason: 'Repetition counts multiply: `(a{99}){99}` is short and huge.',
+  },
+  subjectLength: {
+    value: 4_096,
+    reason: 'RE2 is linear in the subject; with the bound on patterns it stays in milliseconds.',
+  },
   issues: { value: 20, reason: 'Beyond these, faults are echoes of the first ones.' },
 };
 

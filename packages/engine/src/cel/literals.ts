@@ -33,7 +33,10 @@ function decodeEscape(source: string, index: number, end: number): Escape | unde
   const simple = Object.hasOwn(SIMPLE_ESCAPES, letter) ? SIMPLE_ESCAPES[letter] : undefined;
   if (simple !== undefined) return { point: simple.charCodeAt(0), length: 2 };
   const hexLength = Object.hasOwn(HEX_LENGTHS, letter) ? HEX_LENGTHS[letter] : undefined;
-  const digits = hexLength === undefined ? source.slice(index + 1, index + 4) : source.slice(index + 2, index + 2 + hexLength);
+  const digits =
+    hexLength === undefined
+      ? source.slice(index + 1, index + 4)
+      : source.slice(index + 2, index + 2 + hexLength);
   const wanted = hexLength === undefined ? /^[0-3][0-7]{2}$/ : /^[0-9a-fA-F]+$/;
   const length = hexLength === undefined ? 4 : 2 + hexLength;
   if (index + length > end || digits.length !== (hexLength ?? 3) || !wanted.test(digits)) return undefined;
@@ -50,14 +53,15 @@ export function decodeString(source: string, start: number, end: number, raw: bo
       index += 1;
       continue;
     }
-    const escape = decodeEscape(source, index, end);
-    if (escape === undefined) return { ok: false, message: unknownEscape(source, index), start: index, end: index + 2 };
-    if (escape.point > 0x10ffff || (escape.point >= 0xd800 && escape.point <= 0xdfff)) {
+    const decoded = decodeEscape(source, index, end);
+    if (decoded === undefined)
+      return { ok: false, message: unknownEscape(source, index), start: index, end: index + 2 };
+    if (decoded.point > 0x10ffff || (decoded.point >= 0xd800 && decoded.point <= 0xdfff)) {
       const message = 'This escape names no Unicode character; surrogates and numbers above 10FFFF are none';
-      return { ok: false, message, start: index, end: index + escape.length };
+      return { ok: false, message, start: index, end: index + decoded.length };
     }
-    value += source.slice(plainFrom, index) + String.fromCodePoint(escape.point);
-    index += escape.length;
+    value += source.slice(plainFrom, index) + String.fromCodePoint(decoded.point);
+    index += decoded.length;
     plainFrom = index;
   }
   return { ok: true, value: value + source.slice(plainFrom, end) };
@@ -75,19 +79,19 @@ export function decodeBytes(source: string, start: number, end: number, raw: boo
       index = plainEnd;
       continue;
     }
-    const escape = decodeEscape(source, index, end);
-    if (escape === undefined || escape.point > 0xff || /[uU]/.test(source[index + 1] ?? '')) {
+    const decoded = decodeEscape(source, index, end);
+    if (decoded === undefined || decoded.point > 0xff || /[uU]/.test(source[index + 1] ?? '')) {
       return { ok: false, message: unknownEscape(source, index), start: index, end: index + 2 };
     }
-    octets.push(escape.point);
-    index += escape.length;
+    octets.push(decoded.point);
+    index += decoded.length;
   }
   return { ok: true, value: Uint8Array.from(octets) };
 }
 
 function unknownEscape(source: string, index: number): string {
-  const escape = source.slice(index, index + 2);
-  return `\`${escape}\` is not an escape here; write \`\\\\\` for a backslash, or a raw string \`r"…"\``;
+  const text = source.slice(index, index + 2);
+  return `\`${text}\` is not an escape here; write \`\\\\\` for a backslash, or a raw string \`r"…"\``;
 }
 
 const INT_MIN = -(2n ** 63n);

@@ -11,8 +11,8 @@ import type {
   UnaryOperator,
 } from './ast.js';
 import { MACROS } from './ast.js';
-import { IssueCollector } from './issue.js';
 import type { CelIssue, CelIssueCode } from './issue.js';
+import { IssueCollector } from './issue.js';
 import { type Punctuation, type Token, tokenize } from './lexer.js';
 import type { CelLimits } from './limits.js';
 import { DEFAULT_CEL_LIMITS } from './limits.js';
@@ -41,7 +41,9 @@ export function parseInto(source: string, limits: CelLimits, issues: IssueCollec
 }
 
 const RESERVED: ReadonlySet<string> = new Set(
-  'as break const continue else for function if import let loop namespace package return var void while'.split(' '),
+  'as break const continue else for function if import let loop namespace package return var void while'.split(
+    ' ',
+  ),
 );
 
 const PRECEDENCE: Readonly<Record<string, number>> = {
@@ -96,7 +98,9 @@ class Parser {
   }
 
   get #token(): Token {
-    return this.#tokens[this.#position] ?? { kind: 'end', start: this.#source.length, end: this.#source.length };
+    return (
+      this.#tokens[this.#position] ?? { kind: 'end', start: this.#source.length, end: this.#source.length }
+    );
   }
 
   get #atEnd(): boolean {
@@ -149,7 +153,10 @@ class Parser {
   #node<Made extends Node>(node: Made): Made | ErrorNode {
     this.#nodes += 1;
     if (this.#nodes <= this.#limits.nodes) return node;
-    return this.#halt('TOO_LARGE', `The expression has more than ${this.#limits.nodes} parts; split it or use a segment`);
+    return this.#halt(
+      'TOO_LARGE',
+      `The expression has more than ${this.#limits.nodes} parts; split it or use a segment`,
+    );
   }
 
   #error(start: number): ErrorNode {
@@ -182,7 +189,14 @@ class Parser {
       last = this.#logic('||');
     }
     for (const { condition, yes } of branches.reverse()) {
-      const node: ConditionalNode = { kind: 'conditional', condition, yes, no: last, start: condition.start, end: last.end };
+      const node: ConditionalNode = {
+        kind: 'conditional',
+        condition,
+        yes,
+        no: last,
+        start: condition.start,
+        end: last.end,
+      };
       last = this.#node(node);
     }
     return last;
@@ -234,7 +248,13 @@ class Parser {
     const negative = last?.operator === '-' && isNumber ? signs.pop() : undefined;
     let node = this.#member(negative?.start);
     for (const sign of signs.reverse()) {
-      node = this.#node({ kind: 'unary', operator: sign.operator, operand: node, start: sign.start, end: node.end });
+      node = this.#node({
+        kind: 'unary',
+        operator: sign.operator,
+        operand: node,
+        start: sign.start,
+        end: node.end,
+      });
     }
     return node;
   }
@@ -281,7 +301,12 @@ class Parser {
   #optional(operand: Node): Node {
     const token = this.#token;
     this.#advance();
-    this.#issues.add('UNSUPPORTED', 'Optional values are not supported; ask `has(…)` first', token.start, token.end);
+    this.#issues.add(
+      'UNSUPPORTED',
+      'Optional values are not supported; ask `has(…)` first',
+      token.start,
+      token.end,
+    );
     return this.#error(operand.start);
   }
 
@@ -298,7 +323,12 @@ class Parser {
         return this.#node({ kind: 'literal', value: token.value, start: token.start, end: token.end });
       case 'bytes':
         this.#advance();
-        return this.#node({ kind: 'literal', value: new CelBytes(token.value), start: token.start, end: token.end });
+        return this.#node({
+          kind: 'literal',
+          value: new CelBytes(token.value),
+          start: token.start,
+          end: token.end,
+        });
       case 'identifier':
         return this.#word(token.text, token.start, false);
       case 'punctuation':
@@ -368,14 +398,21 @@ class Parser {
     return this.#node(identifier);
   }
 
-  #number(kind: 'int' | 'uint' | 'double', text: string, start: number, end: number, negativeFrom?: number): Node {
+  #number(
+    kind: 'int' | 'uint' | 'double',
+    text: string,
+    start: number,
+    end: number,
+    negativeFrom?: number,
+  ): Node {
     const sign = negativeFrom === undefined ? 1 : -1;
     const from = negativeFrom ?? start;
     if (kind === 'double') return this.#literal(sign * Number(text), from, end);
     const value = BigInt(sign) * BigInt(text);
     if (kind === 'uint' && fitsUint(value)) return this.#literal(new CelUint(value), from, end);
     if (kind === 'int' && fitsInt(value)) return this.#literal(value, from, end);
-    const range = kind === 'int' ? '−9223372036854775808 to 9223372036854775807' : '0 to 18446744073709551615';
+    const range =
+      kind === 'int' ? '−9223372036854775808 to 9223372036854775807' : '0 to 18446744073709551615';
     this.#issues.add('INVALID_LITERAL', `The ${kind} is out of range: ${range}`, from, end);
     return { kind: 'error', start: from, end };
   }
@@ -477,8 +514,10 @@ class Parser {
 
   /** Macros are known by name and number of arguments, as CEL has it; other numbers leave an ordinary call. */
   #macro(call: CallNode): Node | undefined {
-    if (call.target === undefined) return call.name === 'has' && call.args.length === 1 ? this.#has(call) : undefined;
-    const macro = MACROS.find((name) => name === call.name) ?? (call.name === 'existsOne' ? 'exists_one' : undefined);
+    if (call.target === undefined)
+      return call.name === 'has' && call.args.length === 1 ? this.#has(call) : undefined;
+    const macro =
+      MACROS.find((name) => name === call.name) ?? (call.name === 'existsOne' ? 'exists_one' : undefined);
     const [variable, ...rest] = call.args;
     const fits = rest.length === 1 || (macro === 'map' && rest.length === 2);
     if (macro === undefined || !fits || variable === undefined) return undefined;
@@ -487,7 +526,8 @@ class Parser {
 
   #has(call: CallNode): Node {
     const select = call.args[0];
-    if (select?.kind === 'select') return this.#node({ kind: 'has', select, start: call.start, end: call.end });
+    if (select?.kind === 'select')
+      return this.#node({ kind: 'has', select, start: call.start, end: call.end });
     if (select?.kind !== 'error') {
       const message = '`has` asks for an attribute: `has(user.email)`';
       this.#issues.add('INVALID_MACRO', message, select?.start ?? call.start, select?.end ?? call.end);
@@ -495,7 +535,13 @@ class Parser {
     return { kind: 'error', start: call.start, end: call.end };
   }
 
-  #comprehension(call: CallNode, macro: MacroName, target: Node, variable: Node, rest: readonly Node[]): Node {
+  #comprehension(
+    call: CallNode,
+    macro: MacroName,
+    target: Node,
+    variable: Node,
+    rest: readonly Node[],
+  ): Node {
     const body = rest.at(-1);
     if (variable.kind !== 'identifier' || variable.absolute || body === undefined) {
       if (variable.kind !== 'error') {

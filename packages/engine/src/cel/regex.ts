@@ -27,7 +27,10 @@ function unrolled(pattern: string): number {
 
 export function compilePattern(text: string, limits: CelLimits): PatternResult {
   if (text.length > limits.patternLength) {
-    return { ok: false, message: `The pattern has ${text.length} characters, more than ${limits.patternLength}` };
+    return {
+      ok: false,
+      message: `The pattern has ${text.length} characters, more than ${limits.patternLength}`,
+    };
   }
   const tooBig = 'The pattern repeats too much; lower its repetition counts';
   if (unrolled(text) > MOST_UNROLLED) return { ok: false, message: tooBig };
@@ -35,16 +38,24 @@ export function compilePattern(text: string, limits: CelLimits): PatternResult {
     const compiled = RE2JS.compile(text);
     const instructions = compiled.re2().prog.inst.length;
     if (instructions > limits.patternInstructions) return { ok: false, message: tooBig };
-    return { ok: true, pattern: { instructions, matches: (subject, state) => match(compiled, instructions, subject, state) } };
+    return {
+      ok: true,
+      pattern: { instructions, matches: (subject, state) => match(compiled, instructions, subject, state) },
+    };
   } catch (fault) {
     if (!(fault instanceof RE2JSException)) return { ok: false, message: 'The pattern cannot be compiled' };
     const message = fault.message.replace(/^error parsing regexp: /, '');
     const fragment = 'input' in fault && typeof fault.input === 'string' ? fault.input : undefined;
-    return { ok: false, message: `The pattern is not valid (RE2): ${message}`, ...(fragment === undefined ? {} : { fragment }) };
+    return {
+      ok: false,
+      message: `The pattern is not valid (RE2): ${message}`,
+      ...(fragment === undefined ? {} : { fragment }),
+    };
   }
 }
 
 function match(compiled: RE2JS, instructions: number, subject: string, state: RunState): boolean | CelError {
-  if (subject.length > state.limits.subjectLength) return tooLong('subject of `matches`', state.limits.subjectLength);
+  if (subject.length > state.limits.subjectLength)
+    return tooLong('subject of `matches`', state.limits.subjectLength);
   return spend(state, (instructions * subject.length) >> 2) ? compiled.test(subject) : OVER_BUDGET;
 }

@@ -60,7 +60,13 @@ export function lastIndexOf(text: string, part: string, from: bigint | undefined
 }
 
 /** A negative limit replaces all. An empty part stands before every code point and at the end. */
-export function replace(text: string, part: string, by: string, limit: bigint, state: RunState): CelValue | CelError {
+export function replace(
+  text: string,
+  part: string,
+  by: string,
+  limit: bigint,
+  state: RunState,
+): CelValue | CelError {
   const pieces = part === '' ? [] : text.split(part);
   const gaps = part === '' ? codePointLength(text) + 1 : pieces.length - 1;
   const count = limit < 0n || limit > BigInt(gaps) ? gaps : Number(limit);
@@ -141,7 +147,10 @@ const QUOTE_ESCAPES: Readonly<Record<string, string>> = {
 
 /** The text as a CEL literal in double quotes. */
 export function quote(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these control characters are what is to be escaped
-  const escaped = text.replace(/[\x07\b\f\n\r\t\v\\"]/g, (character) => QUOTE_ESCAPES[character] ?? character);
-  return `"${escaped.replace(/[\uD800-\uDBFF][\uDC00-\uDFFF]|[\uD800-\uDFFF]/g, (unit) => (unit.length === 2 ? unit : '\uFFFD'))}"`;
+  let quoted = '';
+  for (const character of text) {
+    const lone = character.length === 1 && SURROGATE.test(character);
+    quoted += lone ? '\uFFFD' : (QUOTE_ESCAPES[character] ?? character);
+  }
+  return `"${quoted}"`;
 }

@@ -50,7 +50,11 @@ function civilFromDays(days: number): Civil {
   const era = Math.floor(shifted / 146_097);
   const dayOfEra = shifted - era * 146_097;
   const yearOfEra = Math.floor(
-    (dayOfEra - Math.floor(dayOfEra / 1460) + Math.floor(dayOfEra / 36_524) - Math.floor(dayOfEra / 146_096)) / 365,
+    (dayOfEra -
+      Math.floor(dayOfEra / 1460) +
+      Math.floor(dayOfEra / 36_524) -
+      Math.floor(dayOfEra / 146_096)) /
+      365,
   );
   const dayOfYear = dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100));
   const marchMonth = Math.floor((5 * dayOfYear + 2) / 153);
@@ -64,7 +68,9 @@ const RFC3339 = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(Z|[
 /** RFC 3339 text, at most nine decimals. */
 export function parseTimestamp(text: string): CelTimestamp | CelError {
   const match = text.length <= 64 ? RFC3339.exec(text) : null;
-  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = (match ?? []).slice(1, 7).map(Number);
+  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = (match ?? [])
+    .slice(1, 7)
+    .map(Number);
   const days = daysFromCivil(year, month, day);
   const civil = civilFromDays(days);
   const exists = civil.month === month && civil.day === day && hour < 24 && minute < 60 && second < 60;
@@ -127,7 +133,8 @@ export function parseDuration(text: string): CelDuration | CelError {
   let total = 0n;
   for (const [, whole = '', fraction = '', unit = ''] of text.matchAll(/(\d*)\.?(\d*)(ns|us|µs|ms|h|m|s)/g)) {
     const nanos = UNIT_NANOS[unit] ?? 0n;
-    total += BigInt(whole || '0') * nanos + (BigInt(fraction || '0') * nanos) / 10n ** BigInt(fraction.length);
+    total +=
+      BigInt(whole || '0') * nanos + (BigInt(fraction || '0') * nanos) / 10n ** BigInt(fraction.length);
   }
   if (text.startsWith('-')) total = -total;
   if (total < -DURATION_LIMIT || total >= DURATION_LIMIT) return outOfRange('duration');
@@ -172,7 +179,11 @@ export const TIMESTAMP_GETTERS = [
 export type TimestampGetter = (typeof TIMESTAMP_GETTERS)[number];
 
 /** Months, days of month (`getDayOfMonth`), of week and of year count from 0, `getDate` from 1, as CEL has it. */
-export function timestampPart(timestamp: CelTimestamp, part: TimestampGetter, zone: string): bigint | CelError {
+export function timestampPart(
+  timestamp: CelTimestamp,
+  part: TimestampGetter,
+  zone: string,
+): bigint | CelError {
   const offset = zoneOffset(timestamp, zone);
   if (offset instanceof CelError) return offset;
   const { civil, days, secondOfDay } = splitDay(Math.floor(timestamp.seconds + offset));

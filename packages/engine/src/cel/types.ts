@@ -7,7 +7,11 @@ export type CelType =
   | { readonly kind: 'list'; readonly element: CelType; readonly maxItems?: number }
   | { readonly kind: 'map'; readonly key: CelType; readonly value: CelType; readonly maxItems?: number }
   /** Named attributes. `additional` is the type of attributes that are not named; without it an unnamed one is an issue. */
-  | { readonly kind: 'object'; readonly attributes: ReadonlyMap<string, CelType>; readonly additional?: CelType };
+  | {
+      readonly kind: 'object';
+      readonly attributes: ReadonlyMap<string, CelType>;
+      readonly additional?: CelType;
+    };
 
 export type PrimitiveKind =
   | 'dyn'

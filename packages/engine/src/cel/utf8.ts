@@ -9,7 +9,8 @@ function pushCodePoint(octets: number[], codePoint: number): void {
   const point = codePoint >= 0xd800 && codePoint <= 0xdfff ? 0xfffd : codePoint;
   if (point < 0x80) octets.push(point);
   else if (point < 0x800) octets.push(0xc0 | (point >> 6), 0x80 | (point & 0x3f));
-  else if (point < 0x10000) octets.push(0xe0 | (point >> 12), 0x80 | ((point >> 6) & 0x3f), 0x80 | (point & 0x3f));
+  else if (point < 0x10000)
+    octets.push(0xe0 | (point >> 12), 0x80 | ((point >> 6) & 0x3f), 0x80 | (point & 0x3f));
   else {
     octets.push(
       0xf0 | (point >> 18),

@@ -41,8 +41,14 @@ export type CelErrorCode =
   | 'COST_LIMIT'
   | 'HOST_FAILED';
 
+/**
+ * What all values have in common that are neither JSON nor JavaScript's own: their properties are never attributes,
+ * even where an expression names them.
+ */
+abstract class CelObject {}
+
 /** What an evaluation gives when it has no value. Never thrown, never a match. */
-export class CelError {
+export class CelError extends CelObject {
   readonly code: CelErrorCode;
   readonly message: string;
   /** Where in the expression, if known. */
@@ -51,6 +57,7 @@ export class CelError {
   readonly detail: string | undefined;
 
   constructor(code: CelErrorCode, message: string, position?: CelPosition, detail?: string) {
+    super();
     this.code = code;
     this.message = message;
     this.position = position;
@@ -63,16 +70,18 @@ export class CelError {
   }
 }
 
-export class CelUint {
+export class CelUint extends CelObject {
   readonly value: bigint;
   constructor(value: bigint) {
+    super();
     this.value = value;
   }
 }
 
-export class CelBytes {
+export class CelBytes extends CelObject {
   readonly octets: Uint8Array;
   constructor(octets: Uint8Array) {
+    super();
     this.octets = octets;
   }
 }
@@ -80,11 +89,12 @@ export class CelBytes {
 const NANOS_PER_SECOND = 1_000_000_000;
 
 /** Seconds since 1970-01-01T00:00:00Z and nanoseconds in [0, 10^9) above them. */
-export class CelTimestamp {
+export class CelTimestamp extends CelObject {
   readonly seconds: number;
   readonly nanos: number;
 
   constructor(seconds: number, nanos: number) {
+    super();
     this.seconds = seconds;
     this.nanos = nanos;
   }
@@ -101,11 +111,12 @@ export class CelTimestamp {
 }
 
 /** Floor seconds and nanoseconds in [0, 10^9) above them: −0.5 s is −1 s + 500,000,000 ns. */
-export class CelDuration {
+export class CelDuration extends CelObject {
   readonly seconds: number;
   readonly nanos: number;
 
   constructor(seconds: number, nanos: number) {
+    super();
     this.seconds = seconds;
     this.nanos = nanos;
   }
@@ -122,9 +133,10 @@ export class CelDuration {
 }
 
 /** A type as a value: `type(1) == int`. */
-export class CelTypeValue {
+export class CelTypeValue extends CelObject {
   readonly name: string;
   constructor(name: string) {
+    super();
     this.name = name;
   }
 }
@@ -146,10 +158,11 @@ export function mapKey(key: CelValue): string | undefined {
 }
 
 /** A map whose keys are not all strings, or that an expression made. */
-export class CelMap {
+export class CelMap extends CelObject {
   readonly entries: ReadonlyMap<string, readonly [CelValue, CelValue]>;
 
   constructor(entries: ReadonlyMap<string, readonly [CelValue, CelValue]>) {
+    super();
     this.entries = entries;
   }
 
@@ -194,14 +207,13 @@ export function kindOf(value: unknown): CelKind {
 
 function kindOfObject(value: object): CelKind {
   if (Array.isArray(value)) return 'list';
+  if (!(value instanceof CelObject)) return 'map';
   if (value instanceof CelMap) return 'map';
   if (value instanceof CelTimestamp) return 'timestamp';
   if (value instanceof CelDuration) return 'duration';
   if (value instanceof CelUint) return 'uint';
   if (value instanceof CelBytes) return 'bytes';
-  if (value instanceof CelTypeValue) return 'type';
-  if (value instanceof CelError) return 'unknown';
-  return 'map';
+  return value instanceof CelTypeValue ? 'type' : 'unknown';
 }
 
 export function isList(value: unknown): value is readonly CelValue[] {
@@ -210,18 +222,18 @@ export function isList(value: unknown): value is readonly CelValue[] {
 
 /** A map that is held as a JSON object. */
 export function isRecord(value: unknown): value is CelRecord {
-  return typeof value === 'object' && value !== null && !(value instanceof CelMap) && kindOfObject(value) === 'map';
+  return (
+    typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof CelObject)
+  );
 }
 
-/** An own property of an object, else `undefined`; the prototype is never asked. */
-export function ownProperty(record: object, key: string): unknown {
-  return Object.hasOwn(record, key) ? (record as Record<string, unknown>)[key] : undefined;
-}
-
-/** The value under a string key of a map in either form; `undefined` when absent or when this is not a map. */
-export function selectKey(value: unknown, key: string): CelValue | undefined {
-  if (value instanceof CelMap) return value.get(key);
-  return isRecord(value) ? (ownProperty(value, key) as CelValue | undefined) : undefined;
+/**
+ * The value under a string key of a map in either form; `undefined` when absent or when this is not a map.
+ * INVARIANT: only own properties are read; `constructor` and `__proto__` are names like any other.
+ */
+export function selectKey(value: unknown, key: string): unknown {
+  if (isRecord(value)) return Object.hasOwn(value, key) ? value[key] : undefined;
+  return value instanceof CelMap ? value.get(key) : undefined;
 }
 
 /** The names that CEL gives types in `type(x)`. */
