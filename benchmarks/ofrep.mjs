@@ -75,32 +75,34 @@ const bare = fork(new URL('./bare-server.mjs', import.meta.url), {
   env: { ...process.env, BODIES: JSON.stringify(bodies) },
 });
 const { port } = await new Promise((resolve) => bare.once('message', resolve));
+const unleash = fork(new URL('./peers/unleash-server.mjs', import.meta.url), {
+  stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+});
+const unleashAt = await new Promise((resolve) => unleash.once('message', resolve));
 
 function cpuMilliseconds(pid) {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
   return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
-function load({ pid, url, path, headers }) {
+/** One round against one server; a refusal under load is a failure of the benchmark. */
+function load(target) {
   const script = join(folder, 'wrk.lua');
-  const lines = ['wrk.method = "POST"', `wrk.body = ${JSON.stringify(body)}`];
-  for (const [name, value] of Object.entries(headers))
+  const lines = ['wrk.method = "POST"', `wrk.body = ${JSON.stringify(target.body)}`];
+  for (const [name, value] of Object.entries(target.headers)) {
     lines.push(`wrk.headers[${JSON.stringify(name)}] = ${JSON.stringify(value)}`);
+  }
   writeFileSync(script, lines.join('\n'));
-  const before = cpuMilliseconds(pid);
+  const before = cpuMilliseconds(target.pid);
   const { stdout } = spawnSync(
     'wrk',
-    ['-t1', `-c${CONNECTIONS}`, `-d${SECONDS}s`, '--latency', '-s', script, `${url}${path}`],
+    ['-t1', `-c${CONNECTIONS}`, `-d${SECONDS}s`, '--latency', '-s', script, target.url],
     { encoding: 'utf8' },
   );
-  const cpu = cpuMilliseconds(pid) - before;
+  const cpu = cpuMilliseconds(target.pid) - before;
   const requests = Number(/(\d+) requests in/.exec(stdout)[1]);
-  if (/Non-2xx or 3xx/.test(stdout)) throw new Error(`refusals under load of ${path}:\n${stdout}`);
-  return {
-    perSecond: requests / SECONDS,
-    cpuMicroseconds: (cpu * 1000) / requests,
-    p99: /99%\s+(\S+)/.exec(stdout)[1],
-  };
+  if (/Non-2xx or 3xx/.test(stdout)) throw new Error(`refusals under load of ${target.url}:\n${stdout}`);
+  return { perSecond: requests / SECONDS, cpu: (cpu * 1000) / requests, p99: /99%\s+(\S+)/.exec(stdout)[1] };
 }
 
 const headers = {
@@ -108,45 +110,55 @@ const headers = {
   Authorization: `Bearer ${pennon.serverKey}`,
   'Pennon-Product': 'bench',
 };
+const ours = (path, extra = {}) => ({
+  name: 'Pennon',
+  pid: pennon.pid,
+  url: `${pennon.url}${path}`,
+  body,
+  headers: { ...headers, ...extra },
+});
+const floor = (path) => ({
+  name: 'bare node:http',
+  pid: bare.pid,
+  url: `http://127.0.0.1:${port}${path}`,
+  body,
+  headers,
+});
+const theirs = {
+  name: 'Unleash server, frontend API',
+  pid: unleash.pid,
+  url: `${unleashAt.url}/api/frontend`,
+  body: JSON.stringify({
+    context: { userId: 'u_7', properties: { country: 'DE', tier: 'pro', email: 'ada@acme.example' } },
+  }),
+  headers: { 'Content-Type': 'application/json', Authorization: unleashAt.token },
+};
 const cases = [
-  { name: 'single flag', path: single, headers },
-  { name: 'bulk of 100 flags', path: bulk, headers },
-  {
-    name: 'bulk, nothing changed (304)',
-    path: bulk,
-    headers: { ...headers, 'If-None-Match': etag },
-    alone: true,
-  },
+  { name: 'single flag', targets: [ours(single), floor(single)] },
+  { name: 'bulk of 100 flags', targets: [ours(bulk), floor(bulk), theirs] },
+  { name: 'bulk, nothing changed (304)', targets: [ours(bulk, { 'If-None-Match': etag })] },
 ];
+
 console.log(
-  `OFREP over HTTP — ${machine()}, wrk with ${CONNECTIONS} connections, medians of ${ROUNDS} rounds of ${SECONDS} s\n`,
+  `OFREP over HTTP — ${machine()}, wrk with ${CONNECTIONS} connections, medians of ${ROUNDS} rounds of ${SECONDS} s in turn\n`,
 );
-console.log('| case | server | requests/s | CPU µs a request | p99 | of bare by CPU |');
+console.log('| case | server | requests/s | CPU µs a request | p99 | by CPU, Pennon = 1 |');
 console.log('| --- | --- | ---: | ---: | ---: | ---: |');
-for (const each of cases) {
-  const rounds = { pennon: [], bare: [] };
+for (const { name, targets } of cases) {
+  const rounds = targets.map(() => []);
   for (let round = 0; round < ROUNDS; round += 1) {
-    rounds.pennon.push(load({ pid: pennon.pid, url: pennon.url, ...each }));
-    if (!each.alone) rounds.bare.push(load({ pid: bare.pid, url: `http://127.0.0.1:${port}`, ...each }));
+    for (const [index, target] of targets.entries()) rounds[index].push(load(target));
   }
-  const summary = (results) => ({
-    perSecond: median(results.map((result) => result.perSecond)),
-    cpu: median(results.map((result) => result.cpuMicroseconds)),
-    p99: results.at(-1).p99,
-  });
-  const ours = summary(rounds.pennon);
-  const row = (name, result, share) =>
+  const base = median(rounds[0].map((result) => result.cpu));
+  for (const [index, target] of targets.entries()) {
+    const cpu = median(rounds[index].map((result) => result.cpu));
+    const perSecond = median(rounds[index].map((result) => result.perSecond));
     console.log(
-      `| ${each.name} | ${name} | ${result.perSecond.toFixed(0)} | ${result.cpu.toFixed(1)} | ${result.p99} | ${share} |`,
+      `| ${name} | ${target.name} | ${perSecond.toFixed(0)} | ${cpu.toFixed(1)} | ${rounds[index].at(-1).p99} | ${(cpu / base).toFixed(2)} |`,
     );
-  if (each.alone) {
-    row('Pennon', ours, '');
-  } else {
-    const floor = summary(rounds.bare);
-    row('Pennon', ours, `${((floor.cpu / ours.cpu) * 100).toFixed(0)} %`);
-    row('bare node:http', floor, '100 %');
   }
 }
 bare.kill();
+unleash.kill('SIGTERM');
 await pennon.stop();
 rmSync(folder, { recursive: true, force: true });
