@@ -92,6 +92,8 @@ export interface SegmentMembership extends Span {
 
 /** One account's last known balance. `scope` is empty for `per: customer`, else the instance's or user's key. */
 export interface AccountState {
+  /** The product's key; absent where a state holds accounts of one product only. */
+  readonly product?: string;
   readonly feature: string;
   readonly scope: string;
   /** The period that `used` and `reserved` belong to; `null` for `reset: never`. */

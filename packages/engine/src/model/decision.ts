@@ -164,6 +164,8 @@ export interface EntitlementDecision extends DecisionStamp {
   /** Limit and metered features, also when nothing is granted (finite 0). */
   readonly limit: Limit | null;
   readonly enforcement: Enforcement;
+  /** How far a soft limit may be exceeded; `null` where nothing bounds it, and for other enforcements. */
+  readonly overageAllowance: { readonly percent: number } | { readonly amount: number } | null;
   /** Metered features only. */
   readonly usage: number;
   readonly reserved: number;
@@ -174,6 +176,20 @@ export interface EntitlementDecision extends DecisionStamp {
   readonly scope: string;
   readonly sources: readonly Source[];
   readonly whenDenied: 'locked' | 'hidden';
+}
+
+export type EntitlementErrorCode =
+  | 'ENTITLEMENT_NOT_FOUND'
+  | 'TYPE_MISMATCH'
+  | 'TARGETING_KEY_MISSING'
+  | 'CUSTOMER_STATE_UNAVAILABLE';
+
+/** An accident, not a denial: the question could not be answered. */
+export interface EntitlementError extends DecisionStamp {
+  readonly kind: 'error';
+  readonly key: string;
+  readonly errorCode: EntitlementErrorCode;
+  readonly message: string;
 }
 
 export type ConsumptionMode = 'all' | 'upTo';

@@ -1,0 +1,66 @@
+import { licenseLapse, nextEdge } from '../evaluation/edges.js';
+import type { PreparedCustomer } from '../evaluation/prepared-customer.js';
+import { versionedKey } from '../model/catalog.js';
+import type { Instant, License } from '../model/customer.js';
+import type { EntitlementReason, Source, SourceType } from '../model/decision.js';
+import type { CompiledFeature } from '../snapshot/snapshot.js';
+import type { Level } from './level.js';
+
+const BY_SOURCE: Record<SourceType, EntitlementReason> = {
+  plan: 'PLAN',
+  default: 'PLAN',
+  default_group: 'GROUP',
+  group: 'GROUP',
+  segment: 'GROUP',
+  addon: 'ADDON',
+  trial: 'TRIAL',
+  grant: 'GRANT',
+  voucher: 'VOUCHER',
+};
+
+/** Why there is access: the highest step that took part; a limit that is lifted says so. */
+export function accessReason(unlimited: boolean, sources: readonly Source[]): EntitlementReason {
+  if (unlimited) return 'UNLIMITED';
+  const last = sources.at(-1);
+  return last === undefined ? 'PLAN' : BY_SOURCE[last.type];
+}
+
+function wouldGive(license: License, feature: CompiledFeature, prepared: PreparedCustomer): boolean {
+  const plan = prepared.snapshot.plans.get(versionedKey(license.plan, license.planVersion));
+  if (plan === undefined) return false;
+  const group = plan.defaultGroup === null ? undefined : prepared.snapshot.groups.get(plan.defaultGroup);
+  return plan.entitlements.has(feature.key) || group?.entitlements.has(feature.key) === true;
+}
+
+function grantEnded(prepared: PreparedCustomer, feature: CompiledFeature, now: Instant): boolean {
+  return (prepared.featureGrants.get(feature.key) ?? []).some(({ grant, effect }) => {
+    return (
+      effect.type !== 'deny' && grant.endsAt !== null && grant.endsAt <= now && nextEdge(grant, now) > now
+    );
+  });
+}
+
+/**
+ * Why the right is missing: taken away by a `deny`, lost with a license or grant that would have given it, never had because
+ * there is no license and no default plan, or not part of what there is.
+ */
+export function missingReason(
+  prepared: PreparedCustomer,
+  feature: CompiledFeature,
+  level: Level,
+  now: Instant,
+): EntitlementReason {
+  if (level.denied) return 'REVOKED';
+  let inForce = prepared.fallbackPlan !== null;
+  let ended = false;
+  for (const license of prepared.licenses) {
+    const lapse = licenseLapse(license, now);
+    if (lapse === null) inForce = true;
+    else if (wouldGive(license, feature, prepared)) {
+      if (lapse === 'past-due') return 'PAST_DUE';
+      if (lapse === 'ended') ended = true;
+    }
+  }
+  if (ended || grantEnded(prepared, feature, now)) return 'EXPIRED';
+  return inForce ? 'NOT_ENTITLED' : 'NO_LICENSE';
+}

@@ -1,0 +1,53 @@
+import type { Evaluation } from '../evaluation/evaluation.js';
+import type { PreparedCustomer } from '../evaluation/prepared-customer.js';
+import type { CompiledFeature } from '../snapshot/snapshot.js';
+import { applyAddons } from './apply-addons.js';
+import { applyGrants } from './apply-grants.js';
+import { applyGroups } from './apply-groups.js';
+import { applyLicenses } from './apply-licenses.js';
+import { applySegments } from './apply-segments.js';
+import { Draft, valueText } from './draft.js';
+import { type Level, levelOf } from './level.js';
+
+/** Whether a feature's level is the same for everyone of the customer, so that it may be kept with the customer. */
+function isShared(prepared: PreparedCustomer, feature: CompiledFeature): boolean {
+  const grants = prepared.featureGrants.get(feature.key) ?? [];
+  if (grants.some(({ grant }) => grant.target.kind !== 'customer' && grant.target.kind !== 'group'))
+    return false;
+  const segments = prepared.snapshot.segmentsByFeature.get(feature.key) ?? [];
+  return segments.every(({ key, condition }) => {
+    if (condition !== null) return false;
+    return (prepared.memberships.get(key) ?? []).every(({ member }) => member.kind === 'customer');
+  });
+}
+
+/**
+ * The order of an entitlement (DESIGN: the order of decisions), and the only place that owns it: licenses → customer groups →
+ * segments → add-ons → grants. Evaluations keep what it gives; ask `Evaluation.level`.
+ */
+export function resolveLevel(evaluation: Evaluation, feature: CompiledFeature): Level {
+  const prepared = evaluation.customer;
+  if (prepared === null) throw new TypeError('A level is resolved of a customer whose state was read.');
+  const draft = new Draft(evaluation, feature);
+  applyLicenses(draft, prepared);
+  applyGroups(draft, prepared);
+  applySegments(draft);
+  applyAddons(draft, prepared);
+  applyGrants(draft, prepared);
+  const { denied, sources } = draft;
+  const level = levelOf(feature, draft.current, {
+    from: draft.now,
+    until: evaluation.until,
+    denied,
+    sources,
+  });
+  draft.explain('effective', 'decided', () => {
+    if (denied) return `\`${feature.key}\` is denied.`;
+    return level.granted
+      ? `\`${feature.key}\` is granted: ${valueText(draft.current)}.`
+      : `\`${feature.key}\` is not granted.`;
+  });
+  const whole = prepared.state === null || evaluation.request.subject.proven;
+  if (whole && isShared(prepared, feature)) prepared.levels.set(feature.index, level);
+  return level;
+}

@@ -1,0 +1,85 @@
+import { splitSku } from '../catalog/sku-pattern.js';
+import { versionedKey } from '../model/catalog.js';
+import type { Instant, License } from '../model/customer.js';
+import type { JsonObject } from '../model/json.js';
+import type { CompiledPlan, Snapshot } from '../snapshot/snapshot.js';
+import { licenseEdge, licenseLapse, NEVER } from './edges.js';
+import type { PreparedCustomer } from './prepared-customer.js';
+
+/** The server facts `plan` and `license` with the span they hold for. */
+export interface PlanFacts {
+  readonly from: Instant;
+  readonly until: Instant;
+  readonly plan: JsonObject | undefined;
+  readonly license: JsonObject | undefined;
+}
+
+/**
+ * What a SKU names. `pro@1` and a bare plan key are read too, because that is how `plan.key` reads where there is no SKU; `plan: null`
+ * when it names no plan (`PLAN_NOT_FOUND`): then it gives facts but no entitlements.
+ */
+export function readSku(
+  snapshot: Snapshot,
+  text: string,
+): { readonly plan: CompiledPlan | null; readonly facts: JsonObject } {
+  const named = snapshot.plans.get(text) ?? snapshot.currentPlans.get(text);
+  if (named !== undefined) return { plan: named, facts: planFacts(named, text, snapshot) };
+  const pattern = snapshot.sku;
+  const parts = pattern === null ? null : splitSku(pattern, text);
+  if (pattern === null || parts === null) return { plan: null, facts: { key: text } };
+  const tier = String(parts[pattern.planPart]);
+  const version = parts['version'];
+  const plan =
+    typeof version === 'number'
+      ? snapshot.plans.get(versionedKey(tier, version))
+      : snapshot.currentPlans.get(tier);
+  const facts: Record<string, string | number> = { ...parts, tier, key: text };
+  if (plan !== undefined) facts['version'] = plan.version;
+  return { plan: plan ?? null, facts };
+}
+
+/** `plan.tier` is the catalog's plan key, whatever the SKU says; the SKU's other parts stand beside it. */
+function planFacts(plan: CompiledPlan, sku: string | null, snapshot: Snapshot): JsonObject {
+  const parts = sku === null || snapshot.sku === null ? null : splitSku(snapshot.sku, sku);
+  return { ...parts, tier: plan.key, version: plan.version, key: sku ?? plan.name };
+}
+
+function licenseFacts(license: License): JsonObject {
+  return { id: license.id, kind: license.kind, status: license.status };
+}
+
+/** Of several licenses in force the one of the highest rank speaks; ties: latest start, then id. */
+function speaking(prepared: PreparedCustomer, now: Instant): { license: License; plan: CompiledPlan } | null {
+  let best: { license: License; plan: CompiledPlan } | null = null;
+  for (const license of prepared.licenses) {
+    if (licenseLapse(license, now) !== null) continue;
+    const plan = prepared.snapshot.plans.get(versionedKey(license.plan, license.planVersion));
+    if (plan !== undefined && (best === null || plan.rank >= best.plan.rank)) best = { license, plan };
+  }
+  return best;
+}
+
+function compute(prepared: PreparedCustomer, now: Instant): PlanFacts {
+  const { snapshot } = prepared;
+  let until = NEVER;
+  for (const license of prepared.licenses) until = Math.min(until, licenseEdge(license, now));
+  const best = speaking(prepared, now);
+  if (best !== null) {
+    const plan = planFacts(best.plan, best.license.sku, snapshot);
+    return { from: now, until, plan, license: licenseFacts(best.license) };
+  }
+  if (prepared.sku !== null)
+    return { from: now, until, plan: readSku(snapshot, prepared.sku).facts, license: undefined };
+  const fallback = prepared.fallbackPlan;
+  const plan = fallback === null ? undefined : planFacts(fallback, null, snapshot);
+  return { from: now, until, plan, license: undefined };
+}
+
+/** Remembered with the customer while it holds. */
+export function planFactsAt(prepared: PreparedCustomer, now: Instant): PlanFacts {
+  const known = prepared.plan;
+  if (known !== undefined && known.from <= now && now < known.until) return known;
+  const facts = compute(prepared, now);
+  prepared.plan = facts;
+  return facts;
+}

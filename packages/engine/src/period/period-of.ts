@@ -1,0 +1,86 @@
+import type { Level } from '../entitlement/level.js';
+import { licenseLapse } from '../evaluation/edges.js';
+import type { Evaluation } from '../evaluation/evaluation.js';
+import type { PreparedCustomer } from '../evaluation/prepared-customer.js';
+import { versionedKey } from '../model/catalog.js';
+import type { Instant, License } from '../model/customer.js';
+import type { Period } from '../model/decision.js';
+import type { CompiledFeature } from '../snapshot/snapshot.js';
+import { anchorAt, calendarAnchor, parseAnchor } from './anchor.js';
+import { periodAt } from './period-at.js';
+
+/** The oldest license in force that grants the feature, else the oldest in force: its anchor is every period's. */
+function anchoringLicense(
+  prepared: PreparedCustomer,
+  feature: CompiledFeature,
+  now: Instant,
+): License | null {
+  let oldest: License | null = null;
+  for (const license of prepared.licenses) {
+    if (licenseLapse(license, now) !== null) continue;
+    oldest ??= license;
+    const plan = prepared.snapshot.plans.get(versionedKey(license.plan, license.planVersion));
+    const group = plan?.defaultGroup == null ? undefined : prepared.snapshot.groups.get(plan.defaultGroup);
+    if (plan?.entitlements.has(feature.key) || group?.entitlements.has(feature.key)) return license;
+  }
+  return oldest;
+}
+
+/**
+ * Which anchor and zone a feature's periods follow (law 9). Zone: the feature's reset, else license, customer, product, UTC.
+ * Anchor: the license's; without one the customer's creation; an unknown customer follows the calendar.
+ */
+export function anchorOf(
+  prepared: PreparedCustomer,
+  feature: CompiledFeature,
+  now: Instant,
+): { readonly anchor: string; readonly timeZone: string | undefined } {
+  const reset = feature.reset === 'never' ? null : feature.reset;
+  const { state, snapshot } = prepared;
+  const license = anchoringLicense(prepared, feature, now);
+  const elsewhere = state?.timeZone ?? snapshot.timeZone ?? 'UTC';
+  const own = reset?.timeZone ?? license?.timeZone ?? undefined;
+  if (reset?.anchor === 'calendar') return { anchor: calendarAnchor(own ?? elsewhere), timeZone: undefined };
+  if (license !== null && parseAnchor(license.anchor) !== null) {
+    // An anchor that names no zone of its own is an instant; then the order goes on.
+    const zone = own ?? (license.anchor.includes('[') ? undefined : elsewhere);
+    return { anchor: license.anchor, timeZone: zone };
+  }
+  if (state?.createdAt != null)
+    return { anchor: anchorAt(state.createdAt, own ?? elsewhere), timeZone: undefined };
+  return { anchor: calendarAnchor(own ?? elsewhere), timeZone: undefined };
+}
+
+/** Periods found last, by customer and feature: they hold for weeks, and are asked for in every evaluation that reads usage. */
+const known = new WeakMap<
+  PreparedCustomer,
+  Map<number, { readonly period: Period; readonly level: Level }>
+>();
+
+/** The period of a feature's account that holds the evaluation's instant; `null` where nothing resets. */
+export function periodOf(evaluation: Evaluation, feature: CompiledFeature, level: Level): Period | null {
+  if (feature.reset === 'never') return null;
+  const prepared = evaluation.customer;
+  if (prepared === null) return null;
+  const now = evaluation.nowMilliseconds;
+  let periods = known.get(prepared);
+  const found = periods?.get(feature.index);
+  // The level's span bounds which license anchors; another level may mean another anchor.
+  if (found !== undefined && found.level === level && found.period.start <= now && now < found.period.end) {
+    return found.period;
+  }
+  const { anchor, timeZone } = anchorOf(prepared, feature, now);
+  const period = periodAt({
+    reset: feature.reset,
+    anchor,
+    now,
+    ...(timeZone === undefined ? {} : { timeZone }),
+  });
+  if (period === null) return null;
+  if (periods === undefined) {
+    periods = new Map();
+    known.set(prepared, periods);
+  }
+  periods.set(feature.index, { period, level });
+  return period;
+}

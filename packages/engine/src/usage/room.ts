@@ -1,0 +1,41 @@
+import type { Enforcement, Feature } from '../model/catalog.js';
+import type { Limit } from '../model/decision.js';
+
+/** What is taken and held of an account, against its limit. */
+export interface Fill {
+  readonly limit: Limit;
+  readonly used: number;
+  readonly reserved: number;
+  readonly enforcement: Enforcement;
+  readonly overage: Feature['overage'] | null;
+}
+
+/** How an amount stands to the limit. `over`: beyond the limit, and allowed for softness or observation. */
+export type Fit = 'within' | 'over' | 'beyond';
+
+/** Up to where a soft limit lets usage go; `Infinity` where nothing bounds it. */
+export function ceiling(limit: number, enforcement: Enforcement, overage: Feature['overage'] | null): number {
+  if (enforcement === 'observe') return Number.POSITIVE_INFINITY;
+  if (enforcement === 'hard') return limit;
+  if (overage === null || overage === undefined) return Number.POSITIVE_INFINITY;
+  if ('amount' in overage) return limit + overage.amount;
+  // limit < 2^53 and whole percents: computed in integers, floored once.
+  return limit + Number((BigInt(limit) * BigInt(Math.round(overage.percent * 100))) / 10_000n);
+}
+
+/**
+ * INVARIANT: what is held counts as used, and a limit below use allows nothing more, however small the amount.
+ */
+export function fit(fill: Fill, amount: number): Fit {
+  if (fill.limit.kind === 'unlimited') return 'within';
+  const after = fill.used + fill.reserved + amount;
+  if (after <= fill.limit.value) return 'within';
+  return after <= ceiling(fill.limit.value, fill.enforcement, fill.overage) ? 'over' : 'beyond';
+}
+
+/** The largest amount of at most `amount` that is not beyond. */
+export function fitting(fill: Fill, amount: number): number {
+  if (fill.limit.kind === 'unlimited') return amount;
+  const top = ceiling(fill.limit.value, fill.enforcement, fill.overage);
+  return Math.max(0, Math.min(amount, top - fill.used - fill.reserved));
+}
