@@ -16,14 +16,15 @@ import {
   selectKey,
 } from './values.js';
 
-/** Numbers of any type compare by value; JavaScript compares number with bigint exactly. */
+/** Numbers of any type compare by value. */
 export function numberOf(value: CelValue): number | bigint | undefined {
   if (typeof value === 'number' || typeof value === 'bigint') return value;
   return value instanceof CelUint ? value.value : undefined;
 }
 
+/** Ints meet doubles as doubles, so that 2^63 − 1 equals 2^63 as a double: what the reference implementation does. */
 export function sameNumber(one: number | bigint, other: number | bigint): boolean {
-  return typeof one === typeof other ? one === other : one <= other && one >= other;
+  return typeof one === typeof other ? one === other : Number(one) === Number(other);
 }
 
 /** Values nested deeper are not compared: contexts are bounded far below. */
@@ -146,9 +147,9 @@ function order(one: CelValue, other: CelValue, state: RunState): number | undefi
   const first = numberOf(one);
   const second = numberOf(other);
   if (first === undefined || second === undefined) return undefined;
-  if (first < second) return -1;
-  if (first > second) return 1;
-  return sameNumber(first, second) ? 0 : Number.NaN;
+  if (sameNumber(first, second)) return 0;
+  const [low, high] = typeof first === typeof second ? [first, second] : [Number(first), Number(second)];
+  return low < high ? -1 : low > high ? 1 : Number.NaN;
 }
 
 export type OrderOperator = '<' | '<=' | '>' | '>=';
