@@ -1,0 +1,124 @@
+import { Worker } from 'node:worker_threads';
+import { isDatabaseUnavailable } from '../store/database-error.js';
+import type { WorkerAnswer, WorkerJob } from './catalog-worker.js';
+import type { PlanRequest, PublishPlan } from './publish-plan.js';
+import { type FaultKind, ServiceError } from './service-error.js';
+
+/** A document of ten thousand flags is read and checked in a few seconds; one that takes longer is refused. */
+const DEADLINE_MILLISECONDS = 60_000;
+const HEAP_MEGABYTES = 1024;
+
+export interface CatalogWorkshop {
+  /** Plans a publish in the worker thread. Throws `ServiceError`: 404 for an unknown product, 503 when it cannot be done now. */
+  plan(request: PlanRequest): Promise<PublishPlan>;
+  stop(): Promise<void>;
+}
+
+interface Waiting {
+  readonly resolve: (plan: PublishPlan) => void;
+  readonly reject: (error: unknown) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+/** The thread starts with the first job and again after it broke: a document that breaks it costs its own publish only. */
+export function createCatalogWorkshop(options: {
+  readonly connectionString: string;
+  readonly deadlineMilliseconds?: number;
+}): CatalogWorkshop {
+  const deadline = options.deadlineMilliseconds ?? DEADLINE_MILLISECONDS;
+  let worker: Worker | null = null;
+  let lastId = 0;
+  const waiting = new Map<number, Waiting>();
+
+  function begin(): Worker {
+    const started = new Worker(new URL('./catalog-worker.js', import.meta.url), {
+      workerData: { connectionString: options.connectionString },
+      resourceLimits: { maxOldGenerationSizeMb: HEAP_MEGABYTES },
+    });
+    started.unref();
+    started.on('message', settle);
+    const broken = (error: unknown) => {
+      if (worker !== started) return;
+      worker = null;
+      for (const one of [...waiting.keys()]) fail(one, unavailable('The publishing thread broke', error));
+    };
+    started.on('error', broken);
+    started.on('exit', broken);
+    worker = started;
+    return started;
+  }
+
+  function take(id: number): Waiting | undefined {
+    const one = waiting.get(id);
+    waiting.delete(id);
+    if (one !== undefined) clearTimeout(one.timer);
+    return one;
+  }
+
+  function fail(id: number, error: unknown): void {
+    take(id)?.reject(error);
+  }
+
+  function settle(answer: WorkerAnswer): void {
+    if ('plan' in answer) take(answer.id)?.resolve(answer.plan);
+    else if ('notFound' in answer) fail(answer.id, productNotFound());
+    else fail(answer.id, fromFailure(answer.failure));
+  }
+
+  return {
+    plan(request): Promise<PublishPlan> {
+      const target = worker ?? begin();
+      lastId += 1;
+      const job: WorkerJob = { id: lastId, request };
+      return new Promise((resolve, reject) => {
+        const timer = setTimeout(() => {
+          // Whatever it is busy with, it cannot be asked to stop.
+          void target.terminate();
+          fail(job.id, unavailable(`The document was not checked within ${deadline} ms`, null));
+        }, deadline);
+        timer.unref();
+        waiting.set(job.id, { resolve, reject, timer });
+        target.postMessage(job);
+      });
+    },
+    async stop(): Promise<void> {
+      const last = worker;
+      worker = null;
+      for (const id of [...waiting.keys()]) fail(id, unavailable('The server is shutting down', null));
+      await last?.terminate();
+    },
+  };
+}
+
+function productNotFound(): ServiceError {
+  return new ServiceError('not-found', 'PRODUCT_NOT_FOUND', 'The product does not exist any more.');
+}
+
+function unavailable(what: string, cause: unknown): ServiceError {
+  return new ServiceError(
+    'unavailable',
+    'PUBLISHING_UNAVAILABLE',
+    `${what}; nothing was published. Try again.`,
+    {
+      retryAfterSeconds: 1,
+      cause,
+    },
+  );
+}
+
+interface Failure {
+  readonly serviceError?: { readonly kind: FaultKind; readonly code: string; readonly message: string };
+  readonly message?: string;
+  readonly stack?: string;
+  readonly code?: string | null;
+}
+
+function fromFailure(failure: unknown): Error {
+  const { serviceError, message, stack, code } = (failure ?? {}) as Failure;
+  if (serviceError !== undefined) {
+    return new ServiceError(serviceError.kind, serviceError.code, serviceError.message);
+  }
+  const error = Object.assign(new Error(message ?? 'The publishing thread failed.'), code ? { code } : {});
+  if (stack !== undefined) error.stack = stack;
+  return isDatabaseUnavailable(error) ? unavailable('The database cannot be reached', error) : error;
+}

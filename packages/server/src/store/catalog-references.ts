@@ -1,0 +1,114 @@
+import type { Instant } from '@pennon/engine/model/customer';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { fromInstant } from './instant.js';
+import type { Tables } from './tables.js';
+
+/** Data of customers that still names an item of the catalog. */
+export interface ItemReferences {
+  readonly kind: string;
+  readonly key: string;
+  readonly count: number;
+  /** The first few, named for a person. */
+  readonly examples: readonly string[];
+}
+
+const EXAMPLES = 3;
+
+interface ReferenceRow {
+  readonly total: number;
+  readonly name: string;
+}
+
+/** Which licenses, memberships and grants that are in force, or will be, name the item; `null` where none does. */
+export async function findItemReferences(
+  database: Kysely<Tables>,
+  productId: string,
+  item: { readonly kind: string; readonly key: string },
+  now: Instant,
+): Promise<ItemReferences | null> {
+  const examples: string[] = [];
+  let count = 0;
+  for (const query of queriesFor(productId, item, fromInstant(now))) {
+    const { rows } = await sql<ReferenceRow>`
+      select count(*) over () as total, found.name from (${query}) found order by found.name limit ${EXAMPLES}`.execute(
+      database,
+    );
+    count += rows[0]?.total ?? 0;
+    examples.push(...rows.map((row) => row.name));
+  }
+  return count === 0
+    ? null
+    : { kind: item.kind, key: item.key, count, examples: examples.slice(0, EXAMPLES) };
+}
+
+function queriesFor(
+  productId: string,
+  item: { readonly kind: string; readonly key: string },
+  now: Date,
+): RawBuilder<unknown>[] {
+  switch (item.kind) {
+    case 'plan':
+      return [licensesOfPlan(productId, versioned(item.key), now)];
+    case 'addon':
+      return [licensesWithAddon(productId, versioned(item.key), now)];
+    case 'feature':
+    case 'flag':
+      return [grantsOf(productId, item.kind, item.key, now)];
+    case 'group':
+    case 'segment':
+      return [membersOf(productId, item.kind, item.key, now), grantsTo(productId, item.kind, item.key, now)];
+    default:
+      return [];
+  }
+}
+
+function versioned(key: string): { readonly key: string; readonly version: number } {
+  const at = key.lastIndexOf('@');
+  return { key: key.slice(0, at), version: Number(key.slice(at + 1)) };
+}
+
+const LICENSE_NAME = sql`'the license \`' || l.id || '\` of the customer \`' || coalesce(c.key, '') || '\` in \`' || e.key || '\`'`;
+
+function licensesOfPlan(
+  productId: string,
+  plan: { readonly key: string; readonly version: number },
+  now: Date,
+): RawBuilder<unknown> {
+  return sql`select ${LICENSE_NAME} as name from license l
+    join environment e on e.id = l.environment_id left join customer c on c.id = l.customer_id
+    where l.product_id = ${productId} and l.plan_key = ${plan.key} and l.plan_version = ${plan.version}
+      and l.status <> 'ended' and (l.ends_at is null or l.ends_at > ${now})`;
+}
+
+function licensesWithAddon(
+  productId: string,
+  addon: { readonly key: string; readonly version: number },
+  now: Date,
+): RawBuilder<unknown> {
+  const named = JSON.stringify([{ addon: addon.key, version: addon.version }]);
+  return sql`select ${LICENSE_NAME} as name from license l
+    join environment e on e.id = l.environment_id left join customer c on c.id = l.customer_id
+    where l.product_id = ${productId} and l.addons @> ${named}::jsonb
+      and l.status <> 'ended' and (l.ends_at is null or l.ends_at > ${now})`;
+}
+
+const GRANT_NAME = sql`'the grant \`' || g.id || '\` of the ' || g.target_kind || ' \`' || g.target_key || '\` in \`' || e.key || '\`'`;
+
+function grantsOf(productId: string, member: string, key: string, now: Date): RawBuilder<unknown> {
+  return sql`select ${GRANT_NAME} as name from access_grant g join environment e on e.id = g.environment_id
+    where g.product_id = ${productId} and g.revoked_at is null and (g.ends_at is null or g.ends_at > ${now})
+      and g.effect::jsonb ->> ${member}::text = ${key}`;
+}
+
+function grantsTo(productId: string, targetKind: string, key: string, now: Date): RawBuilder<unknown> {
+  return sql`select ${GRANT_NAME} as name from access_grant g join environment e on e.id = g.environment_id
+    where g.product_id = ${productId} and g.revoked_at is null and (g.ends_at is null or g.ends_at > ${now})
+      and g.target_kind = ${targetKind} and g.target_key = ${key}`;
+}
+
+function membersOf(productId: string, containerKind: string, key: string, now: Date): RawBuilder<unknown> {
+  return sql`select 'the membership of the ' || m.member_kind || ' \`' || m.member_key || '\` in \`' || e.key || '\`' as name
+    from membership m join environment e on e.id = m.environment_id
+    where m.product_id = ${productId} and m.container_kind = ${containerKind} and m.container_key = ${key}
+      and (m.ends_at is null or m.ends_at > ${now})`;
+}
