@@ -80,7 +80,7 @@ export function toProblem(fault: HttpFault, requestId: string): Problem {
   };
 }
 
-/** OFREP's `errorCode` is an open word; clients know these. Anything else of ours goes out as it is, after the status. */
+/** The words that clients of OFREP know. Whatever else we say stands in `metadata.cause`, and in the status. */
 const OFREP_CODES: ReadonlySet<string> = new Set([
   'PARSE_ERROR',
   'TARGETING_KEY_MISSING',
@@ -89,26 +89,51 @@ const OFREP_CODES: ReadonlySet<string> = new Set([
   'GENERAL',
 ]);
 
+/** What OEP adds to them. */
+const OEP_CODES: ReadonlySet<string> = new Set([
+  'ENTITLEMENT_NOT_FOUND',
+  'CUSTOMER_NOT_FOUND',
+  'TYPE_MISMATCH',
+  'RESERVATION_NOT_FOUND',
+  'RESERVATION_FINAL',
+  'RESERVATION_EXPIRED',
+  'IDEMPOTENCY_MISMATCH',
+  'RATE_LIMITED',
+  'UNAVAILABLE',
+]);
+
 /**
  * The body of an error below `/ofrep`: every known client finds what it needs (`key` where the path names one, `errorCode`,
- * `errorDetails`, `metadata`), whatever the status (OFREP-NOTES 5.6, 5.7). Our own code stands in `metadata.cause`.
+ * `errorDetails`, `metadata`), whatever the status (OFREP-NOTES 5.6, 5.7).
  */
 export function toOfrepError(fault: HttpFault, flagKey: string | null): Record<string, unknown> {
-  const known = OFREP_CODES.has(fault.code);
-  return {
-    ...(flagKey === null ? {} : { key: flagKey }),
-    errorCode: known ? fault.code : 'GENERAL',
-    errorDetails: fault.message,
-    metadata: known ? {} : { cause: fault.code },
-  };
+  return protocolError(fault, flagKey, OFREP_CODES.has(fault.code) ? fault.code : toSharedCode(fault));
 }
 
 /** The body of an error below `/oep` (OEP: error body). */
 export function toOepError(fault: HttpFault, key: string | null): Record<string, unknown> {
+  const { code, status } = fault;
+  if (OFREP_CODES.has(code) || OEP_CODES.has(code)) {
+    return protocolError(fault, key, code);
+  }
+  const code429 = status === 429 ? 'RATE_LIMITED' : null;
+  return protocolError(fault, key, status === 503 ? 'UNAVAILABLE' : (code429 ?? toSharedCode(fault)));
+}
+
+/** A body that could not be read is a parse error; a context of the wrong shape is an invalid one. */
+function toSharedCode(fault: HttpFault): string {
+  if (fault.code.startsWith('BODY_') && fault.status === 400) {
+    return 'PARSE_ERROR';
+  }
+  const pointer = fault.items[0]?.pointer ?? '';
+  return fault.status === 400 && /^\/context(\/|$)/.test(pointer) ? 'INVALID_CONTEXT' : 'GENERAL';
+}
+
+function protocolError(fault: HttpFault, key: string | null, errorCode: string): Record<string, unknown> {
   return {
     ...(key === null ? {} : { key }),
-    errorCode: fault.code,
+    errorCode,
     errorDetails: fault.message,
-    metadata: {},
+    metadata: errorCode === fault.code ? {} : { cause: fault.code },
   };
 }

@@ -166,7 +166,16 @@ export interface ChangeFeed {
   subscribeToReset(listener: () => void | Promise<void>): void;
 }
 
+/** What was presented is not valid; `code` and `message` say why without saying what would be. */
+export interface AuthenticationRefusal {
+  readonly kind: 'refused';
+  readonly code: string;
+  readonly message: string;
+}
+
 export interface Authenticator {
-  /** From the headers alone, in memory, in constant time; `null` where nothing valid was presented. */
-  authenticate(headers: Readonly<Record<string, string | string[] | undefined>>): Credential | null;
+  /** From the headers alone, in memory, in constant time. */
+  authenticate(
+    headers: Readonly<Record<string, string | string[] | undefined>>,
+  ): Credential | AuthenticationRefusal;
 }

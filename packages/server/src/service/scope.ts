@@ -42,11 +42,7 @@ export function environmentInReach(
     environment === null ||
     (credential.environmentId !== null && credential.environmentId !== environment.id)
   ) {
-    throw new ServiceError(
-      'not-found',
-      'ENVIRONMENT_NOT_FOUND',
-      `The environment \`${keyOrId}\` does not exist. GET /api/v1/environments lists those that this key reaches.`,
-    );
+    throw environmentNotFound(keyOrId);
   }
   return environment;
 }
@@ -54,13 +50,25 @@ export function environmentInReach(
 export function productInReach(directory: Directory, credential: Credential, keyOrId: string): ProductRecord {
   const product = directory.product(keyOrId);
   if (product === null || (credential.productId !== null && credential.productId !== product.id)) {
-    throw new ServiceError(
-      'not-found',
-      'PRODUCT_NOT_FOUND',
-      `The product \`${keyOrId}\` does not exist. GET /api/v1/products lists those that this key reaches.`,
-    );
+    throw productNotFound(keyOrId);
   }
   return product;
+}
+
+export function environmentNotFound(keyOrId: string): ServiceError {
+  return new ServiceError(
+    'not-found',
+    'ENVIRONMENT_NOT_FOUND',
+    `The environment \`${keyOrId}\` does not exist. GET /api/v1/environments lists those that this key reaches.`,
+  );
+}
+
+export function productNotFound(keyOrId: string): ServiceError {
+  return new ServiceError(
+    'not-found',
+    'PRODUCT_NOT_FOUND',
+    `The product \`${keyOrId}\` does not exist. GET /api/v1/products lists those that this key reaches.`,
+  );
 }
 
 export interface EvaluationScope {

@@ -1,0 +1,200 @@
+import type { Socket } from 'node:net';
+import { LIMITS } from '@pennon/engine/model/limits';
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyReply,
+  type FastifyRequest,
+  type RouteOptions,
+} from 'fastify';
+import type { Metrics } from '../service/metrics.js';
+import type { App } from './app.js';
+import { allowOrigin, registerPreflightRoutes } from './cross-origin.js';
+import { type AccessDependencies, createGate } from './enforce-access.js';
+import { createNotFoundHandler, type IsUnavailable, sendFault, toFault } from './errors.js';
+import { readBody } from './read-body.js';
+import { guardRequest, mediaTypeOf } from './request-guard.js';
+import { echoIds, requestIdOf } from './request-id.js';
+import { RouteIndex } from './route-index.js';
+import { type RouteRule, toRouteRule } from './route-rule.js';
+import { compileValidator, createSerializer } from './validate.js';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Set by the router itself. */
+    rule?: RouteRule;
+  }
+}
+
+export interface AppOptions extends AccessDependencies {
+  readonly log: FastifyBaseLogger;
+  readonly metrics: Metrics;
+  readonly isUnavailable: IsUnavailable;
+  /** Tests: an answer that its schema does not describe becomes a 500. */
+  readonly checkResponses?: boolean;
+}
+
+const REQUEST_TIMEOUT_MILLISECONDS = 30_000;
+const HEADERS_TIMEOUT_MILLISECONDS = 10_000;
+/** Longer than the idle timeout of the usual balancers, so that they close first. */
+const KEEP_ALIVE_MILLISECONDS = 72_000;
+/** A key, percent-encoded, and what stands beside it (`pro@1`). */
+const PARAMETER_CHARACTERS = 512;
+
+/** The HTTP server without routes: limits, the gate before every handler, bodies, errors. Routes are registered on it, then it listens. */
+export function createApp(options: AppOptions): App {
+  const index = new RouteIndex();
+  const app: App = Fastify({
+    loggerInstance: options.log,
+    // A logger per request costs more than an evaluation; whoever logs names the request.
+    childLoggerFactory: (logger) => logger,
+    disableRequestLogging: true,
+    genReqId: requestIdOf,
+    requestTimeout: REQUEST_TIMEOUT_MILLISECONDS,
+    keepAliveTimeout: KEEP_ALIVE_MILLISECONDS,
+    http: { maxHeaderSize: LIMITS.headerBytes.value, headersTimeout: HEADERS_TIMEOUT_MILLISECONDS },
+    forceCloseConnections: 'idle',
+    bodyLimit: LIMITS.managementBodyBytes.value,
+    routerOptions: { maxParamLength: PARAMETER_CHARACTERS, caseSensitive: true },
+    frameworkErrors: (error, request, reply) =>
+      answerFault(error, request as FastifyRequest, reply as FastifyReply),
+    clientErrorHandler: answerClientError,
+  }) as unknown as App;
+
+  const answerFault = (error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply =>
+    sendFault(
+      request,
+      reply,
+      toFault(error, options.isUnavailable, options.log, request.id),
+      request.routeOptions?.config?.rule?.errorShape,
+    );
+
+  app.decorateRequest('credential', null);
+  app.decorateRequest('evaluationKind', null);
+  app.setValidatorCompiler(compileValidator);
+  app.setSerializerCompiler(createSerializer(options.checkResponses === true));
+  app.setErrorHandler(answerFault);
+  const answerNotFound = createNotFoundHandler((path) => index.methodsOf(path));
+  app.setNotFoundHandler((request, reply) => {
+    echoIds(request.raw, reply.raw, request.id);
+    if (request.url.startsWith('/o')) {
+      allowOrigin(request.raw, reply.raw);
+    }
+    guardRequest(request.raw);
+    return answerNotFound(request, reply);
+  });
+  readBodies(app);
+  app.addHook('onRoute', (route) => {
+    const rule = toRouteRule(route);
+    index.add(route);
+    attach(route, rule, options);
+  });
+  registerPreflightRoutes(app);
+  return app;
+}
+
+/** Puts the gate, the limits and the measurement of one route in front of its handler. */
+function attach(route: RouteOptions, rule: RouteRule, options: AppOptions): void {
+  const isProtocol = rule.errorShape !== 'problem';
+  route.config = { ...route.config, rule };
+  if (isProtocol) {
+    route.bodyLimit ??= LIMITS.contextBytes.value;
+  }
+  const gate = createGate(options, rule);
+  const enter: typeof gate = (request, reply, done) => {
+    echoIds(request.raw, reply.raw, request.id);
+    if (isProtocol) {
+      allowOrigin(request.raw, reply.raw);
+    }
+    gate(request, reply, done);
+  };
+  route.onRequest = [enter, ...asList(route.onRequest)];
+  const measure = options.metrics.requestObserver(rule.url);
+  const observe = (request: FastifyRequest, reply: FastifyReply, done: () => void): void => {
+    measure(request.method, reply.statusCode, reply.elapsedTime / 1000);
+    if (request.evaluationKind !== null) {
+      options.metrics.countEvaluation(request.evaluationKind);
+    }
+    if (!isProtocol && rule.access !== 'public') {
+      logCall(options.log, request, reply, rule);
+    }
+    done();
+  };
+  route.onResponse = [observe, ...asList(route.onResponse)];
+  if (isProtocol && route.method !== 'OPTIONS') {
+    route.preValidation = [emptyBodyIsEmptyObject, ...asList(route.preValidation)];
+  }
+}
+
+function asList<Hook>(hooks: Hook | Hook[] | undefined): Hook[] {
+  return hooks === undefined ? [] : Array.isArray(hooks) ? hooks : [hooks];
+}
+
+/** Clients of OFREP send nothing at all where they have no context (OFREP-NOTES 5.1). */
+function emptyBodyIsEmptyObject(request: FastifyRequest, _reply: FastifyReply, done: () => void): void {
+  if (request.body === undefined) {
+    request.body = {};
+  }
+  done();
+}
+
+/** One line per management call, changes louder than reads; never a body, never a header. */
+function logCall(
+  log: FastifyBaseLogger,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  rule: RouteRule,
+): void {
+  const { credential } = request;
+  const line = {
+    requestId: request.id,
+    method: request.method,
+    route: rule.url,
+    status: reply.statusCode,
+    milliseconds: Math.round(reply.elapsedTime * 10) / 10,
+    credential: credential === null ? null : credential.kind,
+    keyId: credential === null || credential.kind === 'customer-token' ? null : credential.keyId,
+  };
+  if (request.method === 'GET' || request.method === 'HEAD') {
+    log.debug(line, 'read');
+  } else {
+    log.info(line, 'call');
+  }
+}
+
+function readBodies(app: App): void {
+  app.removeAllContentTypeParsers();
+  // The gate has decided on the media type from the headers; this reads what it let through.
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (request, bytes, done) => {
+    const reading = request.routeOptions.config.rule?.body ?? 'strict';
+    try {
+      const body = bytes as Buffer;
+      done(null, body.length === 0 ? undefined : readBody(body, reading, mediaTypeOf(request.raw, reading)));
+    } catch (error) {
+      done(error as Error, undefined);
+    }
+  });
+}
+
+const STATUS_LINE_OF_CLIENT_ERROR: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+};
+
+/** What is not HTTP never reaches a route: a short JSON refusal, then the connection ends. */
+function answerClientError(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const line = STATUS_LINE_OF_CLIENT_ERROR[error.code ?? ''] ?? '400 Bad Request';
+  const body = JSON.stringify({
+    type: 'https://pennon.dev/problems/http-malformed',
+    title: line.slice(4),
+    status: Number(line.slice(0, 3)),
+    code: 'HTTP_MALFORMED',
+    detail: 'The request is not well-formed HTTP, or it took too long to arrive.',
+  });
+  socket.end(
+    `HTTP/1.1 ${line}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}

@@ -1,0 +1,85 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Credential } from '../service/credential.js';
+import type { Authenticator, Directory } from '../service/ports.js';
+import { environmentInReach, productInReach } from '../service/scope.js';
+import { ServiceError } from '../service/service-error.js';
+import { announcesBody, guardRequest, mediaTypeOf } from './request-guard.js';
+import type { RouteRule } from './route-rule.js';
+
+/** Replaced as a whole once the key ring is loaded; routes are registered before. */
+export interface AccessDependencies {
+  readonly authenticator: Authenticator;
+  readonly directory: Directory;
+}
+
+type Hook = (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void) => void;
+
+/**
+ * The one gate before every handler: what is ambiguous is refused, then who calls, then whether that kind of credential may,
+ * then whether it reaches what the path names, and only then is a body looked at.
+ */
+export function createGate(dependencies: AccessDependencies, rule: RouteRule): Hook {
+  return (request, _reply, done) => {
+    try {
+      guardRequest(request.raw);
+      if (rule.access !== 'public') {
+        admit(dependencies, rule, rule.access, request);
+      }
+      if (announcesBody(request.raw)) {
+        mediaTypeOf(request.raw, rule.body);
+      }
+    } catch (error) {
+      done(error instanceof Error ? error : new Error(String(error)));
+      return;
+    }
+    done();
+  };
+}
+
+function admit(
+  dependencies: AccessDependencies,
+  rule: RouteRule,
+  access: readonly Credential['kind'][],
+  request: FastifyRequest,
+): void {
+  const credential = dependencies.authenticator.authenticate(request.headers);
+  if (credential.kind === 'refused') {
+    throw new ServiceError('unauthenticated', credential.code, credential.message);
+  }
+  if (!access.includes(credential.kind)) {
+    throw new ServiceError(
+      'forbidden',
+      'CREDENTIAL_KIND_REFUSED',
+      `This call takes ${access.map((kind) => `\`${kind}\``).join(' or ')} credentials; the one presented is \`${credential.kind}\`.`,
+    );
+  }
+  const params = request.params as Readonly<Record<string, string | undefined>>;
+  if (rule.namesEnvironment) {
+    environmentInReach(dependencies.directory, credential, params.environment ?? '');
+  }
+  if (rule.namesProduct) {
+    productInReach(dependencies.directory, credential, params.product ?? '');
+  }
+  if (rule.changesBeyondEnvironment) {
+    requireWholeReach(credential, rule);
+  }
+  request.credential = credential;
+}
+
+/** A change that every environment sees, or that concerns the installation, is not for a key of one environment. */
+function requireWholeReach(credential: Credential, rule: RouteRule): void {
+  if (credential.environmentId !== null) {
+    throw new ServiceError(
+      'forbidden',
+      'KEY_BOUND_TO_ENVIRONMENT',
+      'This changes more than one environment, and the key is bound to one. Use an admin key for all environments.',
+    );
+  }
+  if (credential.productId !== null && !rule.namesProduct) {
+    throw new ServiceError(
+      'forbidden',
+      'KEY_BOUND_TO_PRODUCT',
+      'This changes the installation, and the key is bound to one product. Use an admin key for all products.',
+    );
+  }
+}

@@ -1,0 +1,127 @@
+import { isUtf8 } from 'node:buffer';
+import { LIMITS } from '@pennon/engine/model/limits';
+import { ServiceError } from '../service/service-error.js';
+import type { BodyReading, DocumentBody } from './app.js';
+import { type JsonReadLimits, readJson } from './json-reader.js';
+
+const MANAGEMENT: JsonReadLimits = {
+  depth: LIMITS.documentDepth.value,
+  members: LIMITS.managementBodyMembers.value,
+  duplicates: 'refuse',
+  inexactIntegers: 'refuse',
+};
+
+/** The context stands two levels down in the body of an evaluation. */
+const EVALUATION: JsonReadLimits = {
+  depth: LIMITS.contextDepth.value + 2,
+  members: LIMITS.contextKeys.value + 100,
+  duplicates: 'last',
+  inexactIntegers: 'round',
+};
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const NUL = 0;
+
+/** Reads the bytes of a body as the route wants them; an empty body is `undefined`. Throws a ServiceError, nothing else. */
+export function readBody(bytes: Buffer, reading: BodyReading, mediaType: DocumentBody['mediaType']): unknown {
+  if (bytes.length === 0) {
+    return undefined;
+  }
+  if (!isUtf8(bytes)) {
+    throw new ServiceError(
+      'invalid',
+      'BODY_NOT_UTF8',
+      'The body is not valid UTF-8. Send it encoded as UTF-8.',
+    );
+  }
+  switch (reading) {
+    case 'document':
+      return readDocument(bytes, mediaType);
+    case 'strict':
+      return readJson(withoutByteOrderMark(bytes), MANAGEMENT);
+    case 'fast':
+      return readFast(bytes);
+  }
+}
+
+function readDocument(bytes: Buffer, mediaType: DocumentBody['mediaType']): DocumentBody {
+  if (bytes.includes(NUL)) {
+    throw new ServiceError(
+      'invalid',
+      'BODY_TEXT_REFUSED',
+      'The document holds the character NUL. Remove it.',
+    );
+  }
+  return { mediaType, text: withoutByteOrderMark(bytes) };
+}
+
+function withoutByteOrderMark(bytes: Buffer): string {
+  const text = bytes.toString('utf8');
+  return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text;
+}
+
+/**
+ * `JSON.parse` where one pass over the bytes has shown that nothing of the body needs the careful reader: no escape
+ * (an escaped name could hide a poisoned one, a `\u0000` could not be stored), no exponent, nothing nested too deep.
+ */
+function readFast(bytes: Buffer): unknown {
+  if (!isPlain(bytes)) {
+    return readJson(withoutByteOrderMark(bytes), EVALUATION);
+  }
+  const text = bytes.toString('utf8');
+  if (text.includes('__proto__') || text.includes('constructor') || text.includes('prototype')) {
+    return readJson(text, EVALUATION);
+  }
+  try {
+    return JSON.parse(text);
+  } catch {
+    // The careful reader refuses the same text and says where it is wrong.
+    return readJson(text, EVALUATION);
+  }
+}
+
+function isPlain(bytes: Buffer): boolean {
+  let depth = 0;
+  let members = 0;
+  for (let index = 0; index < bytes.length; index += 1) {
+    switch (bytes[index]) {
+      case BACKSLASH:
+        return false;
+      case QUOTE:
+        index = bytes.indexOf(QUOTE, index + 1);
+        // A backslash inside may have escaped that quote; the careful reader decides.
+        if (index === -1) {
+          return false;
+        }
+        break;
+      case 0x7b:
+      case 0x5b:
+        depth += 1;
+        if (depth > EVALUATION.depth) {
+          return false;
+        }
+        break;
+      case 0x7d:
+      case 0x5d:
+        depth -= 1;
+        break;
+      case 0x45:
+      case 0x65:
+        // An exponent may lift a number beyond every double; `true` and `false` have no digit before their e.
+        if (isDigit(bytes[index - 1])) {
+          return false;
+        }
+        break;
+      case 0x2c:
+      case 0x3a:
+        members += 1;
+        break;
+    }
+  }
+  return members <= EVALUATION.members && !bytes.includes(BACKSLASH);
+}
+
+function isDigit(byte: number | undefined): boolean {
+  return byte !== undefined && byte >= 0x30 && byte <= 0x39;
+}

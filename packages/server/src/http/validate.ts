@@ -1,0 +1,110 @@
+import { suggestName } from '@pennon/engine/cel/suggest';
+import type { FastifySchemaCompiler, FastifySerializerCompiler } from 'fastify';
+import type { TSchema } from 'typebox';
+import { Compile, type Validator } from 'typebox/compile';
+import { type FaultItem, ServiceError } from '../service/service-error.js';
+import { propertyNamesAt } from './schema-names.js';
+
+/** More than these help nobody. */
+const SHOWN_ITEMS = 20;
+
+/**
+ * Compiles the schemas of routes. Bodies are taken as they are: no coercion, no defaults, no silent removal. Queries, paths and
+ * headers arrive as texts, so numbers and booleans among them are converted.
+ */
+export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
+  const validator = Compile(schema);
+  const part = httpPart ?? 'body';
+  if (part === 'body') {
+    return (value: unknown) =>
+      validator.Check(value) ? true : { error: refusal(validator, schema, value, part) };
+  }
+  return (value: unknown) => {
+    // Queries and paths have no prototype when the framework parses them; conversion expects ordinary objects.
+    const converted =
+      part === 'headers' ? value : validator.Default(validator.Convert({ ...(value as object) }));
+    return validator.Check(converted)
+      ? { value: converted }
+      : { error: refusal(validator, schema, converted, part) };
+  };
+};
+
+function refusal(validator: Validator, schema: TSchema, value: unknown, part: string): ServiceError {
+  if (value === undefined) {
+    return new ServiceError('invalid', 'BODY_MISSING', 'This call needs a JSON body.');
+  }
+  const items = faultItems(validator, schema, value, part);
+  const first = items[0];
+  const where = part === 'body' ? 'body' : part === 'querystring' ? 'query' : part;
+  const detail = first === undefined ? 'It does not fit its schema.' : first.message;
+  return new ServiceError('invalid', 'VALIDATION_FAILED', `The ${where} is not valid: ${detail}`, { items });
+}
+
+function faultItems(validator: Validator, schema: TSchema, value: unknown, part: string): FaultItem[] {
+  const items: FaultItem[] = [];
+  for (const error of validator.Errors(value)) {
+    if (items.length >= SHOWN_ITEMS) {
+      break;
+    }
+    const at = error.instancePath;
+    if (error.keyword === 'additionalProperties') {
+      items.push(...error.params.additionalProperties.map((name) => unknownMember(schema, at, name, part)));
+    } else if (error.keyword === 'required') {
+      items.push(
+        ...error.params.requiredProperties.map((name) => ({
+          code: 'MEMBER_MISSING',
+          message: `\`${name}\` is missing.`,
+          pointer: pointerOf(`${at}/${name}`, part),
+        })),
+      );
+    } else if (error.keyword !== 'boolean') {
+      // A member that is not allowed at all is reported by its name above, and once more here as a `false` schema.
+      const pointer = pointerOf(at, part);
+      items.push({
+        code: 'VALUE_REFUSED',
+        message: `\`${pointer === '' ? 'the body' : pointer}\` ${error.message}`,
+        pointer,
+      });
+    }
+  }
+  return items;
+}
+
+function unknownMember(schema: TSchema, at: string, name: string, part: string): FaultItem {
+  const shown = name.slice(0, 128);
+  const suggestion = suggestName(name, propertyNamesAt(schema, at));
+  return {
+    code: 'MEMBER_UNKNOWN',
+    message: `\`${shown}\` is not known here.${suggestion === undefined ? '' : ` Did you mean \`${suggestion}\`?`}`,
+    pointer: pointerOf(`${at}/${shown}`, part),
+    ...(suggestion === undefined ? {} : { suggestion }),
+  };
+}
+
+/** A JSON pointer into a body, the bare name of a parameter. */
+function pointerOf(path: string, part: string): string {
+  return part === 'body' ? path : path.replace(/^\//, '');
+}
+
+/**
+ * Answers are written as the handler made them: the schema documents them, and a serialiser generated from it would drop
+ * members silently. With `check` an answer that its schema does not describe is an error, which is how tests run.
+ */
+export function createSerializer(check: boolean): FastifySerializerCompiler<TSchema> {
+  return ({ schema, url, method, httpStatus }) => {
+    if (!check) {
+      return (data) => JSON.stringify(data);
+    }
+    const validator = Compile(schema);
+    return (data) => {
+      const text = JSON.stringify(data);
+      const [fault] = validator.Errors(JSON.parse(text));
+      if (fault !== undefined) {
+        throw new TypeError(
+          `${method} ${url} answered ${httpStatus} unlike its schema: ${fault.instancePath} ${fault.message}`,
+        );
+      }
+      return text;
+    };
+  };
+}

@@ -1,0 +1,93 @@
+import type { Transaction } from 'kysely';
+import type { Tables } from '../../store/tables.js';
+import { inChange, type ManagementDependencies } from '../change.js';
+import type { ChangeContext, Credential } from '../credential.js';
+import { checkPrecondition, type Precondition } from '../precondition.js';
+import { environmentInReach, environmentNotFound } from '../scope.js';
+import { ServiceError } from '../service-error.js';
+import { toEnvironmentBody } from './environment-body.js';
+
+/** The first environment; fixed keys of the settings belong to it. */
+const FIRST_ENVIRONMENT = 'production';
+const HOLDERS = ['customer', 'membership', 'access_grant', 'consumption'] as const;
+
+/** Removes an environment that holds nothing; one with keys in force or with customers cannot be removed (DESIGN: storage). */
+export async function removeEnvironment(
+  dependencies: ManagementDependencies,
+  credential: Credential,
+  context: ChangeContext,
+  keyOrId: string,
+  precondition: Precondition,
+): Promise<void> {
+  const { id, key } = environmentInReach(dependencies.directory, credential, keyOrId);
+  if (key === FIRST_ENVIRONMENT) {
+    throw new ServiceError(
+      'conflict',
+      'ENVIRONMENT_IN_USE',
+      'The environment `production` cannot be removed.',
+    );
+  }
+  await inChange(dependencies, async (transaction, notify) => {
+    const row = await transaction
+      .selectFrom('environment')
+      .selectAll()
+      .where('id', '=', id)
+      .forUpdate()
+      .executeTakeFirst();
+    if (row === undefined) {
+      throw environmentNotFound(keyOrId);
+    }
+    const current = { tag: String(row.version), item: toEnvironmentBody(row) };
+    checkPrecondition(precondition, current, `The environment \`${keyOrId}\``);
+    await refuseWhatHolds(transaction, id, key);
+    await transaction.deleteFrom('api_key').where('environment_id', '=', id).execute();
+    await transaction.deleteFrom('token_key').where('environment_id', '=', id).execute();
+    await transaction.deleteFrom('environment_revision').where('environment_id', '=', id).execute();
+    await transaction.deleteFrom('environment').where('id', '=', id).execute();
+    await dependencies.audit.recordChange(transaction, context, {
+      action: 'environment.remove',
+      environmentId: id,
+      productId: null,
+      objectKind: 'environment',
+      objectId: id,
+      objectVersion: row.version + 1,
+      after: null,
+    });
+    await notify({ kind: 'directory' });
+    await notify({ kind: 'keys' });
+  });
+}
+
+async function refuseWhatHolds(transaction: Transaction<Tables>, id: string, key: string): Promise<void> {
+  for (const table of ['api_key', 'token_key'] as const) {
+    const held = await transaction
+      .selectFrom(table)
+      .select('id')
+      .where('environment_id', '=', id)
+      .where('revoked_at', 'is', null)
+      .limit(1)
+      .executeTakeFirst();
+    if (held !== undefined) {
+      throw inUse(key, 'keys that are not revoked');
+    }
+  }
+  for (const table of HOLDERS) {
+    const held = await transaction
+      .selectFrom(table)
+      .select('environment_id')
+      .where('environment_id', '=', id)
+      .limit(1)
+      .executeTakeFirst();
+    if (held !== undefined) {
+      throw inUse(key, table === 'access_grant' ? 'grants' : `${table}s`);
+    }
+  }
+}
+
+function inUse(key: string, what: string): ServiceError {
+  return new ServiceError(
+    'conflict',
+    'ENVIRONMENT_IN_USE',
+    `The environment \`${key}\` still has ${what}. Remove them first.`,
+  );
+}

@@ -1,0 +1,8 @@
+/** What the server counts; prom-client stands behind it. Labels are closed words, never keys of users. */
+export interface Metrics {
+  /** One observer per route, made at registration. `seconds` is the time from the first byte to the last. */
+  requestObserver(route: string): (method: string, status: number, seconds: number) => void;
+  countEvaluation(kind: string): void;
+  /** One transaction of the consume batcher. */
+  observeConsumeBatch(requests: number, seconds: number): void;
+}
