@@ -1,5 +1,7 @@
-import type { Catalog } from '../model/catalog.js';
+import type { Catalog, Segment } from '../model/catalog.js';
+import { checkCycles } from './check-cycles.js';
 import { checkAddon, checkGiven, checkPlan } from './check-entitlements.js';
+import { ExpressionChecks, forgeableReads } from './check-expressions.js';
 import { checkFeature } from './check-features.js';
 import { checkFlag } from './check-flags.js';
 import { checkAssertion, checkContext, checkProduct } from './check-product.js';
@@ -11,13 +13,16 @@ import { quoted } from './issue-sink.js';
 export function checkCatalog(draft: Draft, known: Catalog, scope: CheckScope): void {
   const knownFeatures = new Set(known.features.map(({ key }) => key));
   const knownFlags = new Set(known.flags.map(({ key }) => key));
+  const checks = new ExpressionChecks(scope);
   for (const { item } of draft.items) {
     scope.issues.within(itemReference(item), () => {
       if (item.kind === 'flag' && knownFeatures.has(item.value.key)) sharedName(item, 'feature', scope);
       if (item.kind === 'feature' && knownFlags.has(item.value.key)) sharedName(item, 'flag', scope);
       checkItem(item, scope);
+      checkItemExpressions(item, checks, scope);
     });
   }
+  checkCycles(checks, scope);
 }
 
 function sharedName(item: AnyItem & { kind: 'flag' | 'feature' }, other: string, scope: CheckScope): void {
@@ -53,4 +58,22 @@ function checkItem(item: AnyItem, scope: CheckScope): void {
       checkAssertion(item.value, scope);
       break;
   }
+}
+
+function checkItemExpressions(item: AnyItem, checks: ExpressionChecks, scope: CheckScope): void {
+  if (item.kind === 'feature') checks.checkFeature(item.value);
+  else if (item.kind === 'flag') checks.checkFlag(item.value);
+  else if (item.kind === 'segment') {
+    checks.checkSegment(item.value);
+    checkForgeable(item.value, checks, scope);
+  }
+}
+
+/** What gives a feature may not rest on what a caller says of itself: a forged mail address opens nothing. */
+function checkForgeable(segment: Segment, checks: ExpressionChecks, scope: CheckScope): void {
+  if ((segment.entitlements ?? []).length === 0) return;
+  const reads = forgeableReads(segment, checks, scope);
+  if (reads.length === 0) return;
+  const message = `${quoted(segment.key)} gives features, and its condition rests on ${reads.map(quoted).join(', ')}, which a caller can forge; use members, or server facts such as \`plan.tier\` and \`customer.key\`.`;
+  scope.fault(segment, 'condition', 'SEGMENT_FORGEABLE', message);
 }

@@ -67,10 +67,15 @@ export class CheckScope {
     if (node) this.issues.at(node, code, message, { severity: 'warning' });
   }
 
+  /** A key that is not declared, and is no fault all the same. */
+  accepts(kind: ReferenceKind, key: string): boolean {
+    return this.acceptUnknown || this.#written.get(kind)?.has(key) === true;
+  }
+
   /** True when the key is declared; else a fault with a suggestion (none in a part of a catalog). */
   refer(kind: ReferenceKind, key: string, value: object, segment: string | number): boolean {
     if (this.#keys[kind].has(key)) return true;
-    if (this.acceptUnknown || this.#written.get(kind)?.has(key)) return false;
+    if (this.accepts(kind, key)) return false;
     const other = OTHER_KIND[kind];
     const elsewhere =
       other !== undefined && this.#keys[other.kind].has(key) ? ` It is a ${other.kind}: ${other.hint}` : '';

@@ -60,8 +60,10 @@ export type ExpressionLayer = (typeof EXPRESSION_LAYERS)[number];
 export interface ExpressionEnvironmentOptions {
   readonly catalog: Catalog;
   readonly layer: ExpressionLayer;
-  /** Keys that are not declared are accepted: a part of a catalog is checked without the rest. */
-  readonly acceptUnknownKeys?: boolean;
+  /** Asked about keys that the catalog does not declare: true accepts them, as when a part is checked without the rest. */
+  readonly acceptKey?: (kind: 'feature' | 'flag' | 'segment', key: string) => boolean;
+  /** The product is declared elsewhere, so nobody knows the parts of its billing keys. */
+  readonly openPlan?: boolean;
 }
 
 /** The parts that only the server sets (K-3): what a caller sends under these names is overwritten. */
@@ -87,7 +89,7 @@ export function expressionEnvironment(
   }
   const { catalog } = options;
   return {
-    variables: variables(catalog),
+    variables: variables(catalog, options.openPlan === true),
     functions,
     forbidden,
     // Without a declared context every part may come; with one, a name outside of it is a mistake.
@@ -109,7 +111,7 @@ function part(name: string, type: CelType): CelVariable<ExpressionFrame> {
   return { type, read: (frame) => frame.part(name) };
 }
 
-function variables(catalog: Catalog): Map<string, CelVariable<ExpressionFrame>> {
+function variables(catalog: Catalog, openPlan: boolean): Map<string, CelVariable<ExpressionFrame>> {
   const context = catalog.context ?? {};
   const result = new Map<string, CelVariable<ExpressionFrame>>();
   for (const [name, schema] of Object.entries(context)) result.set(name, part(name, celTypeOfSchema(schema)));
@@ -121,7 +123,7 @@ function variables(catalog: Catalog): Map<string, CelVariable<ExpressionFrame>> 
   }
   result.set('targetingKey', part('targetingKey', STRING));
   result.set('environment', part('environment', STRING));
-  result.set('plan', part('plan', planType(catalog)));
+  result.set('plan', part('plan', planType(catalog, openPlan)));
   result.set('license', part('license', objectType({ id: STRING, kind: STRING, status: STRING })));
   const { customer, instance } = context;
   const attributes = { key: STRING, attributes: objectType({}, DYN) };
@@ -144,12 +146,12 @@ function withAttributes(declared: CelType | undefined, always: Readonly<Record<s
 }
 
 /** `plan.tier` is the catalog's plan key; the other parts are those of the product's SKU pattern (P-2). */
-function planType(catalog: Catalog): CelType {
+function planType(catalog: Catalog, open: boolean): CelType {
   const attributes: Record<string, CelType> = {};
   const pattern = catalog.product?.sku === undefined ? null : readSkuPattern(catalog.product.sku);
   for (const { name, type } of pattern?.ok ? pattern.parts : [])
     attributes[name] = type === 'int' ? INT : STRING;
-  return objectType({ ...attributes, tier: STRING, version: INT, key: STRING });
+  return objectType({ ...attributes, tier: STRING, version: INT, key: STRING }, open ? DYN : undefined);
 }
 
 type Refusal = { readonly message: string; readonly suggestion?: string };
@@ -159,8 +161,12 @@ function hostFunctions(options: ExpressionEnvironmentOptions): Map<string, CelHo
   const features = new Map(catalog.features.map((feature) => [feature.key, feature.type]));
   const flags = new Map(catalog.flags.map((flag) => [flag.key, flag.type]));
   const segments = new Set(catalog.segments.map((segment) => segment.key));
-  const unknown = (word: string, key: string, known: Iterable<string>): Refusal | undefined => {
-    if (options.acceptUnknownKeys) return undefined;
+  const unknown = (
+    word: 'feature' | 'flag' | 'segment',
+    key: string,
+    known: Iterable<string>,
+  ): Refusal | undefined => {
+    if (options.acceptKey?.(word, key)) return undefined;
     const suggestion = suggestName(key, known);
     return { message: `there is no ${word} \`${key}\``, ...(suggestion === undefined ? {} : { suggestion }) };
   };

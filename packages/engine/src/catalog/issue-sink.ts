@@ -8,6 +8,8 @@ interface IssueExtras {
   /** Where to point instead of the node's start. */
   readonly offset?: number;
   readonly path?: string;
+  /** The message already names the suggestion. */
+  readonly hinted?: boolean;
 }
 
 /** More faults than a person reads are counted, not listed: a hostile document may hold millions. */
@@ -58,7 +60,7 @@ export class IssueSink {
     this.#left -= 1;
     if (this.#left < 0) return;
     const place = placeAt(file, offset);
-    const text = `${message}${didYouMean(extras.suggestion)}`;
+    const text = extras.hinted ? message : `${message}${didYouMean(extras.suggestion)}`;
     this.#issues.push({
       code,
       severity,
