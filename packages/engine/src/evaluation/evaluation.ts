@@ -22,6 +22,8 @@ export interface Layers {
   serveFlag(evaluation: Evaluation, key: string): FlagDecision;
 }
 
+const NO_FLAGS: readonly string[] = [];
+
 export const CUSTOMER_STATE_UNAVAILABLE = 'CUSTOMER_STATE_UNAVAILABLE';
 
 const UNAVAILABLE = new CelError(
@@ -50,7 +52,7 @@ export class Evaluation implements ExpressionFrame {
   /** A fact was asked for that could not be read. It is not absent: whoever asked must not decide on that. */
   metUnavailable = false;
   /** Keys of flags under way: a cycle that was forced into the data ends here. */
-  readonly flagsUnderWay: string[] = [];
+  flagsUnderWay: readonly string[] = NO_FLAGS;
   #levels: Map<number, Level> | null = null;
   #flags: Map<string, FlagDecision> | null = null;
   #facts: Map<string, JsonObject> | null = null;

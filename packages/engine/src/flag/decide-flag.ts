@@ -29,22 +29,16 @@ const REASONS: Record<FlagCause, FlagAnswer['reason']> = {
   ENTITLEMENT: 'TARGETING_MATCH',
 };
 
-interface Detail {
-  readonly ruleIndex?: number;
-  readonly bucket?: Bucket | null;
-  readonly source?: string;
-  readonly faults?: readonly RuleFault[] | null;
-}
-
-const NO_DETAIL: Detail = {};
-
 /** `variant: null` is `code-default`: an answer without a value, which clients take only with the reason `DISABLED`. */
 function answer(
   evaluation: Evaluation,
   flag: CompiledFlag,
   cause: FlagCause,
   variant: Variant | null,
-  detail: Detail = NO_DETAIL,
+  source: string | null = null,
+  ruleIndex: number | null = null,
+  bucket: Bucket | null = null,
+  faults: readonly RuleFault[] | null = null,
 ): FlagAnswer {
   return {
     kind: 'answer',
@@ -54,10 +48,10 @@ function answer(
     value: variant === null ? null : variant.value,
     reason: variant === null ? 'DISABLED' : REASONS[cause],
     cause,
-    ruleIndex: detail.ruleIndex ?? null,
-    bucket: detail.bucket ?? null,
-    sources: detail.source === undefined ? NONE : [detail.source],
-    faults: detail.faults ?? NONE,
+    ruleIndex,
+    bucket,
+    sources: source === null ? NONE : [source],
+    faults: faults ?? NONE,
     revision: evaluation.snapshot.revision,
     customerVersion: evaluation.customer?.state?.version ?? 0,
     validUntil: untilOf(evaluation.until),
@@ -90,66 +84,67 @@ export function flagError(
  */
 export function decideFlag(evaluation: Evaluation, flag: CompiledFlag): FlagDecision {
   if (!flag.enabled) {
-    explainFlag(
-      evaluation,
-      flag.key,
-      'environment',
-      'decided',
-      () => `Switched off in \`${evaluation.snapshot.environment}\`.`,
-    );
+    explainOff(evaluation, flag);
     return answer(evaluation, flag, 'DISABLED', flag.off);
   }
   if (flag.broken !== null) return flagError(evaluation, flag.key, 'GENERAL', flag.broken);
   const grant = grantOf(evaluation, flag);
   const missing = missingRight(evaluation, flag);
-  if (missing !== null) return answer(evaluation, flag, 'NOT_ENTITLED', flag.off, { source: missing });
-  if (grant !== null) return answer(evaluation, flag, 'GRANT', grant.variant, { source: grant.id });
+  if (missing !== null) return answer(evaluation, flag, 'NOT_ENTITLED', flag.off, missing);
+  if (grant !== null) return answer(evaluation, flag, 'GRANT', grant.variant, grant.id);
   const blocking = failedPrerequisite(evaluation, flag);
-  if (blocking !== null) return answer(evaluation, flag, 'PREREQUISITE', flag.off, { source: blocking });
+  if (blocking !== null) return answer(evaluation, flag, 'PREREQUISITE', flag.off, blocking);
   return decideByRules(evaluation, flag);
+}
+
+function explainOff(evaluation: Evaluation, flag: CompiledFlag): void {
+  const message = (): string => `Switched off in \`${evaluation.snapshot.environment}\`.`;
+  explainFlag(evaluation, flag.key, 'environment', 'decided', message);
 }
 
 /** Rules in order: the first that matches serves a variant, or a rollout, which ends the evaluation. */
 function decideByRules(evaluation: Evaluation, flag: CompiledFlag): FlagDecision {
+  const explaining = evaluation.recorder !== null;
   let faults: RuleFault[] | null = null;
   for (const rule of flag.rules) {
     const match = matchRule(evaluation, rule);
-    if (match === true) {
-      if (rule.serve !== null) {
-        explainRule(evaluation, flag, rule, 'decided', () => `matches and serves \`${rule.serve?.name}\`.`);
-        return answer(evaluation, flag, 'RULE', rule.serve, { ruleIndex: rule.index, faults });
-      }
-      const outcome = rule.rollout === null ? NOT_YET : serveRollout(evaluation, rule.rollout);
-      explainRollout(evaluation, flag, rule, outcome);
-      if (outcome.kind === 'share') {
-        const { share, bucket } = outcome;
-        return answer(evaluation, flag, 'ROLLOUT', share.variant, { ruleIndex: rule.index, bucket, faults });
-      }
-      if (outcome.kind === 'no-subject')
-        return flagError(evaluation, flag.key, 'TARGETING_KEY_MISSING', NO_SUBJECT);
-      if (outcome.kind === 'no-attribute') {
-        faults ??= [];
-        faults.push({ ruleIndex: rule.index, code: 'BUCKET_ATTRIBUTE_MISSING', message: absent(outcome.by) });
-      }
-    } else if (match === false) explainRule(evaluation, flag, rule, 'skipped', () => 'does not match.');
-    else {
+    if (explaining) explainMatch(evaluation, flag, rule, match);
+    if (match === false) continue;
+    if (match !== true) {
       faults ??= [];
       faults.push(match);
-      explainRule(evaluation, flag, rule, 'skipped', () => `fails (${match.code}): ${match.message}`);
+      continue;
+    }
+    if (rule.rollout === null)
+      return answer(evaluation, flag, 'RULE', rule.serve, null, rule.index, null, faults);
+    const outcome = serveRollout(evaluation, rule.rollout);
+    if (explaining) explainRollout(evaluation, flag, rule, outcome);
+    switch (outcome.kind) {
+      case 'share':
+        return answer(
+          evaluation,
+          flag,
+          'ROLLOUT',
+          outcome.share.variant,
+          null,
+          rule.index,
+          outcome.bucket,
+          faults,
+        );
+      case 'no-subject':
+        return flagError(evaluation, flag.key, 'TARGETING_KEY_MISSING', NO_SUBJECT);
+      case 'no-attribute':
+        faults ??= [];
+        faults.push({ ruleIndex: rule.index, code: 'BUCKET_ATTRIBUTE_MISSING', message: absent(outcome.by) });
+        break;
+      case 'not-yet':
+        break;
     }
   }
+  if (explaining) explainDefault(evaluation, flag);
   const cause = flag.rules.length === 0 ? 'NO_RULES' : 'NO_RULE_MATCHED';
-  explainFlag(
-    evaluation,
-    flag.key,
-    'flag-default',
-    'decided',
-    () => `The default variant \`${flag.fallback.name}\` is served.`,
-  );
-  return answer(evaluation, flag, cause, flag.fallback, { faults });
+  return answer(evaluation, flag, cause, flag.fallback, null, null, null, faults);
 }
-
-const NOT_YET: RolloutOutcome = { kind: 'not-yet' };
 
 const NO_SUBJECT =
   'The rollout needs someone to be told apart by: send `targetingKey`, or a `user`, `instance` or `customer` with a key.';
@@ -158,21 +153,20 @@ function absent(by: string): string {
   return `\`${by}\` is absent or is no text, integer or boolean, so there is no bucket.`;
 }
 
-function explainRule(
+function explainMatch(
   evaluation: Evaluation,
   flag: CompiledFlag,
   rule: CompiledRule,
-  outcome: 'skipped' | 'decided',
-  message: () => string,
+  match: boolean | RuleFault,
 ): void {
-  explainFlag(
-    evaluation,
-    flag.key,
-    'rule',
-    outcome,
-    () => `Rule ${rule.index + 1}${rule.name === null ? '' : ` (${rule.name})`} ${message()}`,
-    { ruleIndex: rule.index, condition: rule.condition?.text ?? null },
-  );
+  const name = `Rule ${rule.index + 1}${rule.name === null ? '' : ` (${rule.name})`}`;
+  const data = { ruleIndex: rule.index, condition: rule.condition?.text ?? null };
+  const serves =
+    rule.serve === null ? 'matches; its rollout decides' : `matches and serves \`${rule.serve.name}\``;
+  const text =
+    match === true ? serves : match === false ? 'does not match' : `fails (${match.code}): ${match.message}`;
+  const outcome = match !== true ? 'skipped' : rule.serve === null ? 'applied' : 'decided';
+  explainFlag(evaluation, flag.key, 'rule', outcome, () => `${name} ${text.replace(/\.$/, '')}.`, data);
 }
 
 function explainRollout(
@@ -181,20 +175,16 @@ function explainRollout(
   rule: CompiledRule,
   outcome: RolloutOutcome,
 ): void {
-  if (evaluation.recorder === null) return;
-  explainRule(evaluation, flag, rule, outcome.kind === 'share' ? 'decided' : 'skipped', () => 'matches.');
-  const data =
-    outcome.kind === 'share' && outcome.bucket !== null
-      ? { ruleIndex: rule.index, ...outcome.bucket }
-      : { ruleIndex: rule.index };
-  explainFlag(
-    evaluation,
-    flag.key,
-    'rollout',
-    outcome.kind === 'share' ? 'decided' : 'skipped',
-    () => rolloutText(outcome),
-    data,
-  );
+  const bucket = outcome.kind === 'share' ? outcome.bucket : null;
+  const data = { ruleIndex: rule.index, ...bucket };
+  const decided = outcome.kind === 'share' ? 'decided' : 'skipped';
+  explainFlag(evaluation, flag.key, 'rollout', decided, () => rolloutText(outcome), data);
+}
+
+function explainDefault(evaluation: Evaluation, flag: CompiledFlag): void {
+  const message = (): string =>
+    `No rule decides, so the default variant \`${flag.fallback.name}\` is served.`;
+  explainFlag(evaluation, flag.key, 'flag-default', 'decided', message);
 }
 
 function rolloutText(outcome: RolloutOutcome): string {
@@ -216,15 +206,22 @@ function rolloutText(outcome: RolloutOutcome): string {
 
 /** Decides one flag; its own time to hold, and what it adds to that of whoever asked for it. */
 export function serveDeclaredFlag(evaluation: Evaluation, flag: CompiledFlag): FlagDecision {
-  if (evaluation.flagsUnderWay.includes(flag.key)) {
-    const path = [...evaluation.flagsUnderWay, flag.key].map((key) => `\`${key}\``).join(' → ');
-    return flagError(evaluation, flag.key, 'GENERAL', `Flags ask for each other in a circle: ${path}.`);
-  }
   const outer = evaluation.until;
   evaluation.until = NEVER;
-  evaluation.flagsUnderWay.push(flag.key);
-  const decision = decideFlag(evaluation, flag);
-  evaluation.flagsUnderWay.pop();
+  const decision = flag.asksFlags ? decideGuarded(evaluation, flag) : decideFlag(evaluation, flag);
   evaluation.touch(outer);
+  return decision;
+}
+
+/** A circle cannot be published; one that was forced into the data ends here instead of in the stack. */
+function decideGuarded(evaluation: Evaluation, flag: CompiledFlag): FlagDecision {
+  const underWay = evaluation.flagsUnderWay;
+  if (underWay.includes(flag.key)) {
+    const path = [...underWay, flag.key].map((key) => `\`${key}\``).join(' → ');
+    return flagError(evaluation, flag.key, 'GENERAL', `Flags ask for each other in a circle: ${path}.`);
+  }
+  evaluation.flagsUnderWay = [...underWay, flag.key];
+  const decision = decideFlag(evaluation, flag);
+  evaluation.flagsUnderWay = underWay;
   return decision;
 }

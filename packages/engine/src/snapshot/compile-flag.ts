@@ -72,10 +72,11 @@ export function compileFlag(flag: Flag, context: CompileContext): CompiledFlag {
     const rules = rulesOf(flag, context.environment).map((rule, index) =>
       compileRule(rule, index, scope, context),
     );
-    return { ...base, off, fallback, rules, broken: null, reads: readsOfRules(rules, flag) };
+    const reads = readsOfRules(rules, flag);
+    return { ...base, off, fallback, rules, asksFlags: reads.flags.size > 0, broken: null, reads };
   } catch (error) {
     if (!(error instanceof BrokenItem)) throw error;
     const fallback = off ?? { name: 'off', value: null };
-    return { ...base, off, fallback, rules: [], broken: error.message, reads: NO_READS };
+    return { ...base, off, fallback, rules: [], asksFlags: false, broken: error.message, reads: NO_READS };
   }
 }

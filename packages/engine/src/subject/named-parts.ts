@@ -67,6 +67,13 @@ function readText(context: JsonObject, name: string): string | null | InvalidCon
   return typeof value === 'string' ? value : invalid(`\`${name}\` is ${kindOf(value)}; send a text.`);
 }
 
+const NAMING: ReadonlySet<string> = new Set([...KEYED_PARTS, 'targetingKey']);
+
+/** Everything else as it was sent. A member called `__proto__` stays a member: it is defined, not assigned. */
+function otherParts(raw: JsonObject): JsonObject {
+  return Object.fromEntries(Object.entries(raw).filter(([name]) => !NAMING.has(name)));
+}
+
 /**
  * Reads the context of a request: whom it names, and its parts in the one shape that rules see. Absent and `null` are an empty
  * context; a part that cannot name anybody is refused with its name, never guessed.
@@ -74,15 +81,13 @@ function readText(context: JsonObject, name: string): string | null | InvalidCon
 export function namedParts(raw: unknown): NamedPartsResult {
   if (raw === undefined || raw === null) raw = {};
   if (!isJsonObject(raw)) return invalid('The context is not an object; send `{ "targetingKey": …, … }`.');
-  // Copied by definition, not assignment, so that a member called `__proto__` stays a member.
-  const parts: Record<string, JsonValue> = { ...raw };
   const keys: Record<KeyedPart, string | null> = { instance: null, customer: null, team: null, user: null };
+  const keyed: Record<string, JsonObject> = {};
   for (const name of KEYED_PARTS) {
     const read = readKeyed(raw, name);
     if (isInvalid(read)) return read;
     keys[name] = read.key;
-    if (read.part === null) delete parts[name];
-    else parts[name] = read.part;
+    if (read.part !== null) keyed[name] = read.part;
   }
   const instanceId = readText(raw, 'instanceId');
   if (isInvalid(instanceId)) return instanceId;
@@ -93,11 +98,11 @@ export function namedParts(raw: unknown): NamedPartsResult {
       );
     }
     keys.instance = instanceId;
-    parts['instance'] = { ...(parts['instance'] as JsonObject | undefined), key: instanceId };
+    keyed['instance'] = { ...keyed['instance'], key: instanceId };
   }
   const targetingKey = readText(raw, 'targetingKey');
   if (isInvalid(targetingKey)) return targetingKey;
-  delete parts['targetingKey'];
+  const parts = { ...otherParts(raw), ...keyed };
   const plan = own(raw, 'plan');
   const sku = isJsonObject(plan) ? own(plan, 'key') : undefined;
   return {

@@ -52,8 +52,8 @@ export function refuseConsumption({
   return null;
 }
 
-/** What the entitlement reads as once the attempt is decided. */
-function after(entitlement: EntitlementDecision, used: number): EntitlementDecision {
+/** What the entitlement reads as with another amount used. */
+export function entitlementAfter(entitlement: EntitlementDecision, used: number): EntitlementDecision {
   const fill = { ...fillOf(entitlement), used };
   const value = fill.limit.kind === 'finite' ? fill.limit.value : null;
   const room = fit(fill, 1);
@@ -105,6 +105,6 @@ export function decideConsumption(input: ConsumptionInput): ConsumptionDecision 
     limitAtDecision: fill.limit.kind === 'finite' ? fill.limit.value : null,
     enforcement: entitlement.enforcement,
     wouldHaveDenied: entitlement.enforcement === 'observe' && allowed && fit(hard, wanted) === 'beyond',
-    entitlement: after(entitlement, usedAfter),
+    entitlement: entitlementAfter(entitlement, usedAfter),
   };
 }
