@@ -172,6 +172,13 @@ class InMemoryCustomerStates implements CustomerStatesHandle {
   ): Promise<void> {
     if (this.#isKnownAt(environmentId, customerKey, version)) return;
     const deadline = this.#monotonic() + deadlineMilliseconds;
+    const subject = fromSubjectPoint(customerKey);
+    if (subject !== null) {
+      // Subjects have no version of their own; whatever is read after the write was answered is new enough.
+      await this.#within(deadline, this.#store.versionOf(environmentId, ''));
+      this.#forget(environmentId, subject.kind, subject.key);
+      return;
+    }
     const stored = await this.#within(deadline, this.#store.versionOf(environmentId, customerKey));
     if ((stored ?? 0) < version) throw unavailable(new Error('The store is older than what was asked for.'));
     // The store is read at its primary, so that whatever is read from now on is at least that new.
@@ -243,6 +250,22 @@ class InMemoryCustomerStates implements CustomerStatesHandle {
   stop(): void {
     this.#refresher.stop();
   }
+}
+
+/**
+ * How a consistency token names a user, team or instance, or the grants of groups and segments, in the place of a customer:
+ * NUL never stands in a customer's key.
+ */
+export function toSubjectPoint(kind: SubjectKind | 'shared', key: string): string {
+  return `\u0000${kind}\u0000${key}`;
+}
+
+function fromSubjectPoint(text: string): { readonly kind: SubjectKind | 'shared'; readonly key: string } | null {
+  const [before, kind, ...key] = text.split('\u0000');
+  if (before !== '' || (kind !== 'user' && kind !== 'team' && kind !== 'instance' && kind !== 'shared')) {
+    return null;
+  }
+  return { kind, key: key.join('\u0000') };
 }
 
 function unavailable(cause: unknown): ServiceError {

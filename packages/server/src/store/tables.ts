@@ -16,6 +16,7 @@ export interface Tables {
   api_key: ApiKeyTable;
   token_key: TokenKeyTable;
   customer: CustomerTable;
+  customer_word: CustomerWordTable;
   customer_user: CustomerUserTable;
   instance: InstanceTable;
   license: LicenseTable;
@@ -120,6 +121,13 @@ export interface CustomerTable {
   version: number;
   created_at: Date;
   archived_at: Date | null;
+}
+
+export interface CustomerWordTable {
+  customer_id: string;
+  /** Lower case, at most 128 characters. */
+  word: string;
+  environment_id: string;
 }
 
 export interface CustomerUserTable {

@@ -114,6 +114,15 @@ const STATEMENTS: readonly string[] = [
   )`,
   `create index customer_external_id on customer (environment_id, external_id) where external_id is not null`,
 
+  // What a customer is found by: each word of its name, its key, its external id and its mail, in lower case.
+  `create table customer_word (
+    customer_id uuid not null,
+    word text collate "C" not null,
+    environment_id uuid not null,
+    primary key (customer_id, word)
+  )`,
+  `create index customer_word_word on customer_word (environment_id, word, customer_id)`,
+
   `create table customer_user (
     customer_id uuid not null,
     key text collate "C" not null,

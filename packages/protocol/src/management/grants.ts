@@ -1,0 +1,124 @@
+import { TARGET_KINDS } from '@pennon/engine/model/customer';
+import { LIMITS } from '@pennon/engine/model/limits';
+import { type Static, Type } from 'typebox';
+import { IdSchema, KeySchema, PageQuerySchema, pageOf, ReasonSchema, TimeSchema } from './common.js';
+import { DataKeySchema, orNull } from './customers.js';
+
+const closed = { additionalProperties: false } as const;
+
+const AmountSchema = Type.Integer({ minimum: 0, maximum: LIMITS.quantity.value });
+const LimitSchema = Type.Union([AmountSchema, Type.Literal('unlimited')]);
+const ReferenceSchema = Type.String({ minLength: 1, maxLength: 256, pattern: '^[^\\u0000-\\u001f]*$' });
+
+/** The model's `GrantEffect`. */
+export const GrantEffectSchema = Type.Union([
+  Type.Object(
+    {
+      type: Type.Literal('flag'),
+      flag: KeySchema,
+      variant: Type.Union([Type.String({ minLength: 1, maxLength: 128 }), Type.Boolean()]),
+      requires: Type.Optional(Type.Union([Type.Literal('grant'), Type.Literal('respect')])),
+      limits: Type.Optional(Type.Record(Type.String(), LimitSchema)),
+    },
+    closed,
+  ),
+  Type.Object({ type: Type.Literal('set'), feature: KeySchema, value: Type.Unknown() }, closed),
+  Type.Object(
+    {
+      type: Type.Literal('add'),
+      feature: KeySchema,
+      amount: Type.Integer({ minimum: 1, maximum: LIMITS.quantity.value }),
+    },
+    closed,
+  ),
+  Type.Object(
+    {
+      type: Type.Literal('multiply'),
+      feature: KeySchema,
+      factor: Type.String({
+        pattern: '^(?:0|[1-9][0-9]{0,5})(?:\\.[0-9]{1,4})?$',
+        description: 'A decimal with at most four decimals, as text: `1.5`.',
+      }),
+    },
+    closed,
+  ),
+  Type.Object({ type: Type.Literal('unlimited'), feature: KeySchema }, closed),
+  Type.Object({ type: Type.Literal('deny'), feature: KeySchema }, closed),
+]);
+
+const TargetSchema = Type.Object(
+  { kind: Type.Union(TARGET_KINDS.map((kind) => Type.Literal(kind))), key: DataKeySchema },
+  closed,
+);
+
+export const GrantCreateSchema = Type.Object(
+  {
+    product: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
+    target: TargetSchema,
+    kind: Type.Union([
+      Type.Literal('demo'),
+      Type.Literal('beta'),
+      Type.Literal('contract'),
+      Type.Literal('support'),
+    ]),
+    effect: GrantEffectSchema,
+    startsAt: Type.Optional(TimeSchema),
+    endsAt: Type.Optional(orNull(TimeSchema)),
+    owner: Type.Optional(orNull(ReferenceSchema)),
+    contractReference: Type.Optional(orNull(ReferenceSchema)),
+    source: Type.Optional(orNull(ReferenceSchema)),
+    reason: ReasonSchema,
+  },
+  closed,
+);
+export type GrantCreate = Static<typeof GrantCreateSchema>;
+
+export const GrantSchema = Type.Object(
+  {
+    id: IdSchema,
+    product: Type.String(),
+    target: Type.Object({ kind: Type.String(), key: Type.String() }, closed),
+    kind: Type.String(),
+    effect: Type.Record(Type.String(), Type.Unknown()),
+    alsoGrants: Type.Array(Type.String(), {
+      description: 'The features that are granted along with a flag, because it requires them. They end and are revoked with it.',
+    }),
+    startsAt: TimeSchema,
+    endsAt: orNull(TimeSchema),
+    reason: Type.String(),
+    owner: orNull(Type.String()),
+    contractReference: orNull(Type.String()),
+    source: orNull(Type.String()),
+    revokedAt: orNull(TimeSchema),
+    revokeReason: orNull(Type.String()),
+    version: Type.Integer(),
+    createdAt: TimeSchema,
+  },
+  closed,
+);
+export type ApiGrant = Static<typeof GrantSchema>;
+export const GrantPageSchema = pageOf(GrantSchema);
+
+export const GrantExtendSchema = Type.Object(
+  { endsAt: orNull(TimeSchema), reason: ReasonSchema },
+  closed,
+);
+export type GrantExtend = Static<typeof GrantExtendSchema>;
+
+export const GrantParamsSchema = Type.Object(
+  { environment: Type.String({ minLength: 1 }), grant: Type.String({ minLength: 1 }) },
+  closed,
+);
+export const GrantListQuerySchema = Type.Object(
+  {
+    ...PageQuerySchema.properties,
+    product: Type.Optional(Type.String({ minLength: 1 })),
+    customer: Type.Optional(DataKeySchema),
+    targetKind: Type.Optional(Type.Union(TARGET_KINDS.map((kind) => Type.Literal(kind)))),
+    targetKey: Type.Optional(DataKeySchema),
+    endsBefore: Type.Optional(TimeSchema),
+    revoked: Type.Optional(Type.Boolean({ description: 'Revoked and ended ones too.' })),
+  },
+  closed,
+);
+export type GrantListQuery = Static<typeof GrantListQuerySchema>;

@@ -1,0 +1,90 @@
+import { LICENSE_KINDS, LICENSE_STATUSES } from '@pennon/engine/model/customer';
+import { LIMITS } from '@pennon/engine/model/limits';
+import { type Static, Type } from 'typebox';
+import { IdSchema, KeySchema, pageOf, ReasonSchema, TimeSchema } from './common.js';
+import { DataKeySchema, orNull, TimeZoneSchema } from './customers.js';
+
+const closed = { additionalProperties: false } as const;
+
+const KindSchema = Type.Union(LICENSE_KINDS.map((kind) => Type.Literal(kind)));
+const StatusSchema = Type.Union(LICENSE_STATUSES.map((status) => Type.Literal(status)));
+const QuantitySchema = Type.Integer({ minimum: 1, maximum: LIMITS.quantity.value });
+const VersionSchema = Type.Integer({ minimum: 0, maximum: 2_147_483_647 });
+const SkuSchema = Type.String({ minLength: 1, maxLength: 256, pattern: '^[^\\u0000-\\u001f]*$' });
+const ReferenceSchema = Type.String({ minLength: 1, maxLength: 256, pattern: '^[^\\u0000-\\u001f]*$' });
+
+export const LicenseAddonSchema = Type.Object(
+  { addon: Type.String(), version: Type.Integer(), quantity: Type.Integer() },
+  closed,
+);
+
+export const LicenseSchema = Type.Object(
+  {
+    id: IdSchema,
+    customer: Type.String(),
+    product: Type.String(),
+    plan: Type.String(),
+    planVersion: Type.Integer(),
+    quantity: Type.Integer(),
+    kind: KindSchema,
+    status: StatusSchema,
+    startsAt: TimeSchema,
+    endsAt: orNull(TimeSchema),
+    graceEndsAt: orNull(TimeSchema),
+    anchor: Type.String({ description: 'RFC 9557; every reset period is counted from it.' }),
+    timeZone: orNull(Type.String()),
+    sku: orNull(Type.String()),
+    contractReference: orNull(Type.String()),
+    addons: Type.Array(LicenseAddonSchema),
+    version: Type.Integer(),
+    createdAt: TimeSchema,
+  },
+  closed,
+);
+export type ApiLicense = Static<typeof LicenseSchema>;
+export const LicensePageSchema = pageOf(LicenseSchema);
+
+/** What may be said of a license at any time; what is left out stays (PATCH) or gets its default (POST). */
+const terms = {
+  plan: Type.Optional(KeySchema),
+  planVersion: Type.Optional(VersionSchema),
+  quantity: Type.Optional(QuantitySchema),
+  kind: Type.Optional(KindSchema),
+  status: Type.Optional(StatusSchema),
+  startsAt: Type.Optional(TimeSchema),
+  endsAt: Type.Optional(orNull(TimeSchema)),
+  graceEndsAt: Type.Optional(orNull(TimeSchema)),
+  timeZone: Type.Optional(orNull(TimeZoneSchema)),
+  sku: Type.Optional(orNull(SkuSchema)),
+  contractReference: Type.Optional(orNull(ReferenceSchema)),
+  addons: Type.Optional(
+    Type.Array(
+      Type.Object(
+        { addon: KeySchema, version: Type.Optional(VersionSchema), quantity: Type.Optional(QuantitySchema) },
+        closed,
+      ),
+      { maxItems: 100 },
+    ),
+  ),
+};
+
+export const LicenseCreateSchema = Type.Object(
+  {
+    product: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
+    ...terms,
+    anchor: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 128, description: 'RFC 9557; the start, where it is left out.' }),
+    ),
+    reason: ReasonSchema,
+  },
+  closed,
+);
+export type LicenseCreate = Static<typeof LicenseCreateSchema>;
+
+export const LicensePatchSchema = Type.Object({ ...terms, reason: ReasonSchema }, closed);
+export type LicensePatch = Static<typeof LicensePatchSchema>;
+
+export const LicenseParamsSchema = Type.Object(
+  { environment: Type.String({ minLength: 1 }), customer: DataKeySchema, license: Type.String({ minLength: 1 }) },
+  closed,
+);
