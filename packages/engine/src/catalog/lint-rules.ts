@@ -3,6 +3,8 @@ import type { LintSeverity } from '../model/catalog.js';
 export interface LintRuleEntry {
   readonly severity: LintSeverity;
   readonly reason: string;
+  /** The severity is not the product's to change. */
+  readonly fixed?: boolean;
 }
 
 /** Every lint rule with its default severity; a product changes it with `product.lint` (C-5). */
@@ -19,7 +21,7 @@ export const LINT_RULES = {
   },
   'plan-mapping': {
     severity: 'warning',
-    reason: 'A sold feature that nothing gives can be bought by nobody.',
+    reason: 'A sold feature that stands in no plan can be bought by nobody.',
   },
   'experimental-expiry': {
     severity: 'warning',
@@ -36,6 +38,7 @@ export const LINT_RULES = {
   },
   'flag-budget': { severity: 'warning', reason: 'Every temporary flag doubles what must be tested.' },
   'ux-trusted': {
+    fixed: true,
     severity: 'error',
     reason: 'A `ux` item is a hint to the screen and never opens anything.',
   },

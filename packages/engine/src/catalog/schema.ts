@@ -8,7 +8,7 @@ import {
 } from '../model/catalog.js';
 import { KEY_PATTERN, LIMITS } from '../model/limits.js';
 import type { JsonSchema } from './json-schema.js';
-import { LINT_RULE_NAMES } from './lint-rules.js';
+import { LINT_RULE_NAMES, LINT_RULES } from './lint-rules.js';
 import { SHORT_FORM_DEFINITIONS } from './schema-short-form.js';
 
 /*
@@ -127,7 +127,10 @@ const definitions: Record<string, JsonSchema> = {
       type: 'object',
       description: 'The severity of each lint rule in this product.',
       properties: Object.fromEntries(
-        LINT_RULE_NAMES.map((rule) => [rule, choice('Severity.', ['off', 'info', 'warning', 'error'])]),
+        LINT_RULE_NAMES.filter((rule) => !('fixed' in LINT_RULES[rule])).map((rule) => [
+          rule,
+          choice('Severity.', ['off', 'info', 'warning', 'error']),
+        ]),
       ),
       additionalProperties: false,
     },
