@@ -1,6 +1,6 @@
 import { celEnv, parse as parseBuf, plan as planBuf } from '@bufbuild/cel';
 import { Environment as MarcEnvironment } from '@marcbachmann/cel-js';
-import { compileExpression } from '@pennon/engine/cel/compile';
+import { compileExpression } from '@pennon/engine/cel/compile-expression';
 import { DYN } from '@pennon/engine/cel/types';
 import { machine, makeContexts, measureRounds, printRounds } from './rounds.mjs';
 

@@ -1,16 +1,15 @@
-import type { CatalogIssue } from '@pennon/engine/catalog/issue';
-import { lintCatalog } from '@pennon/engine/catalog/lint';
+import { type LintFinding, lintCatalog } from '@pennon/engine/catalog/lint';
 import { parseCatalog } from '@pennon/engine/catalog/parse-catalog';
 import type { Catalog } from '@pennon/engine/model/catalog';
 import { type CatalogFile, readCatalogFiles } from './catalog-files.js';
 import { CommandFailure } from './exit-codes.js';
-import { count, type Output, printIssues } from './output.js';
+import { count, type Finding, type Output, printIssues } from './output.js';
 
 export interface LocalCatalog {
   readonly files: readonly CatalogFile[];
   readonly catalog: Catalog | null;
   /** Faults of the document first, then what the linter says. */
-  readonly issues: readonly CatalogIssue[];
+  readonly issues: readonly Finding[];
 }
 
 /** Reads, parses and lints. With `known`, references may point at what the server already has. */
@@ -23,7 +22,11 @@ export async function readLocalCatalog(
   const parsed = parseCatalog(files, known === undefined ? {} : { partial: true, known });
   const lint =
     parsed.catalog === null ? [] : lintCatalog(parsed.catalog, { now, positions: parsed.positions });
-  return { files, catalog: parsed.catalog, issues: [...parsed.issues, ...lint] };
+  return {
+    files,
+    catalog: parsed.catalog,
+    issues: [...parsed.issues, ...lint.map((finding) => toFinding(finding, files[0]?.name ?? ''))],
+  };
 }
 
 /** The catalog, or an end with every fault printed. */
@@ -37,4 +40,16 @@ export function requireCatalog(local: LocalCatalog, output: Output): Catalog {
     );
   }
   return local.catalog;
+}
+
+/** What the linter says of the catalog as a whole has no place of its own: it stands at the first file's beginning. */
+function toFinding(finding: LintFinding, file: string): Finding {
+  return {
+    code: `lint/${finding.rule}`,
+    severity: finding.severity,
+    message: finding.message,
+    file: finding.place?.file ?? file,
+    line: finding.place?.line ?? 1,
+    column: finding.place?.column ?? 1,
+  };
 }

@@ -1,4 +1,4 @@
-import type { CatalogIssue } from '@pennon/engine/catalog/issue';
+import type { IssueSeverity } from '@pennon/engine/catalog/issue';
 
 /** Where a command writes. Answers go to standard output, everything said about them to standard error. */
 export interface Output {
@@ -16,6 +16,17 @@ export function processOutput(environment: NodeJS.ProcessEnv = process.env): Out
   };
 }
 
+/** A fault of a document or a word of the linter, at its place. */
+export interface Finding {
+  readonly code: string;
+  readonly severity: IssueSeverity;
+  readonly message: string;
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+  readonly suggestion?: string;
+}
+
 const COLOURS = { error: 31, warning: 33, info: 36 } as const;
 
 export function printJson(output: Output, value: unknown): void {
@@ -23,7 +34,7 @@ export function printJson(output: Output, value: unknown): void {
 }
 
 /** `catalog.yaml:12:5 error UNKNOWN_REFERENCE …`: the form that editors and terminals make clickable. */
-export function printIssues(output: Output, issues: readonly CatalogIssue[]): void {
+export function printIssues(output: Output, issues: readonly Finding[]): void {
   for (const issue of issues) {
     const severity = output.colours
       ? `\u001b[${COLOURS[issue.severity]}m${issue.severity}\u001b[0m`

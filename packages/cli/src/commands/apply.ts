@@ -1,5 +1,5 @@
 import { confirm, isCancel } from '@clack/prompts';
-import { toCatalogYaml } from '@pennon/engine/catalog/export-yaml';
+import { toCatalogYaml } from '@pennon/engine/catalog/catalog-yaml';
 import { CommandFailure, type ExitCodeName } from '../exit-codes.js';
 import { callManagementJson } from '../management-client.js';
 import { type Output, printJson } from '../output.js';

@@ -63,7 +63,7 @@ export async function compare(
   };
 }
 
-const SIGNS = { added: '+', removed: '-', changed: '~' } as const;
+const SIGNS = { added: '+', removed: '-', changed: '~', moved: '↕' } as const;
 
 export function printComparison(output: Output, comparison: Comparison, pruned: boolean): void {
   const where =
@@ -71,7 +71,7 @@ export function printComparison(output: Output, comparison: Comparison, pruned: 
       ? 'a product the server does not have yet'
       : `revision ${comparison.revision}`;
   output.note(`\`${comparison.product}\`, against ${where}: ${count(comparison.changes.length, 'change')}`);
-  for (const change of comparison.changes) output.print(`${SIGNS[change.kind]} ${change.message}`);
+  for (const change of comparison.changes) output.print(`${SIGNS[change.kind]} ${change.text}`);
   if (comparison.lacking.length > 0 && !pruned) {
     output.note(`not in the files, and kept (--prune removes them): ${comparison.lacking.join(', ')}`);
   }

@@ -1,0 +1,92 @@
+import { parseCatalog } from '@pennon/engine/catalog/parse-catalog';
+import { evaluateFlag } from '@pennon/engine/flag/evaluate-flag';
+import { compileSnapshot } from '@pennon/engine/snapshot/compile-snapshot';
+import { namedParts } from '@pennon/engine/subject/named-parts';
+
+const CATALOG = `
+product: { key: bench, name: Benchmark }
+features:
+  - { key: analytics, type: boolean, category: subscription, owner: a@example.com, purpose: Reports, removal: permanent }
+plans:
+  - { key: free, version: 0, rank: 0, entitlements: [] }
+  - { key: pro, version: 0, rank: 1, entitlements: [{ feature: analytics, value: true }] }
+  - { key: enterprise, version: 0, rank: 2, entitlements: [{ feature: analytics, value: true }] }
+flags:
+  - key: screen
+    type: boolean
+    category: release
+    owner: a@example.com
+    purpose: A screen
+    removal: Later
+    expires: '2099-01-01'
+    requires: [analytics]
+    default: false
+    rules:
+      - if: 'plan.tier in ["pro", "enterprise"] && user.country == "DE" && user.age >= 18.0 && user.email.endsWith("@acme.example")'
+        rollout: { by: team.key, percentage: 50 }
+`;
+
+/** Gate, four conditions and a rollout by team; the plan is a license of the customer, not a word of the caller. */
+export async function pennon() {
+  const { catalog, issues } = parseCatalog([{ name: 'benchmark', text: CATALOG }]);
+  if (catalog === null) throw new Error(JSON.stringify(issues));
+  const { snapshot } = compileSnapshot({ catalog, environment: 'production', revision: 1, productId: 'bench' });
+  const now = Date.now();
+  return {
+    name: 'Pennon',
+    asynchronous: false,
+    prepare: (context) => {
+      const read = namedParts(context);
+      if (!read.ok) throw new Error(read.message);
+      return {
+        snapshot,
+        customer: customerWith(context.targetingKey, context.plan.tier, now),
+        subject: {
+          proven: true,
+          customerKey: context.targetingKey,
+          instance: null,
+          userKey: context.user.key,
+          teamKey: context.team.key,
+          sku: null,
+        },
+        context: read.context,
+        now,
+      };
+    },
+    evaluate: (request) => evaluateFlag(request, 'screen').value,
+    close: () => {},
+  };
+}
+
+function customerWith(key, plan, now) {
+  return {
+    id: key,
+    key,
+    version: 1,
+    createdAt: now - 1000,
+    timeZone: null,
+    attributes: {},
+    licenses: [
+      {
+        id: `license-${key}`,
+        product: 'bench',
+        plan,
+        planVersion: 0,
+        quantity: 1,
+        kind: 'paid',
+        status: 'active',
+        startsAt: now - 1000,
+        endsAt: null,
+        graceEndsAt: null,
+        anchor: '2026-01-01T00:00:00[UTC]',
+        timeZone: null,
+        sku: null,
+        addons: [],
+      },
+    ],
+    groups: [],
+    memberships: [],
+    grants: [],
+    accounts: [],
+  };
+}
