@@ -7,7 +7,7 @@ import { type CelLimits, DEFAULT_CEL_LIMITS } from './limits.js';
 import { parseInto } from './parser.js';
 import type { RunState } from './run-state.js';
 import type { CelEnvironment, CompiledExpression, CompileResult } from './types.js';
-import { CelError, type CelValue } from './values.js';
+import { CelError, type CelValue, prototypesAreClean } from './values.js';
 
 export interface CompileOptions {
   readonly limits?: Partial<CelLimits>;
@@ -35,34 +35,44 @@ export function compileExpression<Frame>(
     issues.add('TOO_COSTLY', message, root.start, root.end);
     return { ok: false, issues: issues.list() };
   }
-  const emitter = new Emitter(checked, text, limits);
-  const { run } = emitter.emit(root);
+  const emit = (guarded: boolean): Emission<Frame> => {
+    const emitter = new Emitter(checked, text, limits, guarded);
+    const { run } = emitter.emit(root);
+    return { run, spends: emitter.spends };
+  };
   const expression: CompiledExpression<Frame> = {
     source: text,
     type: checked.types.get(root) ?? { kind: 'dyn' },
     reads: checked.reads,
     cost,
-    evaluate: evaluator(run, limits, emitter.spends, checked.slotCount),
+    evaluate: evaluator(emit, limits, checked.slotCount),
   };
   return { ok: true, expression };
 }
 
-/** The one place where what a host throws becomes an error of the expression. */
+interface Emission<Frame> {
+  readonly run: Run<Frame>;
+  readonly spends: boolean;
+}
+
+/**
+ * The one place where what a host throws becomes an error of the expression. Where prototypes were tampered with, a
+ * second form takes over, which asks every property whether it is an own one.
+ */
 function evaluator<Frame>(
-  run: Run<Frame>,
+  emit: (guarded: boolean) => Emission<Frame>,
   limits: CelLimits,
-  spends: boolean,
   slots: number,
 ): (frame: Frame) => CelValue | CelError {
+  const { run, spends } = emit(false);
+  let guarded: Run<Frame> | undefined;
   const idle: RunState = { steps: Number.POSITIVE_INFINITY, locals: [], limits };
   return (frame) => {
     try {
-      if (!spends) return run(frame, idle);
-      return run(frame, {
-        steps: limits.steps,
-        locals: slots === 0 ? [] : new Array<CelValue>(slots),
-        limits,
-      });
+      const state = spends ? { steps: limits.steps, locals: new Array<CelValue>(slots), limits } : idle;
+      if (prototypesAreClean()) return run(frame, state);
+      guarded ??= emit(true).run;
+      return guarded(frame, state);
     } catch {
       return new CelError(
         'HOST_FAILED',

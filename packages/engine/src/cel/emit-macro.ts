@@ -62,18 +62,21 @@ function turnOf<Frame>(parts: MacroParts<Frame>): Turn<Frame> {
 }
 
 /** `all` ends at the first false, `exists` at the first true; an error counts only if none comes. */
-function quantify<Frame>({ node, slot, body, position }: MacroParts<Frame>, decisive: boolean): Turn<Frame> {
+function quantify<Frame>({ node, slot, body, position }: MacroParts<Frame>, exists: boolean): Turn<Frame> {
   const cost = turnCost(node);
   return (elements, frame, state) => {
-    let fault: Result | undefined;
+    let unfit: Result | undefined;
     for (const element of elements) {
       if (!spend(state, cost)) return overBudget(position);
       state.locals[slot] = element;
       const result = body(frame, state);
-      if (result === decisive) return decisive;
-      if (result !== !decisive) fault ??= result;
+      if (result === true) {
+        if (exists) return true;
+      } else if (result === false) {
+        if (!exists) return false;
+      } else unfit ??= result;
     }
-    return fault === undefined ? !decisive : notCondition(fault, position);
+    return unfit === undefined ? !exists : notCondition(unfit, position);
   };
 }
 

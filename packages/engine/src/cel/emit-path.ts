@@ -8,6 +8,8 @@ import {
   type CelRecord,
   CelUint,
   type CelValue,
+  freeProperty,
+  isFreeName,
   isList,
   isRecord,
   kindOf,
@@ -21,22 +23,36 @@ export interface AttributePath<Frame> {
   readonly keys: readonly string[];
   readonly type: CelType;
   readonly position: CelPosition;
+  /** Prototypes carry foreign properties: every property is asked whether it is an own one. */
+  readonly guarded: boolean;
 }
 
 export type RawReader<Frame> = (frame: Frame) => unknown;
 
 /** What stands at the path, as the host gives it; `undefined` when anything on the way is absent or no map. */
 export function rawReader<Frame>(path: AttributePath<Frame>): RawReader<Frame> {
-  const { variable } = path;
-  const [first, second, ...more] = path.keys;
+  const { variable, keys } = path;
+  const name = freeName(path);
+  const [first] = keys;
   if (first === undefined) return (frame) => variable.read(frame);
-  if (second === undefined) return (frame) => selectKey(variable.read(frame), first);
-  if (more.length === 0) return (frame) => selectKey(selectKey(variable.read(frame), first), second);
+  if (name !== undefined) {
+    return (frame) => {
+      const root = variable.read(frame);
+      const found = freeProperty(root, name);
+      return found === undefined ? selectKey(root, name) : found;
+    };
+  }
   return (frame) => {
     let value: unknown = variable.read(frame);
-    for (const key of path.keys) value = selectKey(value, key);
+    for (const key of keys) value = selectKey(value, key);
     return value;
   };
+}
+
+/** The only name behind the variable, where it may be read without asking whose property it is. */
+export function freeName<Frame>(path: AttributePath<Frame>): string | undefined {
+  const [name, ...more] = path.keys;
+  return name !== undefined && more.length === 0 && !path.guarded && isFreeName(name) ? name : undefined;
 }
 
 /** JSON's null says that a declared attribute has no value. */
@@ -65,14 +81,32 @@ export function emitPath<Frame>(path: AttributePath<Frame>): Run<Frame> {
   };
   switch (type.kind) {
     case 'string':
-    case 'bool': {
-      const wanted = type.kind === 'string' ? 'string' : 'boolean';
       return (frame) => {
         const value = raw(frame);
-        if (typeof value === wanted) return value as CelValue;
+        if (typeof value === 'string') return value;
         return isAbsent(value, type) ? absent(frame) : wrong(value);
       };
-    }
+    case 'bool':
+      return (frame) => {
+        const value = raw(frame);
+        if (typeof value === 'boolean') return value;
+        return isAbsent(value, type) ? absent(frame) : wrong(value);
+      };
+    case 'dyn':
+      return (frame) => {
+        const value = raw(frame);
+        switch (typeof value) {
+          case 'string':
+          case 'number':
+          case 'boolean':
+          case 'bigint':
+            return value;
+          case 'undefined':
+            return absent(frame);
+          default:
+            return kindOf(value) === 'unknown' ? wrong(value) : (value as CelValue);
+        }
+      };
     default:
       return (frame, state) => {
         const value = raw(frame);

@@ -31,7 +31,11 @@ export class Emitter<Frame> {
   readonly #source: string;
   readonly #foldState: RunState;
 
-  constructor(checked: CheckedExpression<Frame>, source: string, limits: CelLimits) {
+  readonly #guarded: boolean;
+
+  /** `guarded`: see `AttributePath`. */
+  constructor(checked: CheckedExpression<Frame>, source: string, limits: CelLimits, guarded: boolean) {
+    this.#guarded = guarded;
     this.#checked = checked;
     this.#source = source;
     this.#foldState = { steps: limits.steps, locals: [], limits };
@@ -117,6 +121,7 @@ export class Emitter<Frame> {
           keys,
           type,
           position: this.position(node),
+          guarded: this.#guarded,
         };
       }
       if (resolution !== undefined) return undefined;

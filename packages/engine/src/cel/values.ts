@@ -236,6 +236,49 @@ export function selectKey(value: unknown, key: string): unknown {
   return value instanceof CelMap ? value.get(key) : undefined;
 }
 
+/** Names that some object here has without being asked: inherited ones, and the fields of the classes above. */
+const TAKEN_NAMES: ReadonlySet<string> = new Set([
+  ...[Object, Array, CelMap, CelTimestamp, CelDuration].flatMap(({ prototype }) =>
+    Object.getOwnPropertyNames(prototype),
+  ),
+  ...[
+    'at',
+    'code',
+    'detail',
+    'entries',
+    'message',
+    'name',
+    'nanos',
+    'octets',
+    'position',
+    'seconds',
+    'value',
+  ],
+]);
+
+/**
+ * Whether `object[name]` finds nothing but an own property of a JSON object, as long as `prototypesAreClean()`. Reading
+ * so costs half of asking `Object.hasOwn` first.
+ */
+export function isFreeName(name: string): boolean {
+  return (
+    !TAKEN_NAMES.has(name) && !/^\d/.test(name) && !(name in Object.prototype) && !(name in Array.prototype)
+  );
+}
+
+const PROBE: object = Object.freeze([]);
+
+/** False once somebody has assigned to `Object.prototype` or `Array.prototype`: a loop then finds what was assigned. */
+export function prototypesAreClean(): boolean {
+  for (const _ in PROBE) return false;
+  return true;
+}
+
+/** A property by a free name, with clean prototypes; maps that are no JSON objects answer `undefined` too. */
+export function freeProperty(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined;
+}
+
 /** The names that CEL gives types in `type(x)`. */
 export const TYPE_NAMES: Readonly<Record<CelKind, string>> = {
   bool: 'bool',
