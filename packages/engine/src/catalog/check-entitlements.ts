@@ -121,10 +121,21 @@ function checkSplit(split: Split, feature: Feature | undefined, scope: CheckScop
     total += share.weight;
     if (feature !== undefined) checkValue(share.value, feature, share, 'value', scope);
   }
-  checkTotal(total, split, 'values', scope);
+  checkTotal(total, split, 'values', split.values, scope);
 }
 
-export function checkTotal(total: number, holder: object, member: string, scope: CheckScope): void {
+/** A share that was refused is a fault already, and the sum without it says nothing. */
+export function checkTotal(
+  total: number,
+  holder: object,
+  member: string,
+  shares: readonly object[],
+  scope: CheckScope,
+): void {
+  const node = scope.nodeOf(shares);
+  const written =
+    node?.kind === 'array' ? node.items.length : node?.kind === 'object' ? node.members.length : 0;
+  if (written !== shares.length) return;
   const maximum = LIMITS.rolloutTotal.value;
   if (total >= 1 && total <= maximum) return;
   const message = `The weights add up to ${total}; together they must be from 1 to ${maximum}.`;

@@ -1,6 +1,7 @@
 import type { Feature, FeatureType } from '../model/catalog.js';
 import type { CheckScope } from './check-scope.js';
 import { quoted } from './issue-sink.js';
+import { memberOf } from './source-node.js';
 import { checkSchemaText } from './value-schema.js';
 
 /** The members that mean something only for some types; a member that is ignored would be believed. */
@@ -46,7 +47,11 @@ export function checkFeature(feature: Feature, scope: CheckScope): void {
       '`overage` says how far a soft limit may be passed; add `enforcement: soft`.',
     );
   }
-  if (feature.type === 'metered' && feature.reset === undefined) {
+  if (
+    feature.type === 'metered' &&
+    !memberOf(scope.nodeOf(feature), 'reset') &&
+    feature.reset === undefined
+  ) {
     const message = `${quoted(feature.key)} does not say when usage starts again; write \`reset: { every: month }\`, or \`reset: never\` for things that exist until they are removed.`;
     scope.warn(feature, 'type', 'MISSING_MEMBER', message);
   }

@@ -171,7 +171,7 @@ function checkShares(shares: Rollout | RampStep, flag: Flag, scope: CheckScope):
     total += weight.weight;
     checkWeight(weight, flag, seen, scope);
   }
-  checkTotal(total, shares, 'weights', scope);
+  checkTotal(total, shares, 'weights', weights, scope);
 }
 
 function checkWeight(weight: Weight, flag: Flag, seen: Set<string>, scope: CheckScope): void {

@@ -88,8 +88,7 @@ class JsonReader {
       );
     }
     const node: ScalarNode = { ...base, end: this.#at, value: Number(number), style: 'plain' };
-    checkNumber(node, number, this.#issues);
-    return node;
+    return checkNumber(node, number, this.#issues) ? node : { ...node, faulty: true };
   }
 
   /** Scanned by hand: a pattern over a text of megabytes may exhaust the backtracking stack. */
@@ -162,17 +161,17 @@ export function tooDeepMessage(): string {
 }
 
 /** `source` is the number as written: integers that JSON readers round are refused, not rounded. */
-export function checkNumber(node: ScalarNode, source: string, issues: IssueSink): void {
+export function checkNumber(node: ScalarNode, source: string, issues: IssueSink): boolean {
   const value = Number(node.value);
+  const shown = `\`${source.slice(0, 40)}\``;
   if (!Number.isFinite(value)) {
-    issues.at(node, 'BAD_NUMBER', `\`${source.slice(0, 40)}\` is not a number that JSON can carry.`);
-  } else if (/^[-+]?[0-9]+$/.test(source) && !Number.isSafeInteger(value)) {
-    issues.at(
-      node,
-      'BAD_NUMBER',
-      `\`${source.slice(0, 40)}\` is beyond 2^53−1 and would be rounded; write a smaller integer, a text, or \`unlimited\`.`,
-    );
+    issues.at(node, 'BAD_NUMBER', `${shown} is not a number that JSON can carry.`);
+    return false;
   }
+  if (!/^[-+]?[0-9]+$/.test(source) || Number.isSafeInteger(value)) return true;
+  const message = `${shown} is beyond 2^53−1 and would be rounded; write a smaller integer, a text, or \`unlimited\`.`;
+  issues.at(node, 'BAD_NUMBER', message);
+  return false;
 }
 
 /** Refuses a second member of the same name (naming the place of the first) and `__proto__`. */

@@ -10,7 +10,6 @@ import {
   type Node,
   type ParsedNode,
   Parser,
-  type YAMLError,
 } from 'yaml';
 import { LIMITS } from '../model/limits.js';
 import { bareExpressionAt } from './bare-expression.js';
@@ -60,8 +59,8 @@ function tooDeepOffset(token: CST.Token): number | null {
   const stack: { token: CST.Token; depth: number }[] = [{ token, depth: 0 }];
   for (let next = stack.pop(); next; next = stack.pop()) {
     const { depth } = next;
-    if (depth > LIMITS.documentDepth.value) return next.token.offset;
     if ('items' in next.token) {
+      if (depth >= LIMITS.documentDepth.value) return next.token.offset;
       for (const item of next.token.items) {
         if (item.key) stack.push({ token: item.key, depth: depth + 1 });
         if (item.value) stack.push({ token: item.value, depth: depth + 1 });
@@ -83,29 +82,28 @@ function readDocument(file: SourceFile, document: Document.Parsed, issues: Issue
       `\`%YAML ${document.directives.yaml.version}\` reads words such as \`on\` and \`off\` as booleans; remove the line, documents are YAML 1.2.`,
     );
   }
-  const seen = new Set<number>();
-  for (const error of [...document.errors, ...document.warnings]) {
-    if (error.code === 'TAG_RESOLVE_FAILED' && !bareExpressionAt(file, error.pos[0])) continue;
-    if (!seen.has(error.pos[0])) reportSyntax(file, error, issues);
-    seen.add(error.pos[0]);
-  }
+  reportSyntax(file, document, issues);
   if (document.contents === null || document.errors.length > 0) return null;
   return new YamlReader(file, issues).node(document.contents, null, '');
 }
 
-function reportSyntax(file: SourceFile, error: YAMLError, issues: IssueSink): void {
-  const bare = bareExpressionAt(file, error.pos[0]);
-  if (bare === null) {
-    const message = error.message.replace(/\.?$/, '.');
-    issues.atOffset(file, error.pos[0], 'SYNTAX', `YAML: ${message}`);
-    return;
+/** A bare expression makes several faults in its line, of which the first says everything. */
+function reportSyntax(file: SourceFile, document: Document.Parsed, issues: IssueSink): void {
+  if (document.errors.length === 0) return;
+  const faults = [...document.errors, ...document.warnings].sort((left, right) => left.pos[0] - right.pos[0]);
+  const seen = new Set<number>();
+  for (const { code, message, pos } of faults) {
+    const bare = bareExpressionAt(file, pos[0]);
+    const { line } = placeAt(file, pos[0]);
+    if (seen.has(bare === null ? -pos[0] - 1 : line) || seen.has(line)) continue;
+    seen.add(bare === null ? -pos[0] - 1 : line);
+    if (bare !== null) {
+      const words = `The expression of \`${bare}\` is not quoted, and YAML reads parts of it as its own; put it in single quotes (and write a ' in it twice).`;
+      issues.atOffset(file, pos[0], 'BARE_EXPRESSION', words);
+    } else if (code !== 'TAG_RESOLVE_FAILED') {
+      issues.atOffset(file, pos[0], 'SYNTAX', `YAML: ${message.replace(/\.?$/, '.')}`);
+    }
   }
-  issues.atOffset(
-    file,
-    error.pos[0],
-    'BARE_EXPRESSION',
-    `The expression of \`${bare}\` is not quoted, and YAML reads parts of it as its own; put it in single quotes (and write a ' in it twice).`,
-  );
 }
 
 const STYLES: Record<string, ScalarStyle> = {
@@ -165,10 +163,12 @@ class YamlReader {
         value: known,
         style: STYLES[node.type ?? 'PLAIN'] ?? 'plain',
       } as const;
-      if (typeof value === 'number') checkNumber(result, node.source ?? String(value), this.#issues);
-      return result;
+      if (typeof value !== 'number') return result;
+      return checkNumber(result, node.source ?? String(value), this.#issues)
+        ? result
+        : { ...result, faulty: true };
     }
-    return { kind: 'scalar', ...base, value: null, style: 'plain' };
+    return { kind: 'scalar', ...base, value: null, style: 'plain', faulty: true };
   }
 
   #members(pairs: readonly unknown[], parent: ObjectNode, members: SourceMember[]): void {
@@ -236,7 +236,8 @@ class YamlReader {
 
   /** Where an anchor or a tag in front of a node begins. */
   #before(start: number, sign: string): number {
-    const found = this.#file.text.lastIndexOf(sign, start);
+    let found = this.#file.text.lastIndexOf(sign, start);
+    if (this.#file.text[found - 1] === sign) found -= 1;
     return found === -1 || start - found > 200 ? start : found;
   }
 }

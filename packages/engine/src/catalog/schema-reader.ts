@@ -63,6 +63,7 @@ export class SchemaReader {
 
   /** `undefined` when nothing of it can be used. */
   read(given: JsonSchema, node: SourceNode): JsonValue | undefined {
+    if (node.kind === 'scalar' && node.faulty) return undefined;
     if (given.$ref === '#/$defs/weights' && node.kind === 'object') return this.#weightMap(given, node);
     const schema = given.$ref === undefined ? given : { ...definition(given.$ref.slice('#/$defs/'.length)) };
     if (schema.$ref !== undefined) return this.read(schema, node);
@@ -105,13 +106,12 @@ export class SchemaReader {
       fitting.find((branch) => branch.required?.some((name) => memberOf(node, name))) ??
       fitting.find((branch) => branch.const !== undefined && branch.const === plainScalar(node)) ??
       fitting[0];
-    if (chosen !== undefined) return this.read(chosen, node);
+    const other = chosen?.const !== undefined && chosen.const !== plainScalar(node);
+    if (chosen !== undefined && !other) return this.read(chosen, node);
     const wanted = branches.map(expectation).join(' or ');
-    return this.#fault(
-      node,
-      'WRONG_TYPE',
-      `${nameOf(node)} must be ${wanted}, and this is ${typeNameOf(node)}.`,
-    );
+    const found = other ? quoted(plainScalar(node)) : typeNameOf(node);
+    const message = `${nameOf(node)} must be ${wanted}, and this is ${found}.`;
+    return this.#fault(node, other ? 'BAD_VALUE' : 'WRONG_TYPE', message);
   }
 
   #checkType(schema: JsonSchema, node: SourceNode): boolean {
@@ -310,7 +310,7 @@ export class SchemaReader {
         this.#fault(node, 'MISSING_MEMBER', `\`${name}\` is missing in ${whole(node)}.`);
     }
     const choices = schema.oneOf?.map((branch) => branch.required?.[0] ?? '') ?? [];
-    const present = choices.filter((name) => memberOf(node, name));
+    const present = node.members.map(({ key }) => key).filter((key) => choices.includes(key));
     if (choices.length === 0 || present.length === 1) return;
     const words = choices.map((name) => `\`${name}\``).join(', ');
     const found = present.length === 0 ? 'none of them' : present.map((name) => `\`${name}\``).join(' and ');

@@ -70,7 +70,6 @@ function noteUse(use: ShortEntitlement, room: ReadingRoom): void {
       'NOT_FOR_TYPE',
       `Only a \`NUMBER\` has a \`reset_period\`, and ${quoted(use.feature)} is ${quoted(use.type)}.`,
     );
-    return;
   }
   list.push({
     feature: declaredBy(use),
@@ -80,7 +79,7 @@ function noteUse(use: ShortEntitlement, room: ReadingRoom): void {
 }
 
 function declaredBy(use: ShortEntitlement): Feature {
-  if (use.reset_period !== undefined) {
+  if (use.reset_period !== undefined && (use.type === undefined || use.type === 'NUMBER')) {
     const every = SHORT_RESET_PERIODS[use.reset_period];
     return { key: use.feature, type: 'metered', reset: { every, anchor: 'license' }, enforcement: 'hard' };
   }

@@ -27,6 +27,8 @@ export interface ScalarNode extends NodeBase {
   readonly kind: 'scalar';
   readonly value: string | number | boolean | null;
   readonly style: ScalarStyle;
+  /** A fault was reported already: what it would have been is not known, and it is no second fault. */
+  readonly faulty?: boolean;
 }
 
 export interface SourceMember {
