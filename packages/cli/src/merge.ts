@@ -1,4 +1,5 @@
-import { type CatalogItem, fromItems, toItems } from '@pennon/engine/catalog/items';
+import { mergeCatalogs } from '@pennon/engine/catalog/draft';
+import { type CatalogItem, toItems } from '@pennon/engine/catalog/items';
 import type { Catalog } from '@pennon/engine/model/catalog';
 
 export interface MergedCatalog {
@@ -8,14 +9,17 @@ export interface MergedCatalog {
 }
 
 /** The files over what the server has, item by item. Nothing is removed unless `prune` says so. */
-export function mergeCatalogs(remote: Catalog, local: Catalog, prune: boolean): MergedCatalog {
+export function layOver(remote: Catalog, local: Catalog, prune: boolean): MergedCatalog {
   const nameOf = (item: CatalogItem) => `${item.kind} ${item.key}`;
-  const localItems = toItems(local);
-  const localNames = new Set(localItems.map(nameOf));
-  const lacking = toItems(remote).filter((item) => !localNames.has(nameOf(item)));
-  const kept = prune ? lacking.filter((item) => item.kind === 'product' || item.kind === 'context') : lacking;
-  return {
-    after: fromItems([...localItems, ...kept]),
-    lacking: lacking.filter((item) => item.kind !== 'product' && item.kind !== 'context'),
+  const localNames = new Set(toItems(local).map(nameOf));
+  const lacking = toItems(remote).filter(
+    (item) => item.kind !== 'product' && item.kind !== 'context' && !localNames.has(nameOf(item)),
+  );
+  const merged = mergeCatalogs(remote, local);
+  if (!prune) return { after: merged, lacking };
+  const kept = {
+    ...(merged.product && { product: merged.product }),
+    ...(merged.context && { context: merged.context }),
   };
+  return { after: { ...local, ...kept }, lacking };
 }

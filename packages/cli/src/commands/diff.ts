@@ -2,7 +2,7 @@ import { type CatalogChange, diffCatalogs } from '@pennon/engine/catalog/diff';
 import type { Catalog } from '@pennon/engine/model/catalog';
 import { CommandFailure, type ExitCodeName } from '../exit-codes.js';
 import { readLocalCatalog, requireCatalog } from '../local-catalog.js';
-import { mergeCatalogs } from '../merge.js';
+import { layOver } from '../merge.js';
 import { count, type Output, printJson } from '../output.js';
 import { productOf, readRemoteCatalog } from '../remote-catalog.js';
 import { type ConnectionOptions, connectionOf } from '../settings.js';
@@ -53,7 +53,7 @@ export async function compare(
     );
   }
   const before = remote?.catalog ?? NOTHING;
-  const merged = mergeCatalogs(before, local, options.prune === true);
+  const merged = layOver(before, local, options.prune === true);
   return {
     product,
     revision: remote?.revision ?? null,
