@@ -8,7 +8,6 @@ export function toInstantText(instant: number): string {
 
 /** @param asOf milliseconds since the epoch: when the answer was true. */
 export function toOepEntitlement(decision: EntitlementDecision, asOf: number): OepEntitlement {
-  const unlimited = decision.limit?.kind === 'unlimited';
   return {
     key: decision.key,
     type: decision.type,
@@ -18,8 +17,7 @@ export function toOepEntitlement(decision: EntitlementDecision, asOf: number): O
     limit: toLimit(decision),
     usage: decision.usage,
     reserved: decision.reserved,
-    // What is left of "unlimited" is no number; null says so.
-    balance: unlimited ? null : decision.balance,
+    balance: decision.balance,
     overage: decision.overage,
     period: decision.period === null ? null : toPeriod(decision.period),
     validUntil: decision.validUntil === null ? null : toInstantText(decision.validUntil),
@@ -37,7 +35,10 @@ function toLimit(decision: EntitlementDecision): OepEntitlement['limit'] {
   if (limit === null) {
     return null;
   }
-  return { kind: limit.kind, value: limit.kind === 'finite' ? limit.value : null, enforcement };
+  // INVARIANT: unlimited is a kind, never a number, null or −1.
+  return limit.kind === 'finite'
+    ? { kind: limit.kind, value: limit.value, enforcement }
+    : { kind: limit.kind, enforcement };
 }
 
 function toPeriod(period: Period): NonNullable<OepEntitlement['period']> {

@@ -62,7 +62,7 @@ export const OepReleaseRequest = Type.Object(
 
 export const OepLimit = Type.Object({
   kind: Type.Union([Type.Literal('finite'), Type.Literal('unlimited')]),
-  value: Nullable(Type.Integer()),
+  value: Type.Optional(Type.Integer({ description: 'Absent when unlimited.' })),
   enforcement: Type.Union([Type.Literal('hard'), Type.Literal('soft'), Type.Literal('observe')]),
 });
 
@@ -90,7 +90,7 @@ export const OepEntitlement = Type.Object({
   limit: Nullable(OepLimit),
   usage: Type.Integer(),
   reserved: Type.Integer(),
-  balance: Nullable(Type.Integer()),
+  balance: Type.Integer({ description: 'What is left; 9007199254740991 when unlimited.' }),
   overage: Type.Integer(),
   period: Nullable(OepPeriod),
   validUntil: Nullable(Type.String({ format: 'date-time' })),

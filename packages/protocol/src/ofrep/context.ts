@@ -19,7 +19,7 @@ export function fromOfrepRequest(body: unknown): FromOfrepRequest {
   if (!isPlainObject(body)) {
     return { ok: false, message: 'The body must be a JSON object such as `{"context": {…}}`.' };
   }
-  const context = body['context'];
+  const context = body.context;
   if (context === undefined || context === null) {
     return { ok: true, context: NO_CONTEXT };
   }

@@ -6,22 +6,19 @@ import type { ConsumptionDecision, EntitlementDecision } from '@pennon/engine/mo
  * every decision of an account in a batch: the first row spells it out, the others refer to it.
  */
 
-/** What decisions of one account in one batch have in common. */
-interface Frame {
-  readonly type: EntitlementDecision['type'];
-  readonly granted: boolean;
-  readonly value: EntitlementDecision['value'];
-  readonly limit: EntitlementDecision['limit'];
-  readonly enforcement: EntitlementDecision['enforcement'];
-  readonly period: EntitlementDecision['period'];
-  readonly scope: string;
-  readonly sources: EntitlementDecision['sources'];
-  readonly whenDenied: EntitlementDecision['whenDenied'];
-  readonly revision: number;
-  readonly customerVersion: number;
-  readonly validUntil: number | null;
-  readonly customerNotProven: boolean;
-}
+/** What a decision has of its own; everything else is what decisions of one account in one batch have in common. */
+const OWN_MEMBERS = [
+  'kind',
+  'key',
+  'hasAccess',
+  'reason',
+  'usage',
+  'reserved',
+  'balance',
+  'overage',
+] as const;
+type OwnMember = (typeof OWN_MEMBERS)[number];
+type Frame = Omit<EntitlementDecision, OwnMember>;
 
 /** What a row's columns say, in the words of the decision. */
 export interface RecordedColumns {
@@ -127,69 +124,19 @@ function ownText(decision: ConsumptionDecision): string {
 }
 
 function frameOf(entitlement: EntitlementDecision): Frame {
-  const { type, granted, value, limit, enforcement, period, scope, sources } = entitlement;
-  const { whenDenied, revision, customerVersion, validUntil, customerNotProven } = entitlement;
-  return {
-    type,
-    granted,
-    value,
-    limit,
-    enforcement,
-    period,
-    scope,
-    sources,
-    whenDenied,
-    revision,
-    customerVersion,
-    validUntil,
-    customerNotProven,
-  };
+  const { kind, key, hasAccess, reason, usage, reserved, balance, overage, ...frame } = entitlement;
+  return frame;
 }
 
+const OWN_NAMES: ReadonlySet<string> = new Set(OWN_MEMBERS);
+
+/** By identity: within a batch decisions of one resolution share their parts, and a frame too many costs only bytes. */
 function sameFrame(left: EntitlementDecision, right: EntitlementDecision): boolean {
-  return (
-    left.type === right.type &&
-    left.granted === right.granted &&
-    left.value === right.value &&
-    left.enforcement === right.enforcement &&
-    left.revision === right.revision &&
-    left.customerVersion === right.customerVersion &&
-    left.validUntil === right.validUntil &&
-    left.whenDenied === right.whenDenied &&
-    left.customerNotProven === right.customerNotProven &&
-    left.period?.start === right.period?.start &&
-    left.period?.end === right.period?.end &&
-    sameLimit(left.limit, right.limit) &&
-    sameSources(left.sources, right.sources)
-  );
-}
-
-function sameLimit(left: EntitlementDecision['limit'], right: EntitlementDecision['limit']): boolean {
-  if (left === null || right === null) {
-    return left === right;
+  for (const name in left) {
+    const member = name as keyof EntitlementDecision;
+    if (!OWN_NAMES.has(name) && left[member] !== right[member]) {
+      return false;
+    }
   }
-  return (
-    left.kind === right.kind &&
-    (left.kind !== 'finite' || right.kind !== 'finite' || left.value === right.value)
-  );
-}
-
-function sameSources(left: EntitlementDecision['sources'], right: EntitlementDecision['sources']): boolean {
-  if (left === right) {
-    return true;
-  }
-  if (left.length !== right.length) {
-    return false;
-  }
-  return left.every((source, index) => {
-    const other = right[index];
-    return (
-      other !== undefined &&
-      source.type === other.type &&
-      source.key === other.key &&
-      source.effect === other.effect &&
-      source.value === other.value &&
-      source.until === other.until
-    );
-  });
+  return true;
 }

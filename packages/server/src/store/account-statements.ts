@@ -15,8 +15,7 @@ on conflict do nothing`;
 
 // The customer's row is every writer's first lock: the sameness of an idempotency key is decided under it, also by calls
 // that touch no account, and the version read here is the one in force until the commit.
-export const LOCK_CUSTOMER =
-  'select version, archived_at from customer where id = $1::uuid for no key update';
+export const LOCK_CUSTOMER = 'select version from customer where id = $1::uuid for no key update';
 
 export const LOCK_ACCOUNTS = `
 select feature, scope, period_start, period_end, used, reserved from account
@@ -27,6 +26,15 @@ order by feature, scope for update`;
 export const READ_FRAME = `
 select floor(extract(epoch from clock_timestamp()) * 1000)::bigint,
   (select revision from environment_revision where product_id = $1::uuid and environment_id = $2::uuid)`;
+
+export const PEEK_FRAME = `
+select floor(extract(epoch from clock_timestamp()) * 1000)::bigint,
+  (select revision from environment_revision where product_id = $1::uuid and environment_id = $2::uuid),
+  (select version from customer where id = $3::uuid)`;
+
+export const PEEK_ACCOUNTS = `
+select feature, scope, period_start, period_end, used, reserved from account
+where customer_id = $1::uuid and product_id = $2::uuid`;
 
 export const FIND_EARLIER = `
 select id, item, operation, idempotency_key, encode(request_hash, 'hex') as request_hash, decided_at, feature, scope,

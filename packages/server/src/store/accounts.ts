@@ -8,6 +8,8 @@ import {
   insertStatement,
   LOCK_ACCOUNTS,
   LOCK_CUSTOMER,
+  PEEK_ACCOUNTS,
+  PEEK_FRAME,
   READ_FRAME,
   updateStatement,
 } from './account-statements.js';
@@ -96,7 +98,7 @@ export interface LockedFrame {
   /** The database's clock, after the last lock was waited for. */
   readonly now: Instant;
   /** `null`: the customer's row is gone. */
-  readonly customer: { readonly version: number; readonly archived: boolean } | null;
+  readonly customer: { readonly version: number } | null;
   /** `null`: nothing was ever published there. */
   readonly revision: number | null;
   readonly accounts: readonly LockedAccount[];
@@ -123,6 +125,13 @@ export interface AccountTransaction {
 }
 
 export interface Accounts {
+  /** Balances as they stand, without a lock. */
+  read(question: Omit<LockRequest, 'accounts' | 'idempotencyKeys'>): Promise<{
+    readonly now: Instant;
+    readonly revision: number | null;
+    readonly customerVersion: number | null;
+    readonly accounts: readonly LockedAccount[];
+  }>;
   begin(request: LockRequest): Promise<AccountTransaction>;
   close(): Promise<void>;
 }
@@ -170,7 +179,42 @@ export function openAccounts(options: AccountsOptions): Accounts {
     }
   }
 
-  return { begin, close: () => pool.end() };
+  async function read({ environmentId, productId, customerId }: Parameters<Accounts['read']>[0]) {
+    const [frames, rows] = await readTogether(pool, [
+      {
+        name: 'frame-peek',
+        text: PEEK_FRAME,
+        values: [productId, environmentId, customerId],
+        rowMode: 'array',
+      },
+      { name: 'account-peek', text: PEEK_ACCOUNTS, values: [customerId, productId], rowMode: 'array' },
+    ]);
+    const [now, revision, version] = (frames?.rows[0] ?? []) as readonly (string | null)[];
+    return {
+      now: Number(now),
+      revision: numberOrNull(revision),
+      customerVersion: numberOrNull(version),
+      accounts: (rows?.rows ?? []).map(toLockedAccount),
+    };
+  }
+
+  return { begin, read, close: () => pool.end() };
+}
+
+async function readTogether(pool: pg.Pool, statements: readonly (pg.QueryConfig & { readonly rowMode: 'array' })[]): Promise<pg.QueryResult[]> {
+  const client = await pool.connect();
+  try {
+    const results = await Promise.all(statements.map((statement) => client.query(statement)));
+    client.release();
+    return results;
+  } catch (error) {
+    client.release(true);
+    throw error;
+  }
+}
+
+function numberOrNull(text: string | null | undefined): number | null {
+  return text === null || text === undefined ? null : Number(text);
 }
 
 async function lockAndRead(
@@ -234,13 +278,12 @@ async function lockAndRead(
       known.delete(prefix + nameOf(account));
     }
   }
-  const customer = customers.rows[0] as readonly [string, Date | null] | undefined;
+  const customer = customers.rows[0] as readonly [string] | undefined;
   const read = frames.rows[0] as readonly [string, string | null];
   return transactionOf(client, request, {
     now: Number(read[0]),
     revision: read[1] === null ? null : Number(read[1]),
-    customer:
-      customer === undefined ? null : { version: Number(customer[0]), archived: customer[1] !== null },
+    customer: customer === undefined ? null : { version: Number(customer[0]) },
     accounts: locked.rows.map(toLockedAccount),
     earlier: earlier.rows.map(toEarlier),
   });

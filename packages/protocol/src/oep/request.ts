@@ -1,0 +1,181 @@
+import type { JsonObject } from '@pennon/engine/model/json';
+
+/*
+ * From the bodies of OEP requests. Unknown members are ignored; what is known is read exactly, and a refusal names the member.
+ */
+
+export interface OepRefusal {
+  readonly ok: false;
+  readonly errorCode: 'INVALID_CONTEXT' | 'TYPE_MISMATCH' | 'PARSE_ERROR' | 'NOT_SUPPORTED';
+  readonly message: string;
+}
+
+export interface OepItem {
+  readonly key: string;
+  /** `null`: the feature's measure computes it, else 1. */
+  readonly amount: number | null;
+  readonly attributes: JsonObject;
+}
+
+export interface OepConsumeCall {
+  readonly ok: true;
+  readonly context: JsonObject;
+  readonly items: readonly OepItem[];
+  readonly form: 'single' | 'items';
+  readonly mode: 'all' | 'upTo';
+}
+
+export interface OepReleaseCall {
+  readonly ok: true;
+  readonly context: JsonObject;
+  readonly item: OepItem;
+  readonly holder: string | null;
+}
+
+export interface OepEvaluateCall {
+  readonly ok: true;
+  readonly context: JsonObject;
+  readonly amount: number | null;
+  readonly consistency: 'cached' | 'strong';
+}
+
+const NOTHING: JsonObject = Object.freeze({});
+const HOLDER_REFUSED = '`holder` is not supported by this server yet; leave it out and release by amount.';
+
+export function fromOepEvaluate(body: unknown): OepEvaluateCall | OepRefusal {
+  const members = bodyOf(body, true);
+  if ('ok' in members) return members;
+  const context = contextOf(members.value);
+  if ('ok' in context) return context;
+  const amount = amountOf(members.value, 'amount');
+  if ('ok' in amount) return amount;
+  const consistency = members.value.consistency;
+  if (consistency !== undefined && consistency !== 'cached' && consistency !== 'strong') {
+    return refuse('PARSE_ERROR', '`consistency` must be `cached` or `strong`.');
+  }
+  return { ok: true, context: context.value, amount: amount.value, consistency: consistency ?? 'cached' };
+}
+
+/** @param maximumItems of `items` in one all-or-nothing call. */
+export function fromOepConsume(body: unknown, maximumItems: number): OepConsumeCall | OepRefusal {
+  const members = bodyOf(body, false);
+  if ('ok' in members) return members;
+  const { value } = members;
+  const context = contextOf(value);
+  if ('ok' in context) return context;
+  const mode = value.mode;
+  if (mode !== undefined && mode !== 'all' && mode !== 'upTo') {
+    return refuse('PARSE_ERROR', '`mode` must be `all` or `upTo`.');
+  }
+  if (value.holder !== undefined && value.holder !== null) {
+    return refuse('NOT_SUPPORTED', HOLDER_REFUSED);
+  }
+  const items = itemsOf(value, maximumItems);
+  if ('ok' in items) return items;
+  const form = value.items === undefined ? 'single' : 'items';
+  return { ok: true, context: context.value, items: items.value, form, mode: mode ?? 'all' };
+}
+
+export function fromOepRelease(body: unknown): OepReleaseCall | OepRefusal {
+  const members = bodyOf(body, false);
+  if ('ok' in members) return members;
+  const context = contextOf(members.value);
+  if ('ok' in context) return context;
+  const item = itemOf(members.value, '', NOTHING);
+  if ('ok' in item) return item;
+  const holder = members.value.holder;
+  if (holder !== undefined && holder !== null) {
+    return refuse('NOT_SUPPORTED', HOLDER_REFUSED);
+  }
+  return { ok: true, context: context.value, item: item.value, holder: null };
+}
+
+interface Read<Value> {
+  readonly value: Value;
+}
+
+function refuse(errorCode: OepRefusal['errorCode'], message: string): OepRefusal {
+  return { ok: false, errorCode, message };
+}
+
+function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function bodyOf(body: unknown, mayBeAbsent: boolean): Read<JsonObject> | OepRefusal {
+  if ((body === undefined || body === null) && mayBeAbsent) {
+    return { value: NOTHING };
+  }
+  return isObject(body) ? { value: body } : refuse('PARSE_ERROR', 'The body must be a JSON object.');
+}
+
+function contextOf(members: JsonObject): Read<JsonObject> | OepRefusal {
+  const context = members.context;
+  if (context === undefined || context === null) {
+    return { value: NOTHING };
+  }
+  return isObject(context)
+    ? { value: context }
+    : refuse('INVALID_CONTEXT', 'The member `context` must be a JSON object, or absent.');
+}
+
+function itemsOf(members: JsonObject, maximumItems: number): Read<readonly OepItem[]> | OepRefusal {
+  const items = members.items;
+  const attributes = attributesOf(members, '');
+  if ('ok' in attributes) return attributes;
+  if (items === undefined) {
+    const item = itemOf(members, '', attributes.value);
+    return 'ok' in item ? item : { value: [item.value] };
+  }
+  if (members.key !== undefined || members.amount !== undefined) {
+    return refuse('PARSE_ERROR', 'Send either `key` and `amount`, or `items`, not both.');
+  }
+  if (!Array.isArray(items) || items.length === 0 || items.length > maximumItems) {
+    return refuse('PARSE_ERROR', `\`items\` must be a list of 1 to ${maximumItems} objects.`);
+  }
+  const read: OepItem[] = [];
+  for (const [index, entry] of items.entries()) {
+    const item = isObject(entry)
+      ? itemOf(entry, `items[${index}].`, attributes.value)
+      : refuse('PARSE_ERROR', `\`items[${index}]\` must be an object with \`key\` and \`amount\`.`);
+    if ('ok' in item) return item;
+    read.push(item.value);
+  }
+  return { value: read };
+}
+
+/** An item's own attributes stand before those of the whole call. */
+function itemOf(members: JsonObject, path: string, shared: JsonObject): Read<OepItem> | OepRefusal {
+  const key = members.key;
+  if (typeof key !== 'string' || key === '') {
+    return refuse('PARSE_ERROR', `\`${path}key\` must be the key of a feature.`);
+  }
+  const amount = amountOf(members, `${path}amount`);
+  if ('ok' in amount) return amount;
+  const attributes = attributesOf(members, path);
+  if ('ok' in attributes) return attributes;
+  const own = members.attributes === undefined ? shared : attributes.value;
+  return { value: { key, amount: amount.value, attributes: own } };
+}
+
+function amountOf(members: JsonObject, path: string): Read<number | null> | OepRefusal {
+  const amount = members.amount;
+  if (amount === undefined || amount === null) {
+    return { value: null };
+  }
+  if (typeof amount !== 'number' || !Number.isSafeInteger(amount) || amount < 0) {
+    return refuse('TYPE_MISMATCH', `\`${path}\` must be an integer from 0 to ${Number.MAX_SAFE_INTEGER}.`);
+  }
+  // A minus zero would be another text than the zero it is.
+  return { value: amount === 0 ? 0 : amount };
+}
+
+function attributesOf(members: JsonObject, path: string): Read<JsonObject> | OepRefusal {
+  const attributes = members.attributes;
+  if (attributes === undefined || attributes === null) {
+    return { value: NOTHING };
+  }
+  return isObject(attributes)
+    ? { value: attributes }
+    : refuse('PARSE_ERROR', `\`${path}attributes\` must be a JSON object.`);
+}

@@ -1,0 +1,48 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { CONSISTENCY_HEADER } from '../service/consistency.js';
+import type { EvaluationInput, EvaluationStamp } from '../service/evaluation-request.js';
+
+/** What an evaluation reads of a request besides its body. */
+export function evaluationInputOf(
+  request: FastifyRequest,
+  context: Readonly<Record<string, unknown>>,
+): EvaluationInput {
+  const { headers } = request;
+  return {
+    context,
+    product: single(headers['pennon-product']),
+    environment: single(headers['pennon-environment']),
+    consistency: single(headers[CONSISTENCY_HEADER]),
+  };
+}
+
+function single(header: string | string[] | undefined): string | undefined {
+  return typeof header === 'string' ? header : undefined;
+}
+
+let shownInstant = 0;
+let shownText = new Date(0).toISOString();
+
+/** Many answers fall into one millisecond. */
+function instantText(instant: number): string {
+  if (instant !== shownInstant) {
+    shownInstant = instant;
+    shownText = new Date(instant).toISOString();
+  }
+  return shownText;
+}
+
+/**
+ * How old and of which state the answer is (law 1), as headers: an OFREP body must not move when nothing else does. Answers
+ * depend on who asks, so no shared cache may mix them up.
+ */
+export function writeStamp(reply: FastifyReply, stamp: EvaluationStamp, cacheControl: string): void {
+  reply.headers({
+    'content-type': 'application/json; charset=utf-8',
+    'cache-control': cacheControl,
+    vary: 'Authorization, X-API-Key',
+    'pennon-revision': String(stamp.revision),
+    'pennon-customer-version': String(stamp.customerVersion),
+    'pennon-as-of': instantText(stamp.asOf),
+  });
+}

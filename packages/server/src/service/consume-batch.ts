@@ -1,0 +1,291 @@
+import type { ConsumptionDecision } from '@pennon/engine/model/decision';
+import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
+import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
+import type {
+  AccountKey,
+  Accounts,
+  AccountTransaction,
+  BatchWrite,
+  EarlierConsumption,
+  LockedFrame,
+} from '../store/accounts.js';
+import type { Settlement } from './consume-batcher.js';
+import type { ConsumeAnswer, ConsumeRequest } from './consume-request.js';
+import { decodeAnswer, referenceOf } from './consumption-record.js';
+import { createBatchDecider, nameOf } from './decide-batch.js';
+import type { CustomerStates, Snapshots } from './ports.js';
+import { ServiceError } from './service-error.js';
+
+/*
+ * One consume transaction (DESIGN: consume): lock; read time, versions and earlier answers; decide; write; commit; and only
+ * then tell each caller. What the store says is newer than this process knows is loaded first, with the locks given back.
+ */
+
+export interface ConsumeBatchDependencies {
+  readonly accounts: Accounts;
+  readonly snapshots: Snapshots;
+  readonly customers: CustomerStates;
+  /** Whether a lost race (a deadlock, a serialization failure) may simply be run again. */
+  readonly isLostRace: (error: unknown) => boolean;
+}
+
+type Settled = readonly Settlement<ConsumeAnswer>[];
+
+/** @param deadline in milliseconds of `performance.now()`. All requests are of one customer and one product. */
+export async function runConsumeBatch(
+  dependencies: ConsumeBatchDependencies,
+  requests: readonly ConsumeRequest[],
+  deadline: number,
+): Promise<Settled> {
+  let evaluations = requests.map((request) => request.evaluation);
+  for (;;) {
+    try {
+      const settled = await runOnce(dependencies, requests, evaluations, deadline);
+      if (settled !== null) {
+        return settled;
+      }
+      evaluations = await Promise.all(requests.map((request) => request.evaluate()));
+    } catch (error) {
+      if (!dependencies.isLostRace(error)) {
+        throw error instanceof ServiceError ? error : outcomeUnknown(error);
+      }
+    }
+    if (performance.now() >= deadline) {
+      throw outcomeUnknown(null);
+    }
+  }
+}
+
+/** `null`: something newer was loaded meanwhile; run again. */
+async function runOnce(
+  dependencies: ConsumeBatchDependencies,
+  requests: readonly ConsumeRequest[],
+  evaluations: readonly EvaluationRequest<Snapshot>[],
+  deadline: number,
+): Promise<Settled | null> {
+  const first = requests[0];
+  if (first === undefined) {
+    return [];
+  }
+  const transaction = await dependencies.accounts.begin({
+    environmentId: first.environmentId,
+    productId: first.productId,
+    customerId: first.customerId,
+    accounts: lockOrder(requests),
+    idempotencyKeys: requests.map((request) => request.idempotencyKey),
+  });
+  let open = true;
+  try {
+    const { frame } = transaction;
+    const newer = whatIsNewer(frame, evaluations);
+    if (newer !== null) {
+      open = false;
+      await transaction.rollback();
+      await catchUp(dependencies, first, newer, deadline);
+      return null;
+    }
+    const replays = await replaysOf(transaction, requests);
+    const decider = createBatchDecider(frame);
+    const settled = settleAll(requests, evaluations, replays, frame, decider.decide);
+    const write = decider.write();
+    open = false;
+    if (write.consumptions.length > 0) {
+      await transaction.commit(write);
+    } else {
+      await transaction.rollback();
+    }
+    noteBalances(dependencies.customers, first, write);
+    return settled;
+  } catch (error) {
+    if (open) {
+      await transaction.rollback().catch(() => undefined);
+    }
+    throw error;
+  }
+}
+
+/** INVARIANT: every writer of accounts locks them in (feature, scope) order. */
+function lockOrder(requests: readonly ConsumeRequest[]): readonly AccountKey[] {
+  const accounts = new Map<string, AccountKey>();
+  for (const request of requests) {
+    for (const { account } of request.items) {
+      accounts.set(nameOf(account), account);
+    }
+  }
+  return [...accounts.values()].sort(
+    (left, right) => compare(left.feature, right.feature) || compare(left.scope, right.scope),
+  );
+}
+
+function compare(left: string, right: string): number {
+  return left < right ? -1 : left > right ? 1 : 0;
+}
+
+interface Newer {
+  readonly revision: number | null;
+  readonly customerVersion: number | null;
+}
+
+/** What the store holds that a decision of this process would not know (law 2). */
+function whatIsNewer(frame: LockedFrame, evaluations: readonly EvaluationRequest<Snapshot>[]): Newer | null {
+  if (frame.customer === null) {
+    throw new ServiceError(
+      'not-found',
+      'CUSTOMER_NOT_FOUND',
+      'The customer does not exist any more, so nothing can be consumed.',
+    );
+  }
+  let revision: number | null = null;
+  let customerVersion: number | null = null;
+  for (const { snapshot, customer } of evaluations) {
+    if (frame.revision !== null && frame.revision > snapshot.revision) {
+      revision = frame.revision;
+    }
+    const known = customer === null || customer === 'unavailable' ? -1 : customer.version;
+    if (frame.customer.version > known) {
+      customerVersion = frame.customer.version;
+    }
+  }
+  return revision === null && customerVersion === null ? null : { revision, customerVersion };
+}
+
+async function catchUp(
+  { snapshots, customers }: ConsumeBatchDependencies,
+  { productId, environmentId, customerKey }: ConsumeRequest,
+  newer: Newer,
+  deadline: number,
+): Promise<void> {
+  const left = Math.max(1, deadline - performance.now());
+  if (newer.revision !== null) {
+    await snapshots.atLeast(productId, environmentId, newer.revision, left);
+  }
+  if (newer.customerVersion !== null) {
+    await customers.atLeast(environmentId, customerKey, newer.customerVersion, left);
+  }
+}
+
+interface Stored {
+  readonly requestHash: string;
+  readonly answer: ConsumeAnswer;
+}
+
+/** Earlier answers by operation and key, decoded. */
+async function replaysOf(
+  transaction: AccountTransaction,
+  requests: readonly ConsumeRequest[],
+): Promise<Map<string, Stored>> {
+  const stored = new Map<string, Stored>();
+  const { earlier } = transaction.frame;
+  if (earlier.length === 0) {
+    return stored;
+  }
+  const asked = new Set(requests.map(callName));
+  const rows = earlier.filter((row) => asked.has(callName(row)));
+  const framed = await framesOf(transaction, rows);
+  for (const row of rows) {
+    const decision = decodeAnswer(row, row.answer, framed.get(row) ?? row.answer);
+    const before = stored.get(callName(row));
+    stored.set(callName(row), {
+      requestHash: row.requestHash,
+      answer: {
+        decisions: [...(before?.answer.decisions ?? []), decision],
+        decidedAt: row.decidedAt,
+        replayed: true,
+      },
+    });
+  }
+  return stored;
+}
+
+async function framesOf(
+  transaction: AccountTransaction,
+  rows: readonly EarlierConsumption[],
+): Promise<Map<EarlierConsumption, string>> {
+  const framed = new Map<EarlierConsumption, string>();
+  const references = rows.flatMap((row) => referenceOf(row.answer) ?? []);
+  if (references.length === 0) {
+    return framed;
+  }
+  const answers = await transaction.answersOf(references);
+  for (const row of rows) {
+    const reference = referenceOf(row.answer);
+    const answer = reference === null ? undefined : answers.get(`${reference.id}.${reference.item}`);
+    if (answer !== undefined) {
+      framed.set(row, answer);
+    }
+  }
+  return framed;
+}
+
+function callName(call: { readonly operation: string; readonly idempotencyKey: string }): string {
+  return `${call.operation} ${call.idempotencyKey}`;
+}
+
+type Decide = ReturnType<typeof createBatchDecider>['decide'];
+
+/** In order of arrival; the same key is decided once, whether it was stored before or stands twice in the batch. */
+function settleAll(
+  requests: readonly ConsumeRequest[],
+  evaluations: readonly EvaluationRequest<Snapshot>[],
+  stored: Map<string, Stored>,
+  frame: LockedFrame,
+  decide: Decide,
+): Settled {
+  return requests.map((request, index): Settlement<ConsumeAnswer> => {
+    const before = stored.get(callName(request));
+    if (before !== undefined) {
+      return before.requestHash === request.requestHash
+        ? { ok: true, answer: before.answer }
+        : { ok: false, error: mismatch(request.idempotencyKey) };
+    }
+    const evaluation = evaluations[index];
+    if (evaluation === undefined) {
+      return { ok: false, error: outcomeUnknown(null) };
+    }
+    const decided = decide(request, evaluation);
+    if (decided.kind === 'refused') {
+      return { ok: false, error: decided.error };
+    }
+    const answer = answerOf(decided.decisions, frame.now);
+    stored.set(callName(request), {
+      requestHash: request.requestHash,
+      answer: { ...answer, replayed: true },
+    });
+    return { ok: true, answer };
+  });
+}
+
+function answerOf(decisions: readonly ConsumptionDecision[], decidedAt: number): ConsumeAnswer {
+  return { decisions, decidedAt, replayed: false };
+}
+
+function mismatch(idempotencyKey: string): ServiceError {
+  return new ServiceError(
+    'unprocessable',
+    'IDEMPOTENCY_MISMATCH',
+    `The key \`${idempotencyKey}\` was used with another request. Send the same body again, or a new key for a new request.`,
+  );
+}
+
+export function outcomeUnknown(cause: unknown): ServiceError {
+  return new ServiceError(
+    'unavailable',
+    'UNAVAILABLE',
+    'The store did not answer in time, so the outcome is not known. Ask again with the same `Idempotency-Key`.',
+    { retryAfterSeconds: 1, cause },
+  );
+}
+
+/** Balances that this process wrote show in its own evaluations at once. */
+function noteBalances(customers: CustomerStates, first: ConsumeRequest, write: BatchWrite): void {
+  for (const { feature, scope, periodStart, used, reserved } of write.accounts) {
+    customers.noteBalance(first.environmentId, first.customerKey, {
+      productId: first.productId,
+      feature,
+      scope,
+      periodStart,
+      used,
+      reserved,
+    });
+  }
+}

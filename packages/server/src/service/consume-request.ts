@@ -1,0 +1,43 @@
+import type {
+  ConsumptionDecision,
+  ConsumptionMode,
+} from '@pennon/engine/model/decision';
+import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
+import type { JsonObject } from '@pennon/engine/model/json';
+import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
+import type { AccountKey } from '../store/accounts.js';
+
+/** One call on its way into a batch: everything that does not depend on what is read under the lock. */
+export interface ConsumeRequest {
+  readonly operation: 'consume' | 'release';
+  readonly environmentId: string;
+  readonly productId: string;
+  readonly customerKey: string;
+  readonly customerId: string;
+  readonly idempotencyKey: string;
+  readonly requestHash: string;
+  readonly mode: ConsumptionMode;
+  readonly items: readonly ConsumeItem[];
+  /** As the consumption rows name who did it: `server-key:<id>`. */
+  readonly actor: string;
+  /** From what this process knew when the call came. */
+  readonly evaluation: EvaluationRequest<Snapshot>;
+  /** The same from what it knows now: asked when the store turned out to know more. */
+  readonly evaluate: () => EvaluationRequest<Snapshot> | Promise<EvaluationRequest<Snapshot>>;
+}
+
+export interface ConsumeItem {
+  readonly key: string;
+  readonly account: AccountKey;
+  /** `null`: by the feature's measure, else 1. */
+  readonly amount: number | null;
+  readonly attributes: JsonObject;
+}
+
+/** What a caller is answered, stored or decided now. */
+export interface ConsumeAnswer {
+  readonly decisions: readonly ConsumptionDecision[];
+  /** The database's clock when it was decided. */
+  readonly decidedAt: number;
+  readonly replayed: boolean;
+}

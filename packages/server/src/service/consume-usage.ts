@@ -1,0 +1,214 @@
+import type { Subject } from '@pennon/engine/model/context';
+import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
+import type { JsonObject } from '@pennon/engine/model/json';
+import { LIMITS } from '@pennon/engine/model/limits';
+import type { CompiledFeature, Snapshot } from '@pennon/engine/snapshot/snapshot';
+import { requestHash } from './canonical-request.js';
+import type { ConsumeBatcher } from './consume-batcher.js';
+import type { ConsumeAnswer, ConsumeItem, ConsumeRequest } from './consume-request.js';
+import type { Credential } from './credential.js';
+import { type EntitlementDependencies, entitlementFault, visibleRequest } from './evaluate-entitlement.js';
+import { type EvaluationInput, type PreparedEvaluation, prepareEvaluation } from './evaluation-request.js';
+import { ServiceError } from './service-error.js';
+
+export interface ConsumeDependencies extends EntitlementDependencies {
+  readonly batcher: ConsumeBatcher<ConsumeRequest, ConsumeAnswer>;
+  /** Registers a customer that a server key named and nobody knew, and makes it known to this process. */
+  readonly registerCustomer: (who: CustomerRegistration) => Promise<void>;
+}
+
+export interface CustomerRegistration {
+  readonly credential: Credential;
+  readonly requestId: string;
+  readonly environmentId: string;
+  readonly customerKey: string;
+}
+
+export interface ConsumeInput extends EvaluationInput {
+  readonly operation: 'consume' | 'release';
+  readonly requestId: string;
+  /** The header `Idempotency-Key` as sent. */
+  readonly idempotencyKey: string | undefined;
+  /** The whole body: what two calls with one key are compared by. */
+  readonly body: unknown;
+  readonly items: readonly {
+    readonly key: string;
+    readonly amount: number | null;
+    readonly attributes: JsonObject;
+  }[];
+  readonly mode: 'all' | 'upTo';
+}
+
+/**
+ * Takes an amount, or gives it back, exactly once for each idempotency key (X-5). A denial is an answer; a ServiceError of kind
+ * `unavailable` means that the outcome is unknown and the same key asks again.
+ */
+export async function consumeUsage(
+  dependencies: ConsumeDependencies,
+  credential: Credential,
+  input: ConsumeInput,
+): Promise<ConsumeAnswer> {
+  const idempotencyKey = readIdempotencyKey(input.idempotencyKey);
+  const prepared = await prepareKnown(dependencies, credential, input);
+  const { customerId, customerKey, evaluation } = prepared;
+  const { environmentId, productId } = prepared.scope;
+  return dependencies.batcher.submit(`${environmentId}/${customerKey}`, {
+    operation: input.operation,
+    environmentId,
+    productId,
+    customerKey,
+    customerId,
+    idempotencyKey,
+    requestHash: requestHash(input.operation, productId, input.body),
+    mode: input.mode,
+    items: itemsOf(evaluation, credential, input),
+    actor:
+      credential.kind === 'customer-token' ? 'customer-token' : `${credential.kind}-key:${credential.keyId}`,
+    evaluation,
+    evaluate: async () => {
+      const again = await prepareEvaluation(dependencies, credential, { ...input, consistency: undefined });
+      return again.request ?? evaluation;
+    },
+  });
+}
+
+const IDEMPOTENCY_KEY = /^[\x21-\x7e]+$/;
+
+function readIdempotencyKey(header: string | undefined): string {
+  const maximum = LIMITS.idempotencyKeyLength.value;
+  if (header === undefined || header === '') {
+    throw new ServiceError(
+      'invalid',
+      'IDEMPOTENCY_KEY_REQUIRED',
+      'Send the header `Idempotency-Key` with a new value for each thing to be done; repeats of it get the same answer.',
+    );
+  }
+  if (header.length > maximum || !IDEMPOTENCY_KEY.test(header)) {
+    throw new ServiceError(
+      'invalid',
+      'IDEMPOTENCY_KEY_INVALID',
+      `\`Idempotency-Key\` must be 1 to ${maximum} visible ASCII characters without spaces.`,
+    );
+  }
+  return header;
+}
+
+interface KnownCustomer {
+  readonly scope: PreparedEvaluation;
+  readonly evaluation: EvaluationRequest<Snapshot>;
+  readonly customerKey: string;
+  readonly customerId: string;
+}
+
+/** Registers the customer where the product has a default plan for it; else nobody is there to consume. */
+async function prepareKnown(
+  dependencies: ConsumeDependencies,
+  credential: Credential,
+  input: ConsumeInput,
+): Promise<KnownCustomer> {
+  const scope = await prepareEvaluation(dependencies, credential, input);
+  const known = knownCustomer(scope, input);
+  if (known.customerId !== null) {
+    return { ...known, customerId: known.customerId };
+  }
+  if (known.evaluation.snapshot.defaultPlan === null) {
+    throw customerNotFound(known.customerKey);
+  }
+  await dependencies.registerCustomer({
+    credential,
+    requestId: input.requestId,
+    environmentId: scope.environmentId,
+    customerKey: known.customerKey,
+  });
+  const again = await prepareEvaluation(dependencies, credential, input);
+  const registered = knownCustomer(again, input);
+  if (registered.customerId === null) {
+    throw entitlementFault(
+      'CUSTOMER_STATE_UNAVAILABLE',
+      `The customer \`${known.customerKey}\` was registered but cannot be read yet. Ask again with the same key.`,
+    );
+  }
+  return { ...registered, customerId: registered.customerId };
+}
+
+function knownCustomer(
+  scope: PreparedEvaluation,
+  input: ConsumeInput,
+): Omit<KnownCustomer, 'customerId'> & { readonly customerId: string | null } {
+  const { request } = scope;
+  if (request === null) {
+    throw entitlementFault(
+      'ENTITLEMENT_NOT_FOUND',
+      `The feature \`${input.items[0]?.key ?? ''}\` does not exist: nothing was published here yet.`,
+    );
+  }
+  const { customer, subject } = request;
+  if (customer === 'unavailable') {
+    throw entitlementFault(
+      'CUSTOMER_STATE_UNAVAILABLE',
+      'What is stored of the customer could not be read. Ask again with the same key.',
+    );
+  }
+  if (subject.customerKey === null) {
+    throw new ServiceError(
+      'invalid',
+      'TARGETING_KEY_MISSING',
+      'The context names no customer. Send `targetingKey`, `customer.key` or an `instance` of it.',
+    );
+  }
+  return {
+    scope,
+    evaluation: request,
+    customerKey: subject.customerKey,
+    customerId: customer?.id ?? null,
+  };
+}
+
+function customerNotFound(key: string): ServiceError {
+  return new ServiceError(
+    'not-found',
+    'CUSTOMER_NOT_FOUND',
+    `The customer \`${key}\` does not exist, and the product has no default plan for new ones. Create it first.`,
+  );
+}
+
+function itemsOf(
+  evaluation: EvaluationRequest<Snapshot>,
+  credential: Credential,
+  input: ConsumeInput,
+): readonly ConsumeItem[] {
+  return input.items.map((item) => {
+    const { features } = visibleRequest(evaluation, credential, item.key).snapshot;
+    const feature = features.get(item.key);
+    if (feature === undefined) {
+      throw new ServiceError(
+        'invalid',
+        'TYPE_MISMATCH',
+        `\`${item.key}\` is a flag, and nothing of it can be consumed. Evaluate it over OFREP.`,
+      );
+    }
+    return {
+      key: item.key,
+      amount: item.amount,
+      attributes: item.attributes,
+      account: { feature: feature.key, scope: accountScope(feature, evaluation.subject) },
+    };
+  });
+}
+
+/** Whose account counts; known before the decision, because it is locked before. */
+function accountScope(feature: CompiledFeature, subject: Subject): string {
+  const scope =
+    feature.per === 'customer'
+      ? ''
+      : feature.per === 'user'
+        ? subject.userKey
+        : (subject.instance?.key ?? null);
+  if (scope === null) {
+    throw entitlementFault(
+      'TARGETING_KEY_MISSING',
+      `\`${feature.key}\` counts per ${feature.per}; name the ${feature.per} in the context.`,
+    );
+  }
+  return scope;
+}
