@@ -83,7 +83,11 @@ export function createApp(options: AppOptions): App {
     return answerNotFound(request, reply);
   });
   readBodies(app);
-  app.addHook('onRoute', (route) => {
+  app.addHook('onRoute', function (route) {
+    if (this.hasDecorator('isPublicScope')) {
+      route.config = { ...route.config, access: 'public', changes: false };
+      route.schema = { ...route.schema, hide: true };
+    }
     const rule = toRouteRule(route);
     index.add(route);
     attach(route, rule, options);

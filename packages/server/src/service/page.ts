@@ -38,7 +38,7 @@ function parsed(cursor: string): unknown {
 }
 
 export interface Page<Item> {
-  readonly items: readonly Item[];
+  readonly items: Item[];
   readonly nextCursor: string | null;
 }
 

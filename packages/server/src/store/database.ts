@@ -24,7 +24,7 @@ export interface DatabaseOptions {
 
 /**
  * Opens a pool; connects when first asked. Defaults are those of management calls: 10 s for a statement, 5 s for a lock, 10 s
- * idle in a transaction. Consumption opens a pool of its own with 800 ms (see `CONSUMPTION_TIMEOUTS`).
+ * idle in a transaction. Consumption opens a pool of its own (see `accounts.ts`).
  */
 export function openDatabase(options: DatabaseOptions): Database {
   const pool = new pg.Pool({
@@ -42,13 +42,6 @@ export function openDatabase(options: DatabaseOptions): Database {
   const kysely = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
   return { kysely, pool, close: () => kysely.destroy() };
 }
-
-/** Of the consumption pool: a caller waits for an answer, so nothing there may hold a lock longer (DESIGN: consume). */
-export const CONSUMPTION_TIMEOUTS = {
-  statementTimeoutMilliseconds: 2000,
-  lockTimeoutMilliseconds: 800,
-  idleInTransactionTimeoutMilliseconds: 800,
-} as const;
 
 const INT8_OID: number = pg.types.builtins.INT8;
 

@@ -1,5 +1,6 @@
 import { type Migration, Migrator } from 'kysely';
 import { openDatabase } from './database.js';
+import { isDatabaseUnavailable } from './database-error.js';
 import * as dataDecisions from './migrations/0001-data-decisions.js';
 
 /** Listed by hand, in order: a bundler sees them, and no folder is read at start. */
@@ -55,12 +56,7 @@ function toMigrationError(error: unknown): unknown {
       error,
     );
   }
-  if (
-    error instanceof Error &&
-    'code' in error &&
-    typeof error.code === 'string' &&
-    /^E[A-Z]/.test(error.code)
-  ) {
+  if (isDatabaseUnavailable(error)) {
     // Not reachable: the caller tells an unreachable database from a failed migration.
     return error;
   }

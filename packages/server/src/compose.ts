@@ -1,0 +1,215 @@
+import { join } from 'node:path';
+import type { FastifyBaseLogger } from 'fastify';
+import type { App } from './http/app.js';
+import { createApp } from './http/create-app.js';
+import { collectOpenApi } from './http/openapi.js';
+import { createPrometheusMetrics } from './http/prometheus-metrics.js';
+import { measureParts } from './measure-parts.js';
+import { readinessOf } from './readiness.js';
+import { registerRoutes } from './register-routes.js';
+import { createCatalogWorkshop } from './service/catalog-workshop.js';
+import type { ManagementDependencies } from './service/change.js';
+import { createDatabaseClock } from './service/clock.js';
+import { createCustomerStates } from './service/customer-states.js';
+import { createDirectory } from './service/directory.js';
+import { createAuthenticator } from './service/keys/authenticator.js';
+import type { FixedKeys } from './service/keys/fixed-keys.js';
+import { KeyRing } from './service/keys/key-ring.js';
+import { createKeyRingLoader } from './service/keys/key-ring-loader.js';
+import { createInstallation } from './service/open-installation.js';
+import type { PublishDependencies } from './service/publish.js';
+import type { Secret } from './service/secret.js';
+import { seedInstallation } from './service/seed.js';
+import { createSnapshots } from './service/snapshots.js';
+import { openAccounts } from './store/accounts.js';
+import { createAuditTrail } from './store/audit-trail.js';
+import { createCatalogSource } from './store/catalog-source.js';
+import { createChangeFeed } from './store/change-feed.js';
+import { createCustomerFactsStore } from './store/customer-facts.js';
+import { openDatabase } from './store/database.js';
+import { isDatabaseUnavailable } from './store/database-error.js';
+import { readDatabaseTime } from './store/database-time.js';
+import { migrate } from './store/migrate.js';
+import { createSnapshotFiles } from './store/snapshot-files.js';
+
+/** The name of the product that `examples/saleshub` makes. */
+export const EXAMPLE_PRODUCT = 'saleshub';
+
+export interface ServerSettings {
+  readonly databaseUrl: Secret;
+  /** `null`: nothing is kept on disk, so the process cannot start with the database away. */
+  readonly dataDirectory: string | null;
+  readonly fixedKeys: FixedKeys;
+  /** Keys of the product that is meant when nothing is named, the most wanted first. */
+  readonly preferredProducts: readonly string[];
+  readonly version: string;
+  readonly log: FastifyBaseLogger;
+  /** Tests: an answer that its schema does not describe becomes a 500. */
+  readonly checkResponses?: boolean;
+}
+
+/** What the parts of one process are made of; `main.ts` and the tests reach the use-cases through it. */
+export type Parts = ReturnType<typeof composeParts>;
+
+export interface PennonServer {
+  readonly app: App;
+  readonly parts: Parts;
+  /** Makes the process able to answer; then `app.listen` may be called. */
+  open(): Promise<void>;
+  /** `/readyz` fails from now on, so that balancers look elsewhere. */
+  drain(): void;
+  /** Answers what is under way, then ends everything that this process holds. May be called again. */
+  close(): Promise<void>;
+}
+
+/** INVARIANT: the only function that constructs adapters, so that a reader sees in one place what stands behind each port. */
+function composeParts(settings: ServerSettings) {
+  const { log } = settings;
+  const connectionString = settings.databaseUrl.reveal();
+  const onProblem = (problem: string, error: unknown): void => log.warn({ err: error }, problem);
+  const onConnectionLost = (error: Error): void =>
+    log.warn({ err: error }, 'a connection to the database was lost');
+  const fileIn = (name: string): string | null =>
+    settings.dataDirectory === null ? null : join(settings.dataDirectory, name);
+
+  const metrics = createPrometheusMetrics();
+  const database = openDatabase({ connectionString, onConnectionLost });
+  const clock = createDatabaseClock({ readDatabaseTime: () => readDatabaseTime(database.kysely) });
+  const audit = createAuditTrail({ clock });
+  const feed = createChangeFeed({ database, clock, listenConnectionString: connectionString, onProblem });
+  const directory = createDirectory({
+    database: database.kysely,
+    file: fileIn('directory.json'),
+    preferredProducts: settings.preferredProducts,
+    onProblem,
+  });
+  const ring = new KeyRing();
+  const keys = createKeyRingLoader({
+    ring,
+    database: database.kysely,
+    directory,
+    fixedKeys: settings.fixedKeys,
+    file: fileIn('key-ring.json'),
+    onProblem,
+  });
+  // Products and environments first: whatever hears of a change after this finds them.
+  feed.subscribe(async ({ kind }) => {
+    if (kind === 'directory') await directory.load();
+    if (kind === 'directory' || kind === 'keys') await keys.load();
+  });
+  feed.subscribeToReset(async () => {
+    await directory.load();
+    await keys.load();
+  });
+
+  const snapshotFolder = fileIn('snapshots');
+  const snapshots = createSnapshots({
+    source: createCatalogSource(database.kysely),
+    directory,
+    feed,
+    files: snapshotFolder === null ? null : createSnapshotFiles(snapshotFolder, onProblem),
+    onProblem,
+  });
+  const customers = createCustomerStates({
+    store: createCustomerFactsStore(database.pool),
+    changes: feed,
+    onUnreadable: (error) => log.warn({ err: error }, 'the state of a customer could not be read'),
+  });
+  const accounts = openAccounts({ connectionString, onConnectionLost });
+  const workshop = createCatalogWorkshop({ connectionString });
+  const authenticator = createAuthenticator({ ring, directory, clock });
+
+  const management: ManagementDependencies = {
+    database: database.kysely,
+    directory,
+    audit,
+    changes: feed,
+    clock,
+  };
+  const publishing: PublishDependencies = {
+    database: database.kysely,
+    workshop,
+    audit,
+    feed,
+    clock,
+    directory,
+  };
+  const installation = createInstallation({
+    migrate: () => migrate(connectionString),
+    seed: () => seedInstallation(management),
+    clock,
+    directory,
+    keys,
+    snapshots,
+    feed,
+    isUnavailable: isDatabaseUnavailable,
+    onProblem,
+  });
+  return {
+    metrics,
+    database,
+    clock,
+    audit,
+    feed,
+    directory,
+    ring,
+    keys,
+    snapshots,
+    customers,
+    accounts,
+    workshop,
+    authenticator,
+    management,
+    publishing,
+    installation,
+    /** The instant up to which every committed change is known to this process. */
+    knownUntil(): number {
+      const age = feed.report().lastPolledMillisecondsAgo;
+      if (age !== null) return Math.floor(clock.now() - age);
+      const loaded = snapshots.report().map((snapshot) => snapshot.loadedAtMilliseconds);
+      return loaded.length === 0 ? 0 : Math.min(...loaded);
+    },
+  };
+}
+
+/** Puts one process together. Nothing is opened or listened to before `open`. */
+export async function composeServer(settings: ServerSettings): Promise<PennonServer> {
+  const parts = composeParts(settings);
+  let draining = false;
+  const app = createApp({
+    authenticator: parts.authenticator,
+    directory: parts.directory,
+    metrics: parts.metrics,
+    log: settings.log,
+    isUnavailable: isDatabaseUnavailable,
+    checkResponses: settings.checkResponses ?? false,
+  });
+  await collectOpenApi(app, settings.version);
+  await registerRoutes(app, parts, () => readinessOf(parts, draining));
+  measureParts(parts);
+  let closing: Promise<void> | null = null;
+  return {
+    app,
+    parts,
+    open: () => parts.installation.open(),
+    drain() {
+      draining = true;
+    },
+    close() {
+      draining = true;
+      closing ??= closeAll(app, parts);
+      return closing;
+    },
+  };
+}
+
+/** Requests first, then what they may still write, then what they read. */
+async function closeAll(app: App, parts: Parts): Promise<void> {
+  parts.installation.close();
+  await app.close();
+  parts.clock.stop();
+  parts.customers.stop();
+  await Promise.allSettled([parts.workshop.stop(), parts.accounts.close()]);
+  await Promise.allSettled([parts.feed.stop(), parts.snapshots.stop()]);
+  await parts.database.close();
+}

@@ -1,0 +1,75 @@
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import type { FastifySchema } from 'fastify';
+import type { App } from './app.js';
+import type { RouteRule } from './route-rule.js';
+
+const SECURITY_SCHEMES = {
+  bearer: {
+    type: 'http',
+    scheme: 'bearer',
+    description: 'A key (`pennon_admin_…`, `pennon_server_…`, `pennon_client_…`) or a customer token.',
+  },
+  apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'The same keys.' },
+  customerToken: {
+    type: 'apiKey',
+    in: 'header',
+    name: 'Pennon-Customer-Token',
+    description: 'A token that the backend of a customer signed, beside a client key.',
+  },
+} as const;
+
+/** Collects the routes that are registered after it. Call before any of them. */
+export async function collectOpenApi(app: App, version: string): Promise<void> {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Pennon',
+        version,
+        description: 'Feature flags and entitlements: OFREP, OEP and the management API.',
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      },
+      components: { securitySchemes: SECURITY_SCHEMES },
+    },
+    transform: ({ schema, url, route }) => ({ schema: documented(schema ?? {}, route.config?.rule), url }),
+  });
+}
+
+function documented(schema: FastifySchema, rule: RouteRule | undefined): FastifySchema {
+  if (rule === undefined) {
+    return { ...schema, hide: true };
+  }
+  return { ...schema, ...securityOf(rule) };
+}
+
+/** Which credentials an operation takes, for readers and for the tests that try every other one. */
+function securityOf(rule: RouteRule): FastifySchema & { readonly 'x-pennon-access': RouteRule['access'] } {
+  if (rule.access === 'public') {
+    return { security: [], 'x-pennon-access': 'public' };
+  }
+  const either = [{ bearer: [] }, { apiKey: [] }];
+  const withToken = rule.access.includes('customer-token') ? [{ apiKey: [], customerToken: [] }] : [];
+  return { security: [...either, ...withToken], 'x-pennon-access': rule.access };
+}
+
+/** `/openapi.json` and `/docs`, which needs nothing from outside. Call after every other route. */
+export async function registerOpenApiRoutes(app: App): Promise<void> {
+  app.get(
+    '/openapi.json',
+    {
+      config: { access: 'public' },
+      schema: { operationId: 'readOpenApi', tags: ['Operations'], summary: 'This description', response: {} },
+    },
+    (_request, reply) => reply.header('cache-control', 'no-cache').send(app.swagger()),
+  );
+  await app.register(async (scope) => {
+    // Routes of the plugin declare no access of their own; within this scope they are public pages.
+    scope.decorate('isPublicScope', true);
+    await scope.register(swaggerUi, {
+      routePrefix: '/docs',
+      staticCSP: true,
+      uiConfig: { docExpansion: 'list', deepLinking: true },
+    });
+  });
+}

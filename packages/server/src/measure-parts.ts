@@ -1,0 +1,56 @@
+import type { Parts } from './compose.js';
+
+/** What is read when somebody scrapes: nothing of it costs anything between two scrapes. */
+export function measureParts(parts: Parts): void {
+  const { metrics, database } = parts;
+  const { pool } = database;
+  metrics.gauge(
+    'pennon_database_pool_connections',
+    'Open connections of the management pool.',
+    () => pool.totalCount,
+  );
+  metrics.gauge(
+    'pennon_database_pool_idle',
+    'Connections of the pool that nobody uses.',
+    () => pool.idleCount,
+  );
+  metrics.gauge(
+    'pennon_database_pool_waiting',
+    'Callers that wait for a connection.',
+    () => pool.waitingCount,
+  );
+  metrics.gauge(
+    'pennon_change_feed_age_seconds',
+    'Since the changes of other processes were last read; NaN before the first time.',
+    () => secondsOf(parts.feed.report().lastPolledMillisecondsAgo),
+  );
+  metrics.gauge(
+    'pennon_change_feed_resets_total',
+    'Times that everything was loaded anew.',
+    () => parts.feed.report().resets,
+  );
+  metrics.gauge('pennon_clock_offset_seconds', 'Database clock minus process clock.', () =>
+    secondsOf(parts.clock.report().offsetMilliseconds),
+  );
+  metrics.gauge('pennon_snapshots', 'Snapshots that are served.', () => parts.snapshots.report().length);
+  metrics.gauge(
+    'pennon_snapshots_from_disk',
+    'Snapshots that come from an earlier run, not from the database.',
+    () => parts.snapshots.report().filter((snapshot) => snapshot.source === 'disk').length,
+  );
+  metrics.gauge('pennon_keys', 'Keys that are accepted.', () => parts.ring.size());
+  metrics.gauge(
+    'pennon_customer_pieces_in_memory',
+    'Cached facts of customers.',
+    () => parts.customers.statistics().pieces,
+  );
+  metrics.gauge(
+    'pennon_customer_loads_total',
+    'Statements for cold customers.',
+    () => parts.customers.statistics().loads,
+  );
+}
+
+function secondsOf(milliseconds: number | null): number | null {
+  return milliseconds === null ? null : milliseconds / 1000;
+}

@@ -1,0 +1,42 @@
+import type { Parts } from './compose.js';
+import type { Readiness } from './http/routes/operations.js';
+
+/** The change feed polls about once a second; this long without an answer means that the database is away. */
+const SILENT_SECONDS = 5;
+
+/**
+ * A process is ready while it can answer evaluations, from the database or from what it has. With the database away it stays in
+ * rotation and says so: taking every process out would turn a loss of freshness into an outage (law 1).
+ */
+export function readinessOf(parts: Parts, draining: boolean): Readiness {
+  const { lastPolledMillisecondsAgo } = parts.feed.report();
+  const ageSeconds = lastPolledMillisecondsAgo === null ? null : lastPolledMillisecondsAgo / 1000;
+  const reachable = ageSeconds !== null && ageSeconds < SILENT_SECONDS;
+  const source = parts.installation.source();
+  const snapshots = parts.snapshots.report();
+  const problems: string[] = [];
+  if (draining) problems.push('The process is shutting down.');
+  if (!reachable) problems.push('The database does not answer; evaluation goes on from memory and disk.');
+  if (source === 'none') problems.push('Nothing was loaded yet, neither from the database nor from disk.');
+  for (const snapshot of snapshots) {
+    for (const item of snapshot.contained) {
+      problems.push(
+        `${snapshot.environment} revision ${snapshot.revision}: the ${item.kind} \`${item.key}\` is ${item.handling}: ${item.problem}`,
+      );
+    }
+  }
+  const now = parts.clock.now();
+  return {
+    ready: !draining && source !== 'none',
+    databaseReachable: reachable,
+    databaseAgeSeconds: ageSeconds === null ? null : Math.round(ageSeconds * 1000) / 1000,
+    snapshots: snapshots.map((snapshot) => ({
+      productId: snapshot.productId,
+      environment: snapshot.environment,
+      revision: snapshot.revision,
+      ageSeconds: Math.max(0, Math.round((now - snapshot.loadedAtMilliseconds) / 1000)),
+      source: snapshot.source,
+    })),
+    problems,
+  };
+}

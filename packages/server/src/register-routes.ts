@@ -1,0 +1,26 @@
+import type { Parts } from './compose.js';
+import type { App } from './http/app.js';
+import { registerOpenApiRoutes } from './http/openapi.js';
+import { registerEnvironmentRoutes } from './http/routes/environments.js';
+import { registerKeyRoutes } from './http/routes/keys.js';
+import { registerOfrepRoutes } from './http/routes/ofrep.js';
+import { type Readiness, registerOperationsRoutes } from './http/routes/operations.js';
+import { registerProductRoutes } from './http/routes/products.js';
+import { registerTokenKeyRoutes } from './http/routes/token-keys.js';
+
+/** Every route of the server. What is not listed here does not exist. */
+export async function registerRoutes(app: App, parts: Parts, readiness: () => Readiness): Promise<void> {
+  registerOperationsRoutes(app, { metrics: parts.metrics, readiness });
+  registerProductRoutes(app, parts.management);
+  registerEnvironmentRoutes(app, parts.management);
+  registerKeyRoutes(app, parts.management);
+  registerTokenKeyRoutes(app, parts.management);
+  registerOfrepRoutes(app, {
+    directory: parts.directory,
+    snapshots: parts.snapshots,
+    customers: parts.customers,
+    clock: parts.clock,
+    knownUntil: parts.knownUntil,
+  });
+  await registerOpenApiRoutes(app);
+}
