@@ -7,7 +7,7 @@ import type { ChangeContext } from '@pennon/server/service/credential';
 import { createDirectory } from '@pennon/server/service/directory';
 import { newId } from '@pennon/server/service/new-id';
 import type { AuditTrail, ChangeFeed } from '@pennon/server/service/ports';
-import { publish, type PublishInput } from '@pennon/server/service/publish';
+import { type PublishInput, publish } from '@pennon/server/service/publish';
 import type { CatalogEdit } from '@pennon/server/service/publish-plan';
 import { createSnapshots } from '@pennon/server/service/snapshots';
 import { createAuditTrail } from '@pennon/server/store/audit-trail';

@@ -1,4 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
+import type { Catalog } from '@pennon/engine/model/catalog';
+import { type CompileOutput, compileSnapshot } from '@pennon/engine/snapshot/compile-snapshot';
+import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
 import {
   itemId,
   readHeadRevision,
@@ -8,7 +11,7 @@ import {
 } from '../store/catalog-rows.js';
 import { openDatabase } from '../store/database.js';
 import { readStoredDocument } from './catalog-document.js';
-import type { LiveItem } from './catalog-items.js';
+import { catalogOf, type LiveItem } from './catalog-items.js';
 import { planEdit } from './plan-edit.js';
 import type { PlanRequest, PublishPlan } from './publish-plan.js';
 import { ServiceError } from './service-error.js';
@@ -18,13 +21,19 @@ import { ServiceError } from './service-error.js';
  * thread that answers evaluations.
  */
 
-export interface WorkerJob {
-  readonly id: number;
-  readonly request: PlanRequest;
+/** What a revision is in one environment, for moving the environment there. */
+export interface HashRequest {
+  readonly productId: string;
+  readonly environment: string;
+  readonly revision: number;
 }
 
+export type WorkerJob =
+  | { readonly id: number; readonly request: PlanRequest }
+  | { readonly id: number; readonly hash: HashRequest };
+
 export type WorkerAnswer =
-  | { readonly id: number; readonly plan: PublishPlan }
+  | { readonly id: number; readonly result: PublishPlan | string }
   | { readonly id: number; readonly notFound: true }
   | { readonly id: number; readonly failure: unknown };
 
@@ -99,14 +108,45 @@ async function plan(request: PlanRequest): Promise<PublishPlan | null> {
       base === null || base === head.revision
         ? null
         : new Map((await readItemsAt(database.kysely, product.id, base)).map((item) => [itemId(item), item])),
+    compile: (catalog, environment) => compile(product.id, head, catalog, environment),
     readRetired: (items) => readRetiredItems(database.kysely, product.id, items),
   });
 }
 
+/** What was compiled last for each environment: the next candidate differs from it in a few items. */
+const snapshots = new Map<string, Snapshot>();
+
+function compile(productId: string, head: Head, catalog: Catalog, environment: string): CompileOutput {
+  const name = `${productId} ${environment}`;
+  const previous = snapshots.get(name);
+  const revision = head.revision + 1;
+  const output = compileSnapshot({
+    catalog,
+    environment,
+    revision,
+    productId,
+    ...(previous === undefined ? {} : { previous }),
+  });
+  snapshots.delete(name);
+  snapshots.set(name, output.snapshot);
+  const [oldest] = snapshots.keys();
+  if (snapshots.size > HEADS * 4 && oldest !== undefined) snapshots.delete(oldest);
+  return output;
+}
+
+async function effectiveHash(request: HashRequest): Promise<string> {
+  const items: LiveItem[] = [];
+  for (const item of await readItemsAt(database.kysely, request.productId, request.revision)) {
+    const read = readStoredDocument(item);
+    if (read.ok) items.push({ ...item, document: read.document });
+  }
+  return compileSnapshot({ ...request, catalog: catalogOf(items) }).snapshot.hash;
+}
+
 async function answer(job: WorkerJob): Promise<WorkerAnswer> {
   try {
-    const made = await plan(job.request);
-    return made === null ? { id: job.id, notFound: true } : { id: job.id, plan: made };
+    const result = 'hash' in job ? await effectiveHash(job.hash) : await plan(job.request);
+    return result === null ? { id: job.id, notFound: true } : { id: job.id, result };
   } catch (failure) {
     heads.clear();
     return { id: job.id, failure: cloneable(failure) };

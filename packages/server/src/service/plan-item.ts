@@ -48,7 +48,7 @@ function written(request: PlanRequest, edit: ItemEdit, text: string, head: LiveI
       pointer: '/key',
     });
   }
-  const wanted = wantedOf({ kind: edit.kind, key: parsed.key }, parsed.item.value as unknown as JsonObject);
+  const wanted = wantedOf(parsed.item);
   const live = head.get(itemId(wanted));
   if (edit.key === null && live !== undefined) {
     return refusal('exists', {

@@ -40,6 +40,8 @@ export interface PlanRequest {
   readonly move: readonly { readonly id: string; readonly key: string }[];
   /** Keys of all environments: rules may name only these. */
   readonly environments: readonly string[];
+  /** Milliseconds since the epoch: what has expired by then is reported. */
+  readonly now: number;
   /** Reads the head anew instead of advancing the one that the thread holds. */
   readonly fresh?: boolean;
 }

@@ -83,6 +83,7 @@ export async function publish(
       edit: input.edit,
       move: move.map(({ id, key }) => ({ id, key })),
       environments: all.map(({ key }) => key),
+      now: dependencies.clock.now(),
       fresh,
     });
     const refusal = refusalOf(plan);
