@@ -47,7 +47,7 @@ export const GrantEffectSchema = Type.Union([
 ]);
 
 const TargetSchema = Type.Object(
-  { kind: Type.Union(TARGET_KINDS.map((kind) => Type.Literal(kind))), key: DataKeySchema },
+  { kind: Type.Enum([...TARGET_KINDS]), key: DataKeySchema },
   closed,
 );
 
@@ -114,7 +114,7 @@ export const GrantListQuerySchema = Type.Object(
     ...PageQuerySchema.properties,
     product: Type.Optional(Type.String({ minLength: 1 })),
     customer: Type.Optional(DataKeySchema),
-    targetKind: Type.Optional(Type.Union(TARGET_KINDS.map((kind) => Type.Literal(kind)))),
+    targetKind: Type.Optional(Type.Enum([...TARGET_KINDS])),
     targetKey: Type.Optional(DataKeySchema),
     endsBefore: Type.Optional(TimeSchema),
     revoked: Type.Optional(Type.Boolean({ description: 'Revoked and ended ones too.' })),

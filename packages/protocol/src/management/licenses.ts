@@ -6,8 +6,8 @@ import { DataKeySchema, orNull, TimeZoneSchema } from './customers.js';
 
 const closed = { additionalProperties: false } as const;
 
-const KindSchema = Type.Union(LICENSE_KINDS.map((kind) => Type.Literal(kind)));
-const StatusSchema = Type.Union(LICENSE_STATUSES.map((status) => Type.Literal(status)));
+const KindSchema = Type.Enum([...LICENSE_KINDS]);
+const StatusSchema = Type.Enum([...LICENSE_STATUSES]);
 const QuantitySchema = Type.Integer({ minimum: 1, maximum: LIMITS.quantity.value });
 const VersionSchema = Type.Integer({ minimum: 0, maximum: 2_147_483_647 });
 const SkuSchema = Type.String({ minLength: 1, maxLength: 256, pattern: '^[^\\u0000-\\u001f]*$' });

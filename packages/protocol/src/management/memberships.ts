@@ -4,7 +4,7 @@ import { KeySchema, PageQuerySchema, pageOf, ReasonSchema, TimeSchema } from './
 import { DataKeySchema, orNull } from './customers.js';
 
 const closed = { additionalProperties: false } as const;
-const MemberKindSchema = Type.Union(MEMBER_KINDS.map((kind) => Type.Literal(kind)));
+const MemberKindSchema = Type.Enum([...MEMBER_KINDS]);
 
 export const MembershipSchema = Type.Object(
   {

@@ -1,0 +1,195 @@
+import type { Instant } from '@pennon/engine/model/customer';
+import type { Kysely, Transaction } from 'kysely';
+import { violatedUniqueIndex } from '../../store/database-error.js';
+import type { CustomerTable, Tables } from '../../store/tables.js';
+import { encodeConsistency } from '../consistency.js';
+import type { ChangeContext } from '../credential.js';
+import { toSubjectPoint } from '../customer-states.js';
+import type { AuditChange, AuditTrail, ChangeFeed, ChangeNotice, Clock, Directory } from '../ports.js';
+import { ServiceError } from '../service-error.js';
+
+/** What the use-cases of customers, licenses, memberships and grants are built on. */
+export interface ContractServices {
+  readonly database: Kysely<Tables>;
+  readonly directory: Directory;
+  readonly audit: AuditTrail;
+  readonly changes: ChangeFeed;
+  readonly clock: Clock;
+}
+
+/** What a write answers: the item as it is now, and the token that makes a later read at least that new. */
+export interface Changed<Item> {
+  readonly item: Item;
+  readonly created: boolean;
+  readonly consistency: string;
+}
+
+type SubjectKind = 'user' | 'team' | 'instance';
+type CustomerRow = Omit<CustomerTable, 'attributes'> & { readonly attributes: unknown };
+
+/** One change of an environment's data: everything that it touches is told in the same transaction. */
+export class DataChange {
+  readonly transaction: Transaction<Tables>;
+  readonly environmentId: string;
+  readonly now: Instant;
+  readonly #services: ContractServices;
+  readonly #context: ChangeContext;
+  readonly #customers = new Map<string, number>();
+  readonly #subjects = new Map<string, { readonly kind: SubjectKind; readonly key: string }>();
+  #sharedTouched = false;
+
+  constructor(
+    services: ContractServices,
+    context: ChangeContext,
+    environmentId: string,
+    transaction: Transaction<Tables>,
+  ) {
+    this.#services = services;
+    this.#context = context;
+    this.environmentId = environmentId;
+    this.transaction = transaction;
+    this.now = services.clock.now();
+  }
+
+  /** Locks the customer's row, so that changes of one customer follow each other. `null`: not registered. */
+  async lockCustomer(key: string): Promise<CustomerRow | null> {
+    const row = await this.transaction
+      .selectFrom('customer')
+      .selectAll()
+      .where('environment_id', '=', this.environmentId)
+      .where('key', '=', key)
+      .forUpdate()
+      .executeTakeFirst();
+    return row ?? null;
+  }
+
+  /** Raises the versions of customers that are concerned, in the order of their keys, once per change. */
+  async touchCustomers(keys: Iterable<string>): Promise<void> {
+    for (const key of [...new Set(keys)].sort()) {
+      if (this.#customers.has(key)) continue;
+      const row = await this.transaction
+        .updateTable('customer')
+        .set((expression) => ({ version: expression('version', '+', 1) }))
+        .where('environment_id', '=', this.environmentId)
+        .where('key', '=', key)
+        .returning('version')
+        .executeTakeFirst();
+      this.#customers.set(key, row?.version ?? 0);
+    }
+  }
+
+  async touchCustomer(key: string): Promise<number> {
+    await this.touchCustomers([key]);
+    return this.#customers.get(key) ?? 0;
+  }
+
+  /** Of a customer that was inserted at that version: who looked for it before must look again. */
+  noteCreated(key: string, version: number): void {
+    this.#customers.set(key, version);
+  }
+
+  touchSubject(kind: SubjectKind, key: string): void {
+    this.#subjects.set(`${kind}/${key}`, { kind, key });
+  }
+
+  /** Grants of groups and segments. */
+  touchShared(): void {
+    this.#sharedTouched = true;
+  }
+
+  /** INVARIANT (law 8): every use-case of this folder records its change here, in the change's own transaction. */
+  async record(change: Omit<AuditChange, 'environmentId'>): Promise<void> {
+    await this.#services.audit.recordChange(this.transaction, this.#context, {
+      ...change,
+      environmentId: this.environmentId,
+    });
+  }
+
+  notices(): ChangeNotice[] {
+    const { environmentId } = this;
+    return [
+      ...[...this.#customers].map(
+        ([customerKey, version]): ChangeNotice => ({ kind: 'customer', environmentId, customerKey, version }),
+      ),
+      ...[...this.#subjects.values()].map(
+        ({ kind, key }): ChangeNotice => ({
+          kind: 'subject',
+          environmentId,
+          subjectKind: kind,
+          subjectKey: key,
+        }),
+      ),
+      ...(this.#sharedTouched ? [{ kind: 'environment-customers', environmentId } as const] : []),
+    ];
+  }
+
+  consistency(): string {
+    const { environmentId } = this;
+    const points = [
+      ...[...this.#customers].map(([customerKey, version]) => ({ environmentId, customerKey, version })),
+      ...[...this.#subjects.values()].map(({ kind, key }) => ({
+        environmentId,
+        customerKey: toSubjectPoint(kind, key),
+        version: 0,
+      })),
+      ...(this.#sharedTouched
+        ? [{ environmentId, customerKey: toSubjectPoint('shared', ''), version: 0 }]
+        : []),
+    ];
+    return encodeConsistency({ customers: points });
+  }
+}
+
+/** Lost races: two changes that lock in another order, or two that create the same thing. The second then sees the first. */
+const ATTEMPTS = 3;
+
+function isLostRace(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : null;
+  return code === '40P01' || code === '40001' || violatedUniqueIndex(error) !== null;
+}
+
+/**
+ * Runs one change: the work, its audit entries and the rows that other processes hear of commit together; then this process
+ * hears of it before the caller does (F-4).
+ */
+export async function changeData<Item>(
+  services: ContractServices,
+  context: ChangeContext,
+  environmentId: string,
+  work: (change: DataChange) => Promise<{ readonly item: Item; readonly created: boolean }>,
+): Promise<Changed<Item>> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await changeOnce(services, context, environmentId, work);
+    } catch (error) {
+      if (!isLostRace(error)) throw error;
+      if (attempt >= ATTEMPTS) throw raceLost(error);
+    }
+  }
+}
+
+function raceLost(cause: unknown): ServiceError {
+  return new ServiceError(
+    'conflict',
+    'CHANGED_AT_THE_SAME_TIME',
+    'Others changed the same thing at the same time, again and again. Read it, and try once more.',
+    { cause },
+  );
+}
+
+async function changeOnce<Item>(
+  services: ContractServices,
+  context: ChangeContext,
+  environmentId: string,
+  work: (change: DataChange) => Promise<{ readonly item: Item; readonly created: boolean }>,
+): Promise<Changed<Item>> {
+  const { result, change, notices } = await services.database.transaction().execute(async (transaction) => {
+    const change = new DataChange(services, context, environmentId, transaction);
+    const result = await work(change);
+    const notices = change.notices();
+    for (const notice of notices) await services.changes.write(transaction, notice);
+    return { result, change, notices };
+  });
+  for (const notice of notices) await services.changes.publishLocally(notice);
+  return { ...result, consistency: change.consistency() };
+}

@@ -1,0 +1,41 @@
+import type { GrantEffect } from '@pennon/engine/model/customer';
+import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
+import type { ApiGrant } from '@pennon/protocol/management/grants';
+import type { Selectable } from 'kysely';
+import { toInstantOrNull } from '../../store/instant.js';
+import type { AccessGrantTable } from '../../store/tables.js';
+import { toTime, toTimeOrNull } from '../times.js';
+
+export type GrantRow = Selectable<AccessGrantTable>;
+
+export function toApiGrant(row: GrantRow, productKey: string, alsoGrants: readonly string[]): ApiGrant {
+  return {
+    id: row.id,
+    product: productKey,
+    target: { kind: row.target_kind, key: row.target_key },
+    kind: row.kind,
+    effect: JSON.parse(row.effect) as Record<string, unknown>,
+    alsoGrants: [...alsoGrants],
+    startsAt: toTime(row.starts_at.getTime()),
+    endsAt: toTimeOrNull(toInstantOrNull(row.ends_at)),
+    reason: row.reason,
+    owner: row.owner,
+    contractReference: row.contract_reference,
+    source: row.source,
+    revokedAt: toTimeOrNull(toInstantOrNull(row.revoked_at)),
+    revokeReason: row.revoke_reason,
+    version: row.version,
+    createdAt: toTime(row.created_at.getTime()),
+  };
+}
+
+/** What goes along with a granted flag by what is published now: the very rule by which the engine decides. */
+export function alsoGrantedBy(effect: GrantEffect, snapshot: Snapshot | null): string[] {
+  if (effect.type !== 'flag' || effect.requires === 'respect') return [];
+  const required = snapshot?.flags.get(effect.flag)?.requires ?? [];
+  return required.filter((key) => {
+    const feature = snapshot?.features.get(key);
+    if (feature === undefined) return false;
+    return feature.type === 'boolean' || (effect.limits !== undefined && Object.hasOwn(effect.limits, key));
+  });
+}
