@@ -46,14 +46,20 @@ function equalObjects(one: CelValue, other: CelValue, state: RunState, depth: nu
     const same = one instanceof CelTimestamp ? other instanceof CelTimestamp : other instanceof CelDuration;
     return same && compareTimes(one, other as CelTimestamp | CelDuration) === 0;
   }
-  if (one instanceof CelBytes)
-    return other instanceof CelBytes && compareBytes(one.octets, other.octets) === 0;
+  if (one instanceof CelBytes) {
+    return other instanceof CelBytes && equalBytes(one.octets, other.octets, state);
+  }
   if (one instanceof CelTypeValue) return other instanceof CelTypeValue && one.name === other.name;
   if (depth > DEEPEST_COMPARED)
     return new CelError('SIZE_LIMIT', 'The values are nested too deep to be compared');
   if (isList(one)) return isList(other) && equalLists(one, other, state, depth);
   if (one instanceof CelUint || kindOf(one) !== 'map' || kindOf(other) !== 'map') return false;
   return equalMaps(one as CelMap | CelRecord, other as CelMap | CelRecord, state, depth);
+}
+
+function equalBytes(one: Uint8Array, other: Uint8Array, state: RunState): boolean | CelError {
+  if (one.length !== other.length) return false;
+  return spendScan(state, one.length) ? compareBytes(one, other) === 0 : OVER_BUDGET;
 }
 
 function equalLists(
@@ -143,7 +149,10 @@ function order(one: CelValue, other: CelValue, state: RunState): number | undefi
   if (typeof one === 'boolean' && typeof other === 'boolean') return Number(one) - Number(other);
   if (one instanceof CelTimestamp && other instanceof CelTimestamp) return compareTimes(one, other);
   if (one instanceof CelDuration && other instanceof CelDuration) return compareTimes(one, other);
-  if (one instanceof CelBytes && other instanceof CelBytes) return compareBytes(one.octets, other.octets);
+  if (one instanceof CelBytes && other instanceof CelBytes) {
+    const length = Math.min(one.octets.length, other.octets.length);
+    return spendScan(state, length) ? compareBytes(one.octets, other.octets) : OVER_BUDGET;
+  }
   const first = numberOf(one);
   const second = numberOf(other);
   if (first === undefined || second === undefined) return undefined;
@@ -183,6 +192,8 @@ export function noOverload(name: string, ...args: readonly unknown[]): CelError 
 /** `needle in haystack`. */
 export function contains(needle: CelValue, haystack: CelValue, state: RunState): boolean | CelError {
   if (isList(haystack)) return listContains(needle, haystack, state);
+  // Looking a text up reads all of it once.
+  if (typeof needle === 'string' && !spendScan(state, needle.length)) return OVER_BUDGET;
   if (haystack instanceof CelMap) return mapKey(needle) !== undefined && haystack.get(needle) !== undefined;
   if (isRecord(haystack)) return valueUnder(haystack, needle) !== undefined;
   return noOverload('in', needle, haystack);

@@ -6,11 +6,19 @@ import { emitConstantComparison, emitConstantMembership, emitConstantTextTest } 
 import { emitLogic } from './emit-logic.js';
 import { emitMacro } from './emit-macro.js';
 import { type AttributePath, emitHasPath, emitPath } from './emit-path.js';
-import { constantly, type Emitted, located, notCondition, type Result, type Run } from './emit-types.js';
+import {
+  constantly,
+  type Emitted,
+  located,
+  notCondition,
+  overBudget,
+  type Result,
+  type Run,
+} from './emit-types.js';
 import { callOverloads } from './functions.js';
 import { type CelPosition, positionAt } from './issue.js';
 import type { CelLimits } from './limits.js';
-import type { RunState } from './run-state.js';
+import { type RunState, spendScan } from './run-state.js';
 import { DYN } from './types.js';
 import {
   CelError,
@@ -271,6 +279,7 @@ export class Emitter<Frame> {
       for (const part of parts) {
         const key = part.key.run(frame, state);
         if (key instanceof CelError) return key;
+        if (typeof key === 'string' && !spendScan(state, key.length)) return overBudget(part.position);
         const value = part.value.run(frame, state);
         if (value instanceof CelError) return value;
         const name = typeof key === 'number' ? undefined : mapKey(key);
@@ -353,6 +362,7 @@ function indexing<Frame>(operand: Run<Frame>, index: Run<Frame>, position: CelPo
     if (key instanceof CelError) return key;
     if (isList(container)) return located(elementAt(container, key), position);
     if (kindOf(container) !== 'map') return noOverload('[]', container, key).at(position);
+    if (typeof key === 'string' && !spendScan(state, key.length)) return overBudget(position);
     const value = valueUnder(container as CelMap | CelRecord, key);
     return value ?? missingKey(value, key, position);
   };

@@ -1,6 +1,6 @@
 import { entriesOf } from './compare.js';
 import { toText } from './conversions.js';
-import { OVER_BUDGET, type RunState, spend, tooLong } from './run-state.js';
+import { OVER_BUDGET, type RunState, spend, spendRebuild, tooLong } from './run-state.js';
 import { encodeUtf8 } from './utf8.js';
 import {
   CelBytes,
@@ -73,9 +73,9 @@ function clause(
     case 'o':
       return radix(letter, 8, value);
     case 'x':
-      return hexadecimal(letter, value);
+      return hexadecimal(letter, value, state);
     case 'X': {
-      const text = hexadecimal(letter, value);
+      const text = hexadecimal(letter, value, state);
       return typeof text === 'string' ? text.toUpperCase() : text;
     }
     default:
@@ -103,7 +103,10 @@ function radix(letter: string, base: 2 | 8 | 16, value: CelValue): string | Form
   return integer === undefined ? unfit(letter, value) : integer.toString(base);
 }
 
-function hexadecimal(letter: string, value: CelValue): string | FormatFault {
+function hexadecimal(letter: string, value: CelValue, state: RunState): string | FormatFault {
+  const length =
+    typeof value === 'string' ? value.length : value instanceof CelBytes ? value.octets.length : 0;
+  if (!spendRebuild(state, length)) return new FormatFault('the value is too long to be shown');
   const octets =
     typeof value === 'string' ? encodeUtf8(value) : value instanceof CelBytes ? value.octets : undefined;
   if (octets === undefined) return radix(letter, 16, value);
@@ -144,6 +147,9 @@ function textOf(value: CelValue, state: RunState, depth: number): string | Forma
       value.map((element) => textOf(element, state, depth + 1)),
     );
   if (kindOf(value) === 'map') return mapText(value as CelMap | CelRecord, state, depth);
+  if (value instanceof CelBytes && !spendRebuild(state, value.octets.length)) {
+    return new FormatFault('the value is too long to be shown');
+  }
   const text = toText(value);
   if (text instanceof CelError) return new FormatFault(text.message);
   return typeof text === 'string' ? text : unfit('s', value);

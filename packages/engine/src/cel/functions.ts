@@ -11,7 +11,7 @@ import {
   typeValue,
 } from './conversions.js';
 import { format } from './format.js';
-import { OVER_BUDGET, type RunState, spend, spendScan } from './run-state.js';
+import { OVER_BUDGET, type RunState, spend, spendRebuild, spendScan } from './run-state.js';
 import * as strings from './strings.js';
 import { durationPart, TIMESTAMP_GETTERS, timestampPart } from './time.js';
 import {
@@ -78,10 +78,11 @@ function defineText(
   parameters: readonly CelType[],
   result: CelType,
   call: (text: string, rest: readonly CelValue[], state: RunState) => Result,
+  pay: (state: RunState, length: number) => boolean = spendScan,
 ): void {
   const scan: Implementation = (args, state) => {
     const text = args[0] as string;
-    return spendScan(state, text.length) ? call(text, args.slice(1), state) : OVER_BUDGET;
+    return pay(state, text.length) ? call(text, args.slice(1), state) : OVER_BUDGET;
   };
   define(name, true, [STRING, ...parameters], result, scan, 2);
 }
@@ -105,6 +106,11 @@ defineText('contains', [STRING], BOOL, (text, [part]) => text.includes(part as s
 defineText('startsWith', [STRING], BOOL, (text, [part]) => text.startsWith(part as string));
 defineText('endsWith', [STRING], BOOL, (text, [part]) => text.endsWith(part as string));
 
+function lengthOf(value: CelValue): number {
+  if (typeof value === 'string') return value.length;
+  return value instanceof CelBytes ? value.octets.length : 0;
+}
+
 const conversions: readonly [string, CelType, readonly CelType[], (value: CelValue) => Result][] = [
   ['int', INT, [INT, UINT, DOUBLE, STRING, TIMESTAMP, DURATION], toInt],
   ['uint', UINT, [UINT, INT, DOUBLE, STRING], toUint],
@@ -116,21 +122,26 @@ const conversions: readonly [string, CelType, readonly CelType[], (value: CelVal
   ['duration', DURATION, [DURATION, STRING], toDuration],
 ];
 for (const [name, result, parameters, convert] of conversions) {
-  for (const parameter of parameters)
-    define(name, false, [parameter], result, ([value = null]) => convert(value), 2);
+  for (const parameter of parameters) {
+    const call: Implementation = ([value = null], state) => {
+      const length = parameter.kind === result.kind ? 0 : lengthOf(value);
+      return spendRebuild(state, length) ? convert(value) : OVER_BUDGET;
+    };
+    define(name, false, [parameter], result, call, 2);
+  }
 }
 define('dyn', false, [DYN], DYN, ([value = null]) => value);
 define('type', false, [DYN], TYPE, ([value = null]) => typeValue(typeNameOf(value)));
 
 const UTC = 'UTC';
+/** Finding the offset of a zone takes as long as this many simple steps. */
+const ZONE_COST = 100;
 for (const part of TIMESTAMP_GETTERS) {
-  const get: Implementation = ([time, zone], state) => {
-    return spend(state, 20)
-      ? timestampPart(time as CelTimestamp, part, (zone as string | undefined) ?? UTC)
-      : OVER_BUDGET;
+  define(part, true, [TIMESTAMP], INT, ([time]) => timestampPart(time as CelTimestamp, part, UTC), 2);
+  const inZone: Implementation = ([time, zone], state) => {
+    return spend(state, ZONE_COST) ? timestampPart(time as CelTimestamp, part, zone as string) : OVER_BUDGET;
   };
-  define(part, true, [TIMESTAMP], INT, get, 2);
-  define(part, true, [TIMESTAMP, STRING], INT, get, 20);
+  define(part, true, [TIMESTAMP, STRING], INT, inZone, ZONE_COST);
 }
 for (const part of ['getHours', 'getMinutes', 'getSeconds', 'getMilliseconds'] as const) {
   define(part, true, [DURATION], INT, ([value]) => durationPart(value as CelDuration, part));
@@ -151,10 +162,10 @@ defineText('substring', [INT], STRING, (text, [from]) => strings.substring(text,
 defineText('substring', [INT, INT], STRING, (text, [from, to]) =>
   strings.substring(text, from as bigint, to as bigint),
 );
-defineText('lowerAscii', [], STRING, (text) => strings.lowerAscii(text));
-defineText('upperAscii', [], STRING, (text) => strings.upperAscii(text));
-defineText('trim', [], STRING, (text) => strings.trim(text));
-defineText('reverse', [], STRING, (text) => strings.reverse(text));
+defineText('lowerAscii', [], STRING, (text) => strings.lowerAscii(text), spendRebuild);
+defineText('upperAscii', [], STRING, (text) => strings.upperAscii(text), spendRebuild);
+defineText('trim', [], STRING, (text) => strings.trim(text), spendRebuild);
+defineText('reverse', [], STRING, (text) => strings.reverse(text), spendRebuild);
 defineText('replace', [STRING, STRING], STRING, (text, [part, by], state) =>
   strings.replace(text, part as string, by as string, -1n, state),
 );
@@ -187,7 +198,7 @@ define(
   10,
 );
 define('strings.quote', false, [STRING], STRING, ([text], state) => {
-  return spendScan(state, (text as string).length) ? strings.quote(text as string) : OVER_BUDGET;
+  return spendRebuild(state, (text as string).length) ? strings.quote(text as string) : OVER_BUDGET;
 });
 
 /** CEL's standard functions and its extension for strings, by name. `matches` is the compiler's own. */

@@ -23,8 +23,14 @@ export function spend(state: RunState, steps: number): boolean {
 /** Long texts cost by their length; short ones are covered by the bound on nodes. */
 const FREE_LENGTH = 256;
 
+/** For what looks at each character once: about sixteen in a unit of time. */
 export function spendScan(state: RunState, length: number): boolean {
   return length <= FREE_LENGTH || spend(state, length >> 4);
+}
+
+/** For what takes a text to pieces or makes a new one. */
+export function spendRebuild(state: RunState, length: number): boolean {
+  return length <= FREE_LENGTH || spend(state, length >> 2);
 }
 
 export function tooLong(what: string, limit: number): CelError {

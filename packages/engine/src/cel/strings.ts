@@ -1,4 +1,4 @@
-import { OVER_BUDGET, type RunState, spend, tooLong } from './run-state.js';
+import { OVER_BUDGET, type RunState, spend, spendRebuild, tooLong } from './run-state.js';
 import { CelError, type CelValue } from './values.js';
 
 /*
@@ -67,12 +67,13 @@ export function replace(
   limit: bigint,
   state: RunState,
 ): CelValue | CelError {
+  if (!spendRebuild(state, text.length)) return OVER_BUDGET;
   const pieces = part === '' ? [] : text.split(part);
   const gaps = part === '' ? codePointLength(text) + 1 : pieces.length - 1;
   const count = limit < 0n || limit > BigInt(gaps) ? gaps : Number(limit);
   const length = text.length + count * (by.length - part.length);
   if (length > state.limits.stringLength) return tooLong('string', state.limits.stringLength);
-  if (!spend(state, (text.length + length) >> 4)) return OVER_BUDGET;
+  if (!spendRebuild(state, length)) return OVER_BUDGET;
   if (part === '') return replaceGaps(text, by, count);
   const rest = pieces.slice(count + 1).map((piece) => part + piece);
   return pieces.slice(0, count + 1).join(by) + rest.join('');
@@ -88,7 +89,7 @@ function replaceGaps(text: string, by: string, count: number): string {
 
 /** A negative limit splits at every separator; the last of `limit` pieces holds the rest. */
 export function split(text: string, separator: string, limit: bigint, state: RunState): CelValue | CelError {
-  if (!spend(state, text.length >> 4)) return OVER_BUDGET;
+  if (!spendRebuild(state, text.length)) return OVER_BUDGET;
   const pieces = separator === '' ? Array.from(text) : text.split(separator);
   if (limit === 0n) return [];
   const parts =

@@ -1,24 +1,28 @@
 /** UTF-8 without ambient encoders, because the engine runs wherever ECMAScript does. Lone surrogates become U+FFFD. */
 export function encodeUtf8(text: string): Uint8Array {
-  const octets: number[] = [];
-  for (const character of text) pushCodePoint(octets, character.codePointAt(0) ?? 0xfffd);
-  return Uint8Array.from(octets);
+  const octets = new Uint8Array(text.length * 3);
+  let length = 0;
+  for (let index = 0; index < text.length; index += 1) {
+    const unit = text.charCodeAt(index);
+    if (unit < 0x80) {
+      octets[length] = unit;
+      length += 1;
+      continue;
+    }
+    const point = text.codePointAt(index) ?? 0xfffd;
+    if (point > 0xffff) index += 1;
+    length = putCodePoint(octets, length, point >= 0xd800 && point <= 0xdfff ? 0xfffd : point);
+  }
+  return octets.slice(0, length);
 }
 
-function pushCodePoint(octets: number[], codePoint: number): void {
-  const point = codePoint >= 0xd800 && codePoint <= 0xdfff ? 0xfffd : codePoint;
-  if (point < 0x80) octets.push(point);
-  else if (point < 0x800) octets.push(0xc0 | (point >> 6), 0x80 | (point & 0x3f));
-  else if (point < 0x10000)
-    octets.push(0xe0 | (point >> 12), 0x80 | ((point >> 6) & 0x3f), 0x80 | (point & 0x3f));
-  else {
-    octets.push(
-      0xf0 | (point >> 18),
-      0x80 | ((point >> 12) & 0x3f),
-      0x80 | ((point >> 6) & 0x3f),
-      0x80 | (point & 0x3f),
-    );
-  }
+function putCodePoint(octets: Uint8Array, at: number, point: number): number {
+  const size = point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
+  for (let index = size - 1; index > 0; index -= 1)
+    octets[at + index] = 0x80 | ((point >> (6 * (size - 1 - index))) & 0x3f);
+  const marks = [0, 0, 0xc0, 0xe0, 0xf0];
+  octets[at] = (marks[size] ?? 0) | (point >> (6 * (size - 1)));
+  return at + size;
 }
 
 /** `undefined` for anything that is not well-formed UTF-8 (overlong forms and surrogates included). */
