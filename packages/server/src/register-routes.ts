@@ -1,12 +1,16 @@
 import type { Parts } from './compose.js';
 import type { App } from './http/app.js';
 import { registerOpenApiRoutes } from './http/openapi.js';
+import { registerCatalogRoutes } from './http/routes/catalog.js';
+import { registerCatalogItemRoutes } from './http/routes/catalog-items.js';
 import { registerEnvironmentRoutes } from './http/routes/environments.js';
 import { registerKeyRoutes } from './http/routes/keys.js';
+import { registerOepRoutes } from './http/routes/oep.js';
 import { registerOfrepRoutes } from './http/routes/ofrep.js';
 import { type Readiness, registerOperationsRoutes } from './http/routes/operations.js';
 import { registerProductRoutes } from './http/routes/products.js';
 import { registerTokenKeyRoutes } from './http/routes/token-keys.js';
+import { createCustomerRegistration } from './service/register-customer.js';
 
 /** Every route of the server. What is not listed here does not exist. */
 export async function registerRoutes(app: App, parts: Parts, readiness: () => Readiness): Promise<void> {
@@ -15,12 +19,22 @@ export async function registerRoutes(app: App, parts: Parts, readiness: () => Re
   registerEnvironmentRoutes(app, parts.management);
   registerKeyRoutes(app, parts.management);
   registerTokenKeyRoutes(app, parts.management);
-  registerOfrepRoutes(app, {
+  const catalog = { ...parts.publishing, directory: parts.directory };
+  registerCatalogRoutes(app, catalog);
+  registerCatalogItemRoutes(app, catalog);
+  const evaluation = {
     directory: parts.directory,
     snapshots: parts.snapshots,
     customers: parts.customers,
     clock: parts.clock,
     knownUntil: parts.knownUntil,
+  };
+  registerOfrepRoutes(app, evaluation);
+  registerOepRoutes(app, {
+    ...evaluation,
+    balances: parts.accounts,
+    batcher: parts.consumption,
+    registerCustomer: createCustomerRegistration(parts.management, parts.customers),
   });
   await registerOpenApiRoutes(app);
 }
