@@ -142,6 +142,12 @@ export interface AccountsOptions {
   readonly onConnectionLost?: (error: Error) => void;
 }
 
+/** Deadlocks and serialization failures: nothing was written, and the same may simply be run again. */
+export function isLostRace(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : null;
+  return code === '40P01' || code === '40001';
+}
+
 /**
  * A caller waits for the answer, so nothing here may hold a lock longer than 800 ms. Sequential scans are off because plans
  * of prepared statements are kept: one that was made while a fresh partition was empty would scan it for hours.

@@ -1,0 +1,42 @@
+import { LIMITS } from '@pennon/engine/model/limits';
+import { type ConsumeBatchDependencies, outcomeUnknown, runConsumeBatch } from './consume-batch.js';
+import { type ConsumeBatcher, createConsumeBatcher } from './consume-batcher.js';
+import type { ConsumeAnswer, ConsumeRequest } from './consume-request.js';
+import { ServiceError } from './service-error.js';
+
+/** A caller is answered within this, or told that the outcome is unknown. */
+const DEADLINE_MILLISECONDS = 1000;
+
+/** The lanes of all customers of this process, over the store's accounts. */
+export function createConsumption(
+  dependencies: ConsumeBatchDependencies,
+): ConsumeBatcher<ConsumeRequest, ConsumeAnswer> {
+  return createConsumeBatcher<ConsumeRequest, ConsumeAnswer>({
+    run: (requests, deadline) => runConsumeBatch(dependencies, requests, deadline),
+    together: (first, other) => first.productId === other.productId,
+    maximumBatch: LIMITS.consumeBatch.value,
+    maximumQueue: LIMITS.consumeQueue.value,
+    deadlineMilliseconds: DEADLINE_MILLISECONDS,
+    refuse: (why) => {
+      switch (why) {
+        case 'queue-full':
+          return notNow('Too many requests for this customer are waiting.');
+        case 'closed':
+          return notNow('This process is shutting down.');
+        case 'deadline':
+        case 'lost':
+          return outcomeUnknown(null);
+      }
+    },
+  });
+}
+
+/** Nothing was tried: the same key asks again. */
+function notNow(what: string): ServiceError {
+  return new ServiceError(
+    'unavailable',
+    'UNAVAILABLE',
+    `${what} Nothing was consumed; ask again with the same \`Idempotency-Key\`.`,
+    { retryAfterSeconds: 1 },
+  );
+}
