@@ -23,6 +23,7 @@ import type {
   SourceMember,
   SourceNode,
 } from './source-node.js';
+import { placeAt } from './source-node.js';
 
 /*
  * YAML 1.2 core without the parts that surprise: no anchors, aliases, tags, merge keys or 1.1 rules, so that a document means
