@@ -3,6 +3,7 @@ import type { App } from './http/app.js';
 import { registerOpenApiRoutes } from './http/openapi.js';
 import { registerCatalogRoutes } from './http/routes/catalog.js';
 import { registerCatalogItemRoutes } from './http/routes/catalog-items.js';
+import { registerContractRoutes } from './http/routes/contracts.js';
 import { registerEnvironmentRoutes } from './http/routes/environments.js';
 import { registerKeyRoutes } from './http/routes/keys.js';
 import { registerOepRoutes } from './http/routes/oep.js';
@@ -22,6 +23,7 @@ export async function registerRoutes(app: App, parts: Parts, readiness: () => Re
   const catalog = { ...parts.publishing, directory: parts.directory };
   registerCatalogRoutes(app, catalog);
   registerCatalogItemRoutes(app, catalog);
+  registerContractRoutes(app, { ...parts.management, snapshots: parts.snapshots });
   const evaluation = {
     directory: parts.directory,
     snapshots: parts.snapshots,

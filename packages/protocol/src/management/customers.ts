@@ -9,7 +9,8 @@ import { IdSchema, PageQuerySchema, pageOf, ReasonSchema, TimeSchema } from './c
 export const DataKeySchema = Type.String({
   minLength: 1,
   maxLength: LIMITS.keyLength.value,
-  pattern: '^[^\\u0000-\\u0020\\u007f-\\u009f](?:[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\u0000-\\u0020\\u007f-\\u009f])?$',
+  pattern:
+    '^[^\\u0000-\\u0020\\u007f-\\u009f](?:[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\u0000-\\u0020\\u007f-\\u009f])?$',
   description: 'A stable name, as the application knows it.',
 });
 
@@ -18,7 +19,11 @@ const TextSchema = Type.String({
   maxLength: LIMITS.textLength.value,
   pattern: '^[^\\u0000]*$',
 });
-const MailSchema = Type.String({ minLength: 3, maxLength: 320, pattern: '^[^\\u0000-\\u0020@]+@[^\\u0000-\\u0020@]+$' });
+const MailSchema = Type.String({
+  minLength: 3,
+  maxLength: 320,
+  pattern: '^[^\\u0000-\\u0020@]+@[^\\u0000-\\u0020@]+$',
+});
 export const TimeZoneSchema = Type.String({
   minLength: 1,
   maxLength: 64,
@@ -83,7 +88,8 @@ export const CustomerListQuerySchema = Type.Object(
       Type.String({
         minLength: 1,
         maxLength: 128,
-        description: 'The beginning of the key, the external id, the mail, the name, or of any word of the name.',
+        description:
+          'The beginning of the key, the external id, the mail, the name, or of any word of the name.',
       }),
     ),
     archived: Type.Optional(Type.Boolean({ description: 'Archived customers instead of the others.' })),

@@ -46,10 +46,7 @@ export const GrantEffectSchema = Type.Union([
   Type.Object({ type: Type.Literal('deny'), feature: KeySchema }, closed),
 ]);
 
-const TargetSchema = Type.Object(
-  { kind: Type.Enum([...TARGET_KINDS]), key: DataKeySchema },
-  closed,
-);
+const TargetSchema = Type.Object({ kind: Type.Enum([...TARGET_KINDS]), key: DataKeySchema }, closed);
 
 export const GrantCreateSchema = Type.Object(
   {
@@ -81,7 +78,8 @@ export const GrantSchema = Type.Object(
     kind: Type.String(),
     effect: Type.Record(Type.String(), Type.Unknown()),
     alsoGrants: Type.Array(Type.String(), {
-      description: 'The features that are granted along with a flag, because it requires them. They end and are revoked with it.',
+      description:
+        'The features that are granted along with a flag, because it requires them. They end and are revoked with it.',
     }),
     startsAt: TimeSchema,
     endsAt: orNull(TimeSchema),
@@ -99,10 +97,7 @@ export const GrantSchema = Type.Object(
 export type ApiGrant = Static<typeof GrantSchema>;
 export const GrantPageSchema = pageOf(GrantSchema);
 
-export const GrantExtendSchema = Type.Object(
-  { endsAt: orNull(TimeSchema), reason: ReasonSchema },
-  closed,
-);
+export const GrantExtendSchema = Type.Object({ endsAt: orNull(TimeSchema), reason: ReasonSchema }, closed);
 export type GrantExtend = Static<typeof GrantExtendSchema>;
 
 export const GrantParamsSchema = Type.Object(

@@ -73,7 +73,11 @@ export const LicenseCreateSchema = Type.Object(
     product: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
     ...terms,
     anchor: Type.Optional(
-      Type.String({ minLength: 1, maxLength: 128, description: 'RFC 9557; the start, where it is left out.' }),
+      Type.String({
+        minLength: 1,
+        maxLength: 128,
+        description: 'RFC 9557; the start, where it is left out.',
+      }),
     ),
     reason: ReasonSchema,
   },
@@ -85,6 +89,10 @@ export const LicensePatchSchema = Type.Object({ ...terms, reason: ReasonSchema }
 export type LicensePatch = Static<typeof LicensePatchSchema>;
 
 export const LicenseParamsSchema = Type.Object(
-  { environment: Type.String({ minLength: 1 }), customer: DataKeySchema, license: Type.String({ minLength: 1 }) },
+  {
+    environment: Type.String({ minLength: 1 }),
+    customer: DataKeySchema,
+    license: Type.String({ minLength: 1 }),
+  },
   closed,
 );

@@ -1,5 +1,5 @@
-import type { ApiCustomer } from '@pennon/protocol/management/customers';
 import type { JsonObject } from '@pennon/engine/model/json';
+import type { ApiCustomer } from '@pennon/protocol/management/customers';
 import type { Kysely, Selectable } from 'kysely';
 import type { CustomerTable, Tables } from '../../store/tables.js';
 import { toTime, toTimeOrNull } from '../times.js';
@@ -25,7 +25,11 @@ export function toApiCustomer(row: CustomerRow): ApiCustomer {
 /** The object as the audit trail keeps it: what is personal stands apart, encrypted. */
 export function customerAfter(customer: ApiCustomer): {
   readonly after: JsonObject;
-  readonly personal: { readonly subjectKind: string; readonly subjectId: string; readonly members: JsonObject };
+  readonly personal: {
+    readonly subjectKind: string;
+    readonly subjectId: string;
+    readonly members: JsonObject;
+  };
 } {
   const { name, email, attributes, ...rest } = customer;
   return {

@@ -49,7 +49,8 @@ export async function putCustomer(
     const existing = (await change.lockCustomer(named.customer)) as CustomerRow | null;
     checkPrecondition(precondition, currentOf(existing), `The customer \`${named.customer}\``);
     const whole = { externalId: null, name: null, email: null, timeZone: null, attributes: {}, ...body };
-    if (existing !== null) return { item: await update(change, existing, whole, 'customer.replace'), created: false };
+    if (existing !== null)
+      return { item: await update(change, existing, whole, 'customer.replace'), created: false };
     return { item: await insert(change, named.customer, whole), created: true };
   });
 }
@@ -140,9 +141,7 @@ function columnsOf(body: CustomerMembers) {
     ...(body.name === undefined ? {} : { name: body.name }),
     ...(body.email === undefined ? {} : { email: body.email }),
     ...(body.timeZone === undefined ? {} : { time_zone: body.timeZone }),
-    ...(body.attributes === undefined
-      ? {}
-      : { attributes: attributesText(body.attributes, '/attributes') }),
+    ...(body.attributes === undefined ? {} : { attributes: attributesText(body.attributes, '/attributes') }),
   };
 }
 
@@ -190,7 +189,11 @@ async function finish(change: DataChange, key: string, action: string): Promise<
   return record(change, row, action);
 }
 
-async function record(change: DataChange, row: Selectable<CustomerTable>, action: string): Promise<ApiCustomer> {
+async function record(
+  change: DataChange,
+  row: Selectable<CustomerTable>,
+  action: string,
+): Promise<ApiCustomer> {
   const item = toApiCustomer(row);
   await change.record({
     action,
@@ -259,14 +262,13 @@ async function searchCustomers(
 ): Promise<Page<ApiCustomer>> {
   const prefix = searchable(search);
   const [word = '', lastId = ''] = fromCursor(cursor, 2) ?? [];
-  const after = prefix > word ? prefix : word;
   const id = isId(lastId) ? lastId : '00000000-0000-0000-0000-000000000000';
   const beyond = `${prefix}\u{10ffff}`;
   const { rows } = await sql<CustomerRow & { readonly found_word: string }>`
     select c.*, w.word as found_word
     from customer_word w join customer c on c.id = w.customer_id
     where w.environment_id = ${environmentId}
-      and (w.word, w.customer_id) > (${after}, ${id}::uuid) and w.word < ${beyond}
+      and w.word >= ${prefix} and w.word < ${beyond} and (w.word, w.customer_id) > (${word}, ${id}::uuid)
       and not exists (select from customer_word earlier
         where earlier.customer_id = w.customer_id and earlier.word >= ${prefix} and earlier.word < w.word)
     order by w.word, w.customer_id

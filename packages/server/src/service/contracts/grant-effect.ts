@@ -1,5 +1,5 @@
-import { IssueSink } from '@pennon/engine/catalog/issue-sink';
 import { variantName, variantsOf } from '@pennon/engine/catalog/check-flags';
+import { IssueSink } from '@pennon/engine/catalog/issue-sink';
 import { readJson } from '@pennon/engine/catalog/read-json';
 import { sourceFile } from '@pennon/engine/catalog/source-node';
 import { checkValueAgainstSchema } from '@pennon/engine/catalog/value-schema';

@@ -2,7 +2,7 @@ import type { GrantEffect, Instant, TargetKind } from '@pennon/engine/model/cust
 import type { JsonObject } from '@pennon/engine/model/json';
 import { LIMITS } from '@pennon/engine/model/limits';
 import type { ApiGrant, GrantCreate, GrantExtend } from '@pennon/protocol/management/grants';
-import { fromInstant, fromInstantOrNull, toInstantOrNull } from '../../store/instant.js';
+import { fromInstant, fromInstantOrNull } from '../../store/instant.js';
 import type { ChangeContext, Credential } from '../credential.js';
 import { isId, newId } from '../new-id.js';
 import type { EnvironmentRecord, ProductRecord, Snapshots } from '../ports.js';
@@ -217,7 +217,14 @@ async function changeGrant(
 ): Promise<Changed<ApiGrant>> {
   const environment = environmentInReach(services.directory, credential, named.environment);
   return changeData(services, context, environment.id, async (change) => {
-    const { row, product } = await findGrant(services, credential, change.transaction, environment, named, true);
+    const { row, product } = await findGrant(
+      services,
+      credential,
+      change.transaction,
+      environment,
+      named,
+      true,
+    );
     if (precondition.kind !== 'none') {
       const current = { tag: String(row.version), item: itemOf(services, environment, row, product) };
       checkPrecondition(precondition, current, `The grant \`${row.id}\``);

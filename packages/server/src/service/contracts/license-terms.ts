@@ -39,7 +39,8 @@ export async function readTerms(
   checkTimeZone(body.timeZone);
   const named = await readPlan(items, body, before);
   const kind = body.kind ?? before?.kind ?? 'paid';
-  const startsAt = body.startsAt === undefined ? (before?.startsAt ?? now) : fromTime(body.startsAt, '/startsAt');
+  const startsAt =
+    body.startsAt === undefined ? (before?.startsAt ?? now) : fromTime(body.startsAt, '/startsAt');
   const terms: LicenseTerms = {
     ...named,
     quantity: body.quantity ?? before?.quantity ?? 1,

@@ -1,5 +1,5 @@
-import type { JsonObject } from '@pennon/engine/model/json';
 import type { LicenseAddon, LicenseKind, LicenseStatus } from '@pennon/engine/model/customer';
+import type { JsonObject } from '@pennon/engine/model/json';
 import { LIMITS } from '@pennon/engine/model/limits';
 import type { PageQuery } from '@pennon/protocol/management/common';
 import type { ApiLicense, LicenseCreate, LicensePatch } from '@pennon/protocol/management/licenses';

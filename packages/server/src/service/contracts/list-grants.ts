@@ -48,7 +48,10 @@ export async function listGrants(
   }
   const [end, id] = fromCursor(query.cursor, 2) ?? [];
   if (end !== undefined && id !== undefined && isId(id)) {
-    const from = end === NEVER ? sql`'infinity'::timestamptz` : sql`${fromInstant(fromTime(end, 'cursor'))}::timestamptz`;
+    const from =
+      end === NEVER
+        ? sql`'infinity'::timestamptz`
+        : sql`${fromInstant(fromTime(end, 'cursor'))}::timestamptz`;
     conditions.push(sql`(coalesce(g.ends_at, 'infinity'), g.id) > (${from}, ${id}::uuid)`);
   }
   const { rows } = await sql<GrantRow & { readonly product_key: string }>`

@@ -1,5 +1,9 @@
 import type { MemberKind } from '@pennon/engine/model/customer';
-import type { ApiMembership, MembershipListQuery, MembershipWrite } from '@pennon/protocol/management/memberships';
+import type {
+  ApiMembership,
+  MembershipListQuery,
+  MembershipWrite,
+} from '@pennon/protocol/management/memberships';
 import type { Selectable } from 'kysely';
 import { fromInstant, fromInstantOrNull, toInstantOrNull } from '../../store/instant.js';
 import type { MembershipTable } from '../../store/tables.js';
@@ -123,8 +127,7 @@ function checkMember(
   named: MembershipName,
   product: ProductRecord,
 ): void {
-  const current =
-    row === null ? null : { tag: String(row.version), item: toApiMembership(row, product.key) };
+  const current = row === null ? null : { tag: String(row.version), item: toApiMembership(row, product.key) };
   checkPrecondition(precondition, current, nameOf(named));
 }
 

@@ -90,7 +90,10 @@ export class PublishedItems {
   }
 
   /** Every version of a plan or an add-on, the lowest first. */
-  async versionsOf<Kind extends 'plan' | 'addon'>(kind: Kind, key: string): Promise<readonly Documents[Kind][]> {
+  async versionsOf<Kind extends 'plan' | 'addon'>(
+    kind: Kind,
+    key: string,
+  ): Promise<readonly Documents[Kind][]> {
     const rows = await this.#live()
       .select('text')
       .where('kind', '=', kind)

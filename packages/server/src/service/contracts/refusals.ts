@@ -1,7 +1,7 @@
 import { suggestName } from '@pennon/engine/cel/suggest';
 import type { Instant } from '@pennon/engine/model/customer';
-import { isTimeZone } from '@pennon/engine/period/anchor';
 import { LIMITS } from '@pennon/engine/model/limits';
+import { isTimeZone } from '@pennon/engine/period/anchor';
 import { type FaultKind, ServiceError } from '../service-error.js';
 import { fromTime } from '../times.js';
 
@@ -33,7 +33,8 @@ export function unknownName(
   const names = [...known];
   const suggestion = suggestName(name, names);
   const nearest = suggestion === undefined ? '' : ` Did you mean \`${suggestion}\`?`;
-  const list = names.length === 0 || names.length > 20 ? '' : ` It has ${names.map((one) => `\`${one}\``).join(', ')}.`;
+  const list =
+    names.length === 0 || names.length > 20 ? '' : ` It has ${names.map((one) => `\`${one}\``).join(', ')}.`;
   return refuse(
     'unprocessable',
     code,

@@ -1,5 +1,5 @@
-import { LIMITS } from '@pennon/engine/model/limits';
 import type { JsonObject } from '@pennon/engine/model/json';
+import { LIMITS } from '@pennon/engine/model/limits';
 import type { PageQuery } from '@pennon/protocol/management/common';
 import type { ApiUser, UserWrite } from '@pennon/protocol/management/customers';
 import type { Kysely, Selectable } from 'kysely';

@@ -1,0 +1,18 @@
+import type { GrantServices } from '../../service/contracts/grants.js';
+import type { App } from '../app.js';
+import { registerCustomerRoutes } from './customers.js';
+import { registerGrantRoutes } from './grants.js';
+import { registerInstanceRoutes } from './instances.js';
+import { registerLicenseRoutes } from './licenses.js';
+import { registerMembershipRoutes } from './memberships.js';
+import { registerUserRoutes } from './users.js';
+
+/** Everything that says who a customer is and what it may have. */
+export function registerContractRoutes(app: App, services: GrantServices): void {
+  registerCustomerRoutes(app, services);
+  registerUserRoutes(app, services);
+  registerInstanceRoutes(app, services);
+  registerLicenseRoutes(app, services);
+  registerMembershipRoutes(app, services);
+  registerGrantRoutes(app, services);
+}
