@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { FastifyBaseLogger } from 'fastify';
 import type { App } from './http/app.js';
+import type { CatalogServices } from './http/catalog-bodies.js';
 import { createApp } from './http/create-app.js';
 import { collectOpenApi } from './http/openapi.js';
 import { createPrometheusMetrics } from './http/prometheus-metrics.js';
@@ -10,6 +11,7 @@ import { registerRoutes } from './register-routes.js';
 import { createCatalogWorkshop } from './service/catalog-workshop.js';
 import type { ManagementDependencies } from './service/change.js';
 import { createDatabaseClock } from './service/clock.js';
+import { createConsumption } from './service/consumption.js';
 import { createCustomerStates } from './service/customer-states.js';
 import { createDirectory } from './service/directory.js';
 import { createAuthenticator } from './service/keys/authenticator.js';
@@ -17,11 +19,10 @@ import type { FixedKeys } from './service/keys/fixed-keys.js';
 import { KeyRing } from './service/keys/key-ring.js';
 import { createKeyRingLoader } from './service/keys/key-ring-loader.js';
 import { createInstallation } from './service/open-installation.js';
-import type { PublishDependencies } from './service/publish.js';
 import type { Secret } from './service/secret.js';
 import { seedInstallation } from './service/seed.js';
 import { createSnapshots } from './service/snapshots.js';
-import { openAccounts } from './store/accounts.js';
+import { isLostRace, openAccounts } from './store/accounts.js';
 import { createAuditTrail } from './store/audit-trail.js';
 import { createCatalogSource } from './store/catalog-source.js';
 import { createChangeFeed } from './store/change-feed.js';
@@ -116,6 +117,7 @@ function composeParts(settings: ServerSettings) {
     onUnreadable: (error) => log.warn({ err: error }, 'the state of a customer could not be read'),
   });
   const accounts = openAccounts({ connectionString, onConnectionLost });
+  const consumption = createConsumption({ accounts, snapshots, customers, isLostRace });
   const workshop = createCatalogWorkshop({ connectionString });
   const authenticator = createAuthenticator({ ring, directory, clock });
 
@@ -126,7 +128,7 @@ function composeParts(settings: ServerSettings) {
     changes: feed,
     clock,
   };
-  const publishing: PublishDependencies = {
+  const publishing: CatalogServices = {
     database: database.kysely,
     workshop,
     audit,
@@ -157,6 +159,7 @@ function composeParts(settings: ServerSettings) {
     snapshots,
     customers,
     accounts,
+    consumption,
     workshop,
     authenticator,
     management,
@@ -209,6 +212,7 @@ async function closeAll(app: App, parts: Parts): Promise<void> {
   await app.close();
   parts.clock.stop();
   parts.customers.stop();
+  await parts.consumption.drain();
   await Promise.allSettled([parts.workshop.stop(), parts.accounts.close()]);
   await Promise.allSettled([parts.feed.stop(), parts.snapshots.stop()]);
   await parts.database.close();

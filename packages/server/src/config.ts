@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { suggestName } from '@pennon/engine/cel/suggest';
 import { KEY_PATTERN } from '@pennon/engine/model/limits';
 import { FIXED_KEY_PATTERN } from './service/keys/key-text.js';
 import { Secret } from './service/secret.js';
@@ -67,7 +68,7 @@ export function readConfig(
     logLevel: reader.logLevel('PENNON_LOG_LEVEL', 'info'),
   };
   refuseSameKeys(config, faults);
-  refuseUnknown(environment, faults);
+  refuseMisspelt(environment, faults);
   if (faults.length > 0) {
     throw new ConfigError(faults);
   }
@@ -169,12 +170,14 @@ function refuseSameKeys(config: Config, faults: string[]): void {
 }
 
 /** A misspelt setting that is passed over in silence would start a server that nobody asked for. */
-function refuseUnknown(environment: Readonly<Record<string, string | undefined>>, faults: string[]): void {
+function refuseMisspelt(environment: Readonly<Record<string, string | undefined>>, faults: string[]): void {
   for (const name of Object.keys(environment)) {
-    if (name.startsWith('PENNON_') && !KNOWN.some((known) => known === name)) {
-      faults.push(
-        `\`${name}\` is not a setting. Settings are ${KNOWN.map((known) => `\`${known}\``).join(', ')}.`,
-      );
+    const meant =
+      name.startsWith('PENNON_') && !KNOWN.some((known) => known === name)
+        ? suggestName(name, KNOWN)
+        : undefined;
+    if (meant !== undefined) {
+      faults.push(`\`${name}\` is not a setting. Did you mean \`${meant}\`?`);
     }
   }
 }

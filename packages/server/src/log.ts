@@ -9,8 +9,8 @@ const CONNECTION_STRING = /(postgres(?:ql)?:\/\/[^:@/\s]*:)[^@\s]*@/g;
 const GENERATED_KEY = /pennon_(admin|server|client)_[A-Za-z0-9_-]{43}/g;
 const TOKEN = /\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+/g;
 
-/** JSON lines, UTC, control characters escaped by JSON itself; no bodies and no headers are ever given to it. */
-export function createLog(level: LogLevel, destination?: DestinationStream): Logger {
+/** JSON lines on standard error, UTC, control characters escaped by JSON itself; no bodies and no headers are ever given to it. */
+export function createLog(level: LogLevel, destination: DestinationStream = pino.destination(2)): Logger {
   const options = {
     level,
     base: { service: 'pennon' },
@@ -31,7 +31,7 @@ export function createLog(level: LogLevel, destination?: DestinationStream): Log
       censor: '***',
     },
   };
-  return destination === undefined ? pino(options) : pino(options, destination);
+  return pino(options, destination);
 }
 
 /** Message, code and stack of an error; nothing of what libraries hang on it (queries carry parameters, clients passwords). */
