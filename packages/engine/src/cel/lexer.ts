@@ -45,6 +45,7 @@ const NUMBER = /0[xX][0-9a-fA-F]+[uU]?|\d*\.\d+(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+
 const WORD = /[A-Za-z_][A-Za-z0-9_]*/y;
 const QUOTED_FIELD = /`([A-Za-z0-9_.\-/ ]+)`/y;
 const STRING_START = /([bB]?[rR]?|[rR][bB])("""|'''|"|')/y;
+const TYPOGRAPHIC = /[“”‘’][^“”‘’\n]*[“”‘’]/y;
 const PUNCTUATION = /&&|\|\||==|!=|<=|>=|[()[\]{}.,:?!\-+*/%<>]/y;
 
 /** The whole text as tokens, ending with `end`. Linear: every expression above is deterministic at its place. */
@@ -153,7 +154,9 @@ const HINTS: Readonly<Record<string, string>> = {
 
 function readBroken(source: string, start: number, issues: IssueCollector): Token {
   const character = String.fromCodePoint(source.codePointAt(start) ?? 0);
-  const end = start + character.length;
+  // A text between typographic quotes is one fault.
+  const quoted = matchAt(TYPOGRAPHIC, source, start)?.[0];
+  const end = start + (quoted ?? character).length;
   const hint = Object.hasOwn(HINTS, character) ? HINTS[character] : undefined;
   issues.add('SYNTAX', hint ?? `The character ${JSON.stringify(character)} means nothing here`, start, end);
   return { kind: 'broken', start, end };

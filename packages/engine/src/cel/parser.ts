@@ -207,7 +207,7 @@ class Parser {
     const first = next();
     if (!this.#at(operator)) return first;
     const operands = [first];
-    while (this.#accept(operator)) operands.push(this.#node(next()));
+    while (this.#accept(operator)) operands.push(next());
     return this.#node({ kind: 'logic', operator, operands, start: first.start, end: this.#previousEnd });
   }
 
@@ -271,7 +271,11 @@ class Parser {
 
   #selection(operand: Node): Node {
     this.#advance();
-    if (this.#at('?')) return this.#optional(operand);
+    if (this.#at('?')) {
+      const refused = this.#optional(operand);
+      if (this.#token.kind === 'identifier') this.#advance();
+      return refused;
+    }
     const token = this.#token;
     if (token.kind !== 'identifier' && token.kind !== 'quoted') {
       this.#unexpected('the name of an attribute');
@@ -292,7 +296,7 @@ class Parser {
   #index(operand: Node): Node {
     const open = this.#token;
     this.#advance();
-    if (this.#at('?')) return this.#optional(operand);
+    if (this.#at('?')) this.#optional(operand);
     const index = this.#expression();
     this.#close(']', open);
     return this.#node({ kind: 'index', operand, index, start: operand.start, end: this.#previousEnd });
