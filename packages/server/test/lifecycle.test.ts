@@ -159,10 +159,21 @@ function plantClone(): string {
     writeFileSync(join(folder, path), text);
   };
   cpSync(join(repository, 'tools'), join(folder, 'tools'), { recursive: true });
-  cpSync(join(repository, 'package.json'), join(folder, 'package.json'));
+  const { scripts } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8')) as {
+    scripts: { start: string };
+  };
+  const manifest = { name: 'planted', version: '1.0.0', private: true, scripts: { start: scripts.start } };
+  writeFileSync(join(folder, 'package.json'), JSON.stringify(manifest));
   mkdirSync(join(folder, 'node_modules'));
   symlinkSync(join(repository, 'node_modules/typescript'), join(folder, 'node_modules/typescript'));
-  write('package-lock.json', '{}');
+  const lockfile = {
+    name: 'planted',
+    version: '1.0.0',
+    lockfileVersion: 3,
+    requires: true,
+    packages: { '': { name: 'planted', version: '1.0.0' } },
+  };
+  write('package-lock.json', JSON.stringify(lockfile));
   write('node_modules/.package-lock.json', '{}');
   write('packages/server/package.json', '{ "type": "module" }');
   write(
@@ -234,13 +245,19 @@ describe('npm start', () => {
     await expect.poll(() => isPidAlive(pid)).toBe(false);
   });
 
-  it('installs when the lockfile has changed since, and says what to do when that fails', async () => {
+  it('installs when the lockfile has changed since, and builds only what is not built', async () => {
     const folder = plantClone();
+    const first = npmStart(folder);
+    await first.said('running ');
+    first.child.kill('SIGTERM');
+    await first.ended;
     writeFileSync(join(folder, 'node_modules/.pennon-lockfile'), 'the hash of another lockfile');
-    const server = npmStart(folder);
-    expect(await server.ended).toBe(1);
-    expect(server.text()).toContain('Installing packages (npm ci)');
-    expect(server.text()).toContain('`npm ci` failed');
+    const second = npmStart(folder);
+    await second.said('running ');
+    expect(second.text()).toContain('Installing packages (npm ci)');
+    expect(second.text()).not.toContain('Building');
+    second.child.kill('SIGTERM');
+    await second.ended;
   });
 
   it('says what to do when the sources do not compile', async () => {

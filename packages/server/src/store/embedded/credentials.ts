@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeFileDurably } from '../write-file-durably.js';
 import { EmbeddedDatabaseError, fromFileError, systemErrorCode } from './embedded-database-error.js';
 import { type Home, isDataDirectory } from './home.js';
-import { writeWhole } from './write-whole.js';
 
 /** The only role of the cluster, and the database that Pennon uses in it. */
 export const roleName = 'pennon';
@@ -14,7 +14,7 @@ export const maintenanceDatabaseName = 'postgres';
 /**
  * Reads the password of the cluster, or makes one. INVARIANT: it is on disk before the cluster that it opens.
  */
-export function loadOrCreatePassword(home: Home): string {
+export async function loadOrCreatePassword(home: Home): Promise<string> {
   const path = join(home.directory, 'password');
   const known = readPassword(path);
   if (known !== null) return known;
@@ -27,7 +27,7 @@ export function loadOrCreatePassword(home: Home): string {
   }
   const password = randomBytes(32).toString('base64url');
   try {
-    writeWhole(path, `${password}\n`, 0o600);
+    await writeFileDurably(path, [`${password}\n`]);
   } catch (error) {
     throw fromFileError(error, home.directory);
   }

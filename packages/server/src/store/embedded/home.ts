@@ -11,10 +11,10 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import { writeFileDurably } from '../write-file-durably.js';
 import { type Binaries, completeLinks, copyBinaries } from './binaries.js';
 import { EmbeddedDatabaseError, fromFileError, systemErrorCode } from './embedded-database-error.js';
 import { accountForDatabase, firstClosedFolder, type RunAs } from './run-as.js';
-import { writeWhole } from './write-whole.js';
 
 /** Where everything of one embedded database lies, and who runs it. */
 export interface Home {
@@ -50,7 +50,7 @@ export async function prepareHome(requestedDirectory: string, installed: Binarie
   const open = firstClosedFolder(directory, runAs) === null;
   if (existing === inside && !open) throw closedFolder(directory, runAs);
   const home = open && existing !== null && existing !== inside ? elsewhere : null;
-  const place = home ?? (open ? directory : makeHomeElsewhere(directory, elsewhere));
+  const place = home ?? (open ? directory : await makeHomeElsewhere(directory, elsewhere));
   const closed = firstClosedFolder(place, runAs);
   if (closed !== null) throw closedFolder(place, runAs);
   const binaries =
@@ -65,9 +65,9 @@ function markerFile(directory: string): string {
   return join(directory, 'data-made');
 }
 
-export function noteDataWereMade(home: Home): void {
+export async function noteDataWereMade(home: Home): Promise<void> {
   if (existsSync(markerFile(home.directory))) return;
-  writeWhole(markerFile(home.directory), `${home.dataDirectory}\n`, 0o600);
+  await writeFileDurably(markerFile(home.directory), [`${home.dataDirectory}\n`]);
 }
 
 /** INVARIANT: an empty database never silently takes the place of one that has gone (a volume not mounted, a container rebuilt). */
@@ -145,11 +145,11 @@ function homeElsewhere(directory: string): string | null {
 }
 
 /** INVARIANT: the id is on disk before the folder that it names, so that no data can be made which nobody finds again. */
-function makeHomeElsewhere(directory: string, known: string | null): string {
+async function makeHomeElsewhere(directory: string, known: string | null): Promise<string> {
   const id = randomBytes(16).toString('hex');
   const home = known ?? join(sharedRoot, id);
   try {
-    if (known === null) writeWhole(homeFile(directory), `${id}\n`, 0o600);
+    if (known === null) await writeFileDurably(homeFile(directory), [`${id}\n`]);
     mkdirSync(home, { recursive: true, mode: 0o755 });
     // The mask of the process may have taken from both what the account of the database needs.
     chmodSync(sharedRoot, 0o755);

