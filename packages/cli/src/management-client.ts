@@ -47,7 +47,8 @@ export interface ManagementRequest {
 
 export interface ManagementAnswer {
   readonly text: string;
-  readonly etag: string | null;
+  /** The catalog's revision, where the answer is a catalog. */
+  readonly revision: string | null;
 }
 
 /** One call of the management API. Rejects with a CommandFailure that says what to do next. */
@@ -78,7 +79,7 @@ export async function callManagement(
     );
   }
   const text = await response.text();
-  if (response.ok) return { text, etag: response.headers.get('etag') };
+  if (response.ok) return { text, revision: response.headers.get('pennon-revision') };
   throw new ProblemFailure(toProblem(response.status, text));
 }
 

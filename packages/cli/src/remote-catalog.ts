@@ -1,7 +1,7 @@
 import { parseCatalog } from '@pennon/engine/catalog/parse-catalog';
 import type { Catalog } from '@pennon/engine/model/catalog';
 import { CommandFailure } from './exit-codes.js';
-import { callManagement, ProblemFailure } from './management-client.js';
+import { callManagement, type ManagementAnswer, ProblemFailure } from './management-client.js';
 import type { Connection } from './settings.js';
 
 export interface RemoteCatalog {
@@ -25,14 +25,14 @@ export async function readRemoteCatalog(
   product: string,
 ): Promise<RemoteCatalog | null> {
   const path = `/api/v1/products/${encodeURIComponent(product)}/catalog`;
-  let answer: { readonly text: string; readonly etag: string | null };
+  let answer: ManagementAnswer;
   try {
     answer = await callManagement(connection, { method: 'GET', path, accept: 'application/yaml' });
   } catch (failure) {
     if (failure instanceof ProblemFailure && failure.problem.status === 404) return null;
     throw failure;
   }
-  const revision = Number((answer.etag ?? '').replaceAll('"', ''));
+  const revision = Number(answer.revision ?? Number.NaN);
   if (!Number.isSafeInteger(revision)) {
     throw new CommandFailure(
       'unavailable',
