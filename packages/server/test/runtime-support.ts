@@ -134,6 +134,17 @@ export function consume(
   );
 }
 
+/** Reads the customer into the memory of that process: on a loaded machine a cold read may miss its 50 ms. */
+export async function warm(server: TestServer, key: string): Promise<void> {
+  for (let attempt = 0; attempt < 50; attempt += 1) {
+    const answer = await ask(server, '/oep/v1/evaluate/entitlements', { context: { targetingKey: key } });
+    if (answer.status !== 503) {
+      return;
+    }
+  }
+  throw new Error(`The customer ${key} could not be read.`);
+}
+
 /** A customer, and a license to that plan where one is named. */
 export async function customer(server: TestServer, key: string, plan?: string): Promise<void> {
   const environment = server.parts.directory.environment(server.environment);
@@ -162,7 +173,15 @@ export async function license(
       starts_at, ends_at, anchor, addons, version, created_at)
      select c.id, $1, $2, $3, $4, 0, 1, 'paid', 'active', now() - interval '1 day', $6::timestamptz, $7, '[]', 1, now()
      from customer c where c.environment_id = $2 and c.key = $5`,
-    [id, environment?.id, product?.id, plan, key, more.endsAt ?? null, more.anchor ?? '2026-01-31T00:00:00[UTC]'],
+    [
+      id,
+      environment?.id,
+      product?.id,
+      plan,
+      key,
+      more.endsAt ?? null,
+      more.anchor ?? '2026-01-31T00:00:00[UTC]',
+    ],
   );
   const raised = await pool.query(
     'update customer set version = version + 1 where environment_id = $1 and key = $2 returning version',

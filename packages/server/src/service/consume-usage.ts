@@ -72,6 +72,9 @@ export async function consumeUsage(
   });
 }
 
+const READ_MILLISECONDS = 500;
+const READ_AGAIN_MILLISECONDS = 10;
+
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]+$/;
 
 function readIdempotencyKey(header: string | undefined): string {
@@ -106,7 +109,7 @@ async function prepareKnown(
   credential: Credential,
   input: ConsumeInput,
 ): Promise<KnownCustomer> {
-  const scope = await prepareEvaluation(dependencies, credential, input);
+  const scope = await prepareReadable(dependencies, credential, input);
   const known = knownCustomer(scope, input);
   if (known.customerId !== null) {
     return { ...known, customerId: known.customerId };
@@ -120,7 +123,7 @@ async function prepareKnown(
     environmentId: scope.environmentId,
     customerKey: known.customerKey,
   });
-  const again = await prepareEvaluation(dependencies, credential, input);
+  const again = await prepareReadable(dependencies, credential, input);
   const registered = knownCustomer(again, input);
   if (registered.customerId === null) {
     throw entitlementFault(
@@ -129,6 +132,25 @@ async function prepareKnown(
     );
   }
   return { ...registered, customerId: registered.customerId };
+}
+
+/**
+ * An evaluation gives a cold customer 50 ms; a consume has its own, longer deadline and asks again until then, because nothing
+ * can be decided without the customer.
+ */
+async function prepareReadable(
+  dependencies: ConsumeDependencies,
+  credential: Credential,
+  input: ConsumeInput,
+): Promise<PreparedEvaluation> {
+  const deadline = performance.now() + READ_MILLISECONDS;
+  for (;;) {
+    const prepared = await prepareEvaluation(dependencies, credential, input);
+    if (prepared.request?.customer !== 'unavailable' || performance.now() >= deadline) {
+      return prepared;
+    }
+    await new Promise((resolve) => setTimeout(resolve, READ_AGAIN_MILLISECONDS));
+  }
 }
 
 function knownCustomer(
