@@ -18,7 +18,7 @@ function parsed(text: string) {
   return result.catalog;
 }
 
-describe('parseCatalog', () => {
+describe('parseCatalog', { timeout: 120_000 }, () => {
   it('reads a catalog with every part, without an issue', () => {
     const result = parseCatalog(yaml(full));
     expect(result.issues).toEqual([]);
@@ -157,7 +157,7 @@ describe('parseCatalog', () => {
         const started = performance.now();
         const { issues } = parseCatalog([{ name, text: sign.repeat(20_000) }]);
         expect(issues.length, `${sign} ${name}`).toBeGreaterThan(0);
-        expect(performance.now() - started).toBeLessThan(2_000);
+        expect(performance.now() - started).toBeLessThan(5_000);
       }
     }
   });
@@ -288,7 +288,7 @@ const noise = fc.constantFrom(
   '&a ',
 );
 
-describe('hostile documents', () => {
+describe('hostile documents', { timeout: 180_000 }, () => {
   const seeds = [
     full,
     JSON.stringify(parsed(full)),

@@ -51,6 +51,15 @@ export class SourceMap {
 
 type Mutable = Record<string, JsonValue>;
 
+const patterns = new Map<string, RegExp>();
+
+/** The few patterns of the catalog schema, compiled once. */
+function patternOf(source: string): RegExp {
+  const known = patterns.get(source) ?? new RegExp(source);
+  patterns.set(source, known);
+  return known;
+}
+
 /** Reads a node as the catalog schema says: the value as authored, every deviation a fault with its place. */
 export class SchemaReader {
   readonly #issues: IssueSink;
@@ -65,7 +74,7 @@ export class SchemaReader {
   read(given: JsonSchema, node: SourceNode): JsonValue | undefined {
     if (node.kind === 'scalar' && node.faulty) return undefined;
     if (given.$ref === '#/$defs/weights' && node.kind === 'object') return this.#weightMap(given, node);
-    const schema = given.$ref === undefined ? given : { ...definition(given.$ref.slice('#/$defs/'.length)) };
+    const schema = given.$ref === undefined ? given : definition(given.$ref.slice('#/$defs/'.length));
     if (schema.$ref !== undefined) return this.read(schema, node);
     if (schema.anyOf !== undefined) return this.#readAny(schema.anyOf, node);
     if (!this.#checkType(schema, node) || !this.#checkEnum(schema, node)) return undefined;
@@ -167,7 +176,7 @@ export class SchemaReader {
       const message = `${nameOf(node)} has ${value.length} characters, and at most ${schema.maxLength} are accepted.`;
       return this.#fault(node, 'TOO_LONG', message);
     }
-    if (schema.pattern !== undefined && !new RegExp(schema.pattern).test(value)) {
+    if (schema.pattern !== undefined && !patternOf(schema.pattern).test(value)) {
       const key = schema.pattern === definition('key').pattern;
       const suggestion = key ? keyFrom(value) : undefined;
       const why = schema.description === undefined ? '' : ` ${schema.description}`;
@@ -296,7 +305,7 @@ export class SchemaReader {
 
   #checkName(schema: JsonSchema, member: SourceMember): boolean {
     const pattern = schema.propertyNames?.pattern;
-    if (pattern === undefined || new RegExp(pattern).test(member.key)) return true;
+    if (pattern === undefined || patternOf(pattern).test(member.key)) return true;
     this.#issues.at(member.value, 'BAD_KEY', `${quoted(member.key)} is not a name that can stand here.`, {
       offset: member.keyStart,
       suggestion: keyFrom(member.key),
