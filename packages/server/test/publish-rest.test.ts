@@ -74,7 +74,9 @@ describe('catalogs over REST', () => {
     const late = await server.request('PUT', url, { body: FLAG, headers: { 'if-match': etag } });
     expect(late).toMatchObject({
       status: 412,
-      body: { conflicts: [{ kind: 'flag', key: 'banner', mine: { default: false }, theirs: { default: true } }] },
+      body: {
+        conflicts: [{ kind: 'flag', key: 'banner', mine: { default: false }, theirs: { default: true } }],
+      },
     });
     const patched = await server.request('PATCH', url, {
       body: { name: 'Banner', purpose: null },
@@ -88,11 +90,25 @@ describe('catalogs over REST', () => {
   });
 
   it('F-5 does the same for features, plans, groups and segments', async () => {
-    const feature = { ...FLAG, key: 'exports', category: 'subscription', removal: 'permanent', default: undefined };
+    const feature = {
+      ...FLAG,
+      key: 'exports',
+      category: 'subscription',
+      removal: 'permanent',
+      default: undefined,
+    };
     const made = [
       ['features', 'exports', feature],
-      ['plans', 'pro@1', { key: 'pro', version: 1, rank: 1, entitlements: [{ feature: 'exports', value: true }] }],
-      ['addons', 'more@0', { key: 'more', version: 0, entitlements: [{ feature: 'exports', override: true }] }],
+      [
+        'plans',
+        'pro@1',
+        { key: 'pro', version: 1, rank: 1, entitlements: [{ feature: 'exports', value: true }] },
+      ],
+      [
+        'addons',
+        'more@0',
+        { key: 'more', version: 0, entitlements: [{ feature: 'exports', override: true }] },
+      ],
       ['groups', 'gamma', { key: 'gamma', entitlements: [] }],
       ['segments', 'press', { key: 'press' }],
     ] as const;
@@ -133,7 +149,9 @@ describe('catalogs over REST', () => {
 
   it('refuses a change without a reason, unknown query members and a body of another type', async () => {
     expect((await server.request('POST', `${ROOT}/flags`, { body: FLAG })).status).toBe(400);
-    expect((await server.request('PUT', `${ROOT}/catalog?reason=x&purne=true`, { body: {} })).status).toBe(400);
+    expect((await server.request('PUT', `${ROOT}/catalog?reason=x&purne=true`, { body: {} })).status).toBe(
+      400,
+    );
     const xml = await server.request('PUT', `${ROOT}/catalog?reason=x`, {
       body: '<a/>',
       headers: { 'content-type': 'application/xml' },
@@ -144,7 +162,8 @@ describe('catalogs over REST', () => {
   });
 
   it('validates, diffs and rehearses without changing anything', async () => {
-    const faulty = 'flags:\n  - { key: a, type: boolean, requires: [nothing] }\n  - { key: b, tpye: boolean }\n';
+    const faulty =
+      'flags:\n  - { key: a, type: boolean, requires: [nothing] }\n  - { key: b, tpye: boolean }\n';
     const headers = { 'content-type': 'application/yaml' };
     const verdict = await server.request('POST', `${ROOT}/catalog/validate`, { body: faulty, headers });
     expect(verdict).toMatchObject({ status: 200, body: { valid: false } });
@@ -153,12 +172,18 @@ describe('catalogs over REST', () => {
 
     const changed = CATALOG.replace('default: true }', 'default: false }');
     const diff = await server.request('POST', `${ROOT}/catalog/diff`, { body: changed, headers });
-    expect(diff.body).toMatchObject({ dryRun: true, changed: [{ kind: 'flag', key: 'menu', change: 'changed' }] });
+    expect(diff.body).toMatchObject({
+      dryRun: true,
+      changed: [{ kind: 'flag', key: 'menu', change: 'changed' }],
+    });
     expect(diff.body.diff[0]).toContain('`menu`');
     const rehearsal = await server.request('DELETE', `${ROOT}/flags/menu?reason=x&dryRun=true`, {
       headers: { 'if-match': '*' },
     });
-    expect(rehearsal).toMatchObject({ status: 200, body: { dryRun: true, changed: [{ change: 'removed' }] } });
+    expect(rehearsal).toMatchObject({
+      status: 200,
+      body: { dryRun: true, changed: [{ change: 'removed' }] },
+    });
     expect((await server.request('GET', `${ROOT}/flags/menu`)).body.default).toBe(true);
   });
 

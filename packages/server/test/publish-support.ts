@@ -21,7 +21,7 @@ import { createSnapshotFiles } from '@pennon/server/store/snapshot-files';
 export const PRODUCT = { id: '0190a000-0000-7000-8000-000000000001', key: 'saleshub' };
 export const PRODUCTION = { id: '0190a000-0000-7000-8000-0000000000a1', key: 'production' };
 export const DEVELOPMENT = { id: '0190a000-0000-7000-8000-0000000000a2', key: 'development' };
-export const FROZEN_ENVIRONMENT = { id: '0190a000-0000-7000-8000-0000000000a3', key: 'guarded' };
+export const GUARDED = { id: '0190a000-0000-7000-8000-0000000000a3', key: 'guarded' };
 
 export function change(reason = 'a test'): ChangeContext {
   return { actor: { kind: 'admin-key', id: 'key-1', onBehalfOf: null }, requestId: newId(), reason };
@@ -36,8 +36,8 @@ export async function prepare(url: string): Promise<void> {
     .insertInto('product')
     .values({ ...PRODUCT, name: 'Sales Hub', head_revision: 0, version: 1, created_at: now })
     .execute();
-  for (const environment of [PRODUCTION, DEVELOPMENT, FROZEN_ENVIRONMENT]) {
-    const guarded = environment === FROZEN_ENVIRONMENT;
+  for (const environment of [PRODUCTION, DEVELOPMENT, GUARDED]) {
+    const guarded = environment === GUARDED;
     await database.kysely
       .insertInto('environment')
       .values({ ...environment, name: environment.key, protected: guarded, version: 1, created_at: now })
@@ -153,4 +153,19 @@ export async function eventually(holds: () => boolean, milliseconds: number): Pr
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
   return performance.now() - started;
+}
+
+/** The JSON of a boolean flag whose default says whether it is on. */
+export function flagText(key: string, on: boolean, more: Readonly<Record<string, unknown>> = {}): string {
+  const owner = 'w@example.com';
+  const flag = {
+    key,
+    type: 'boolean',
+    category: 'release',
+    owner,
+    purpose: key,
+    removal: 'Soon',
+    default: on,
+  };
+  return JSON.stringify({ ...flag, ...more });
 }
