@@ -1,6 +1,7 @@
 import type { Catalog, Flag, ItemKind } from '../model/catalog.js';
 import type { DisabledItem } from './compile-snapshot.js';
 import { chain, fingerprint } from './fingerprint.js';
+import type { Reads } from './reads.js';
 import type { CompiledItem, Snapshot } from './snapshot.js';
 
 /** So many items are compiled between two yields: well under five milliseconds of the largest ones. */
@@ -21,10 +22,12 @@ const GOVERNANCE: ReadonlySet<string> = new Set([
 
 /** The text of what an item decides in one environment: other environments' differences and words for people are left out. */
 export function effectiveText(source: object, environment: string): string {
-  return JSON.stringify(source, (name, value: unknown) => {
-    if (name === 'environments') return (value as Flag['environments'])?.[environment];
-    return GOVERNANCE.has(name) && typeof value !== 'object' ? undefined : value;
-  });
+  const effective: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(source)) {
+    if (name === 'environments') effective[name] = (value as Flag['environments'])?.[environment];
+    else if (!GOVERNANCE.has(name)) effective[name] = value;
+  }
+  return JSON.stringify(effective);
 }
 
 /** What is declared under each key, so that an item is compiled anew when something it names became another thing. */
@@ -32,8 +35,31 @@ export function declarationsOf(catalog: Catalog): ReadonlyMap<string, string> {
   const declared = new Map<string, string>();
   for (const { key, type } of catalog.features) declared.set(key, `feature ${type}`);
   for (const { key, type } of catalog.flags) declared.set(key, `flag ${type}`);
-  for (const { key } of catalog.segments) declared.set(`segment ${key}`, 'segment');
+  for (const { key } of catalog.segments) declared.set(key, 'segment');
   return declared;
+}
+
+/** Keys that were something else in the snapshot before: what asks for one of them must be compiled anew. */
+export function changedDeclarations(
+  before: ReadonlyMap<string, string>,
+  now: ReadonlyMap<string, string>,
+): ReadonlySet<string> {
+  const changed = new Set<string>();
+  for (const [key, kind] of before) if (now.get(key) !== kind) changed.add(key);
+  return changed;
+}
+
+/** How one kind of item is compiled. */
+export interface ItemPlan<Source extends object, Compiled> {
+  readonly kind: ItemKind;
+  readonly sources: readonly Source[];
+  keyOf(source: Source): string;
+  /** What the result depends on beside its source, as text: its index, say. */
+  placeOf?(source: Source, index: number): string;
+  compile(source: Source, index: number): Compiled;
+  brokenOf?(compiled: Compiled): string | null;
+  /** What it asks for by key. */
+  readsOf?(compiled: Compiled): Reads | null;
 }
 
 /** Carries one compilation: what stayed is taken over from the snapshot before, what broke is noted. */
@@ -41,45 +67,73 @@ export class ItemCompiler {
   readonly items = new Map<string, CompiledItem>();
   readonly disabled: DisabledItem[] = [];
   hash = '';
-  readonly #previous: Snapshot | undefined;
   readonly #environment: string;
+  readonly #previous: Snapshot | undefined;
+  readonly #changed: ReadonlySet<string>;
   #done = 0;
 
-  constructor(environment: string, previous: Snapshot | undefined) {
+  constructor(environment: string, previous: Snapshot | undefined, changed: ReadonlySet<string>) {
     this.#environment = environment;
     this.#previous = previous;
+    this.#changed = changed;
   }
 
-  /**
-   * `place` is what the result depends on beside its source (its index, say); the same source in the same place gives the very
-   * object of the snapshot before. A broken item is always compiled anew: what it lacked may be there now.
-   */
-  item<T>(
-    kind: ItemKind,
-    key: string,
-    source: object,
-    place: string,
-    compile: () => { readonly compiled: T; readonly broken: string | null },
-  ): T {
-    const id = `${kind} ${key}`;
+  /** Compiles all items of a kind, yielding after every few. */
+  *all<Source extends object, Compiled>(
+    plan: ItemPlan<Source, Compiled>,
+  ): Generator<void, Map<string, Compiled>> {
+    const result = new Map<string, Compiled>();
+    for (let index = 0; index < plan.sources.length; index += 1) {
+      const source = plan.sources[index];
+      if (source === undefined) continue;
+      result.set(plan.keyOf(source), this.#one(plan, source, index));
+      this.#done += 1;
+      if (this.#done % SLICE === 0) yield;
+    }
+    return result;
+  }
+
+  /** A broken item is always compiled anew: what it lacked may be there now. */
+  #one<Source extends object, Compiled>(
+    plan: ItemPlan<Source, Compiled>,
+    source: Source,
+    index: number,
+  ): Compiled {
+    const key = plan.keyOf(source);
+    const id = `${plan.kind} ${key}`;
+    const place = plan.placeOf?.(source, index) ?? '';
     const before = this.#previous?.items.get(id);
-    const sameSource = before?.source === source && before.text?.startsWith(place) === true;
-    const text = sameSource ? before.text : `${place}\n${effectiveText(source, this.#environment)}`;
-    const reusable = before !== undefined && before.broken === null && before.text === text;
-    const item = reusable ? { ...before, source } : this.#fresh(source, text ?? '', compile());
+    const text = before?.source === source ? before.text : JSON.stringify(source);
+    const reusable =
+      before !== undefined &&
+      before.broken === null &&
+      before.place === place &&
+      before.text === text &&
+      !this.#asksForChanged(plan.readsOf?.(before.compiled as Compiled) ?? null);
+    const item = reusable ? { ...before, source } : this.#fresh(plan, source, index, place, text);
     this.items.set(id, item);
     this.hash = chain(this.hash, `${id} ${item.hash}`);
-    if (item.broken !== null) this.disabled.push({ kind, key, message: item.broken });
-    return item.compiled as T;
+    if (item.broken !== null) this.disabled.push({ kind: plan.kind, key, message: item.broken });
+    return item.compiled as Compiled;
   }
 
-  /** Whether the caller should yield now. */
-  sliceDone(): boolean {
-    this.#done += 1;
-    return this.#done % SLICE === 0;
+  #asksForChanged(reads: Reads | null): boolean {
+    if (reads === null || this.#changed.size === 0) return false;
+    for (const keys of [reads.entitlements, reads.segments, reads.flags]) {
+      for (const key of keys) if (this.#changed.has(key)) return true;
+    }
+    return false;
   }
 
-  #fresh<T>(source: object, text: string, result: { compiled: T; broken: string | null }): CompiledItem {
-    return { source, text, hash: fingerprint(text), compiled: result.compiled, broken: result.broken };
+  #fresh<Source extends object, Compiled>(
+    plan: ItemPlan<Source, Compiled>,
+    source: Source,
+    index: number,
+    place: string,
+    text: string,
+  ): CompiledItem {
+    const compiled = plan.compile(source, index);
+    const hash = fingerprint(`${place}\n${effectiveText(source, this.#environment)}`);
+    return { source, text, place, hash, compiled, broken: plan.brokenOf?.(compiled) ?? null };
   }
 }

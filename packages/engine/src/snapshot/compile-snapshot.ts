@@ -6,24 +6,23 @@ import {
 import { readSkuPattern, type SkuPattern } from '../catalog/sku-pattern.js';
 import { compileExpression } from '../cel/compile-expression.js';
 import type { CelEnvironment } from '../cel/types.js';
-import { type Catalog, type ItemKind, versionedKey } from '../model/catalog.js';
+import {
+  type Catalog,
+  type Feature,
+  type Flag,
+  type ItemKind,
+  type Segment,
+  versionedKey,
+} from '../model/catalog.js';
 import type { CompileContext } from './compile-context.js';
 import { compileFeature, largestNumbers, unlimitedNumber } from './compile-feature.js';
 import { compileFlag } from './compile-flag.js';
-import { declarationsOf, ItemCompiler } from './compile-items.js';
+import { changedDeclarations, declarationsOf, ItemCompiler, type ItemPlan } from './compile-items.js';
 import { compileAddon, compileGroup, compilePlan, compileSegment } from './compile-offers.js';
 import { BrokenItem } from './compile-rule.js';
 import { type Condition, readsOfExpression } from './condition.js';
 import { chain, fingerprint } from './fingerprint.js';
-import type {
-  CompiledAddon,
-  CompiledFeature,
-  CompiledFlag,
-  CompiledGroup,
-  CompiledPlan,
-  CompiledSegment,
-  Snapshot,
-} from './snapshot.js';
+import type { CompiledFeature, CompiledFlag, CompiledPlan, CompiledSegment, Snapshot } from './snapshot.js';
 import { sortInSlices } from './sorted-keys.js';
 
 export interface CompileInput {
@@ -107,12 +106,16 @@ function segmentsByFeature(
   return byFeature;
 }
 
-/** The part of the declarations that compiled expressions rest on; another text means that flags and segments are compiled anew. */
-function declarationsHash(catalog: Catalog): string {
-  const entries = [...declarationsOf(catalog)].map(([key, kind]) => `${key} ${kind}`);
-  return fingerprint(
-    `${JSON.stringify(catalog.context ?? {})}\n${catalog.product?.sku ?? ''}\n${entries.join('\n')}`,
-  );
+/**
+ * A compiled expression keeps the declarations of its day in memory. After so many compilations that built on one another everything is
+ * compiled anew, so that a server which publishes for years does not keep a catalog for each day.
+ */
+const MAX_GENERATIONS = 64;
+
+/** The snapshot to build on: of the same environment, against the same declared context, and not built upon for too long. */
+function baseOf({ previous, environment }: CompileInput, contextHash: string): Snapshot | undefined {
+  if (previous === undefined || previous.environment !== environment) return undefined;
+  return previous.contextHash === contextHash && previous.generation < MAX_GENERATIONS ? previous : undefined;
 }
 
 /**
@@ -120,93 +123,50 @@ function declarationsHash(catalog: Catalog): string {
  * longer than five milliseconds; the caller drives it. `compileSnapshot` is the same in one go.
  */
 export function* compileSnapshotInSlices(input: CompileInput): Generator<void, CompileOutput> {
-  const { catalog, environment, previous } = input;
+  const { catalog, environment } = input;
+  const product = catalog.product;
   const context = contextOf(catalog, environment);
-  const declared = declarationsHash(catalog);
-  const compiler = new ItemCompiler(environment, previous);
+  const contextHash = fingerprint(JSON.stringify([catalog.context ?? null, product?.sku ?? null]));
+  const base = baseOf(input, contextHash);
+  const declarations = declarationsOf(catalog);
   yield;
-
+  const changed =
+    base === undefined ? new Set<string>() : changedDeclarations(base.declarations, declarations);
+  const compiler = new ItemCompiler(environment, base, changed);
   const largest = largestNumbers(catalog);
-  const features = new Map<string, CompiledFeature>();
-  for (const [index, feature] of catalog.features.entries()) {
-    const place = { index, unlimitedNumber: unlimitedNumber(largest.get(feature.key)) };
-    const compile = (): { compiled: CompiledFeature; broken: string | null } => {
-      const compiled = compileFeature(feature, place, context);
-      return { compiled, broken: compiled.broken };
-    };
-    features.set(feature.key, compiler.item('feature', feature.key, feature, JSON.stringify(place), compile));
-    if (compiler.sliceDone()) yield;
-  }
-
-  const plans = new Map<string, CompiledPlan>();
-  for (const plan of catalog.plans) {
-    const key = versionedKey(plan.key, plan.version);
-    plans.set(
-      key,
-      compiler.item('plan', key, plan, '', () => ({ compiled: compilePlan(plan), broken: null })),
-    );
-    if (compiler.sliceDone()) yield;
-  }
-
-  const addons = new Map<string, CompiledAddon>();
-  for (const [order, addon] of catalog.addons.entries()) {
-    const key = versionedKey(addon.key, addon.version);
-    const compile = (): { compiled: CompiledAddon; broken: null } => ({
-      compiled: compileAddon(addon, order),
-      broken: null,
-    });
-    addons.set(key, compiler.item('addon', key, addon, `${order}`, compile));
-    if (compiler.sliceDone()) yield;
-  }
-
-  const groups = new Map<string, CompiledGroup>();
-  for (const [order, group] of catalog.groups.entries()) {
-    const compile = (): { compiled: CompiledGroup; broken: null } => ({
-      compiled: compileGroup(group, order),
-      broken: null,
-    });
-    groups.set(group.key, compiler.item('group', group.key, group, `${order}`, compile));
-    if (compiler.sliceDone()) yield;
-  }
-
-  const segments = new Map<string, CompiledSegment>();
-  for (const [order, segment] of catalog.segments.entries()) {
-    const compile = (): { compiled: CompiledSegment; broken: string | null } => {
-      const compiled = compileSegment(segment, order, context);
-      return { compiled, broken: compiled.broken };
-    };
-    segments.set(
-      segment.key,
-      compiler.item('segment', segment.key, segment, `${order} ${declared}`, compile),
-    );
-    if (compiler.sliceDone()) yield;
-  }
-
-  const flags = new Map<string, CompiledFlag>();
-  for (const flag of catalog.flags) {
-    const compile = (): { compiled: CompiledFlag; broken: string | null } => {
-      const compiled = compileFlag(flag, context);
-      return {
-        compiled,
-        broken: compiled.broken ?? compiled.rules.find((rule) => rule.broken !== null)?.broken ?? null,
-      };
-    };
-    flags.set(flag.key, compiler.item('flag', flag.key, flag, declared, compile));
-    if (compiler.sliceDone()) yield;
-  }
-
+  yield;
+  const features = yield* compiler.all(featurePlan(catalog, largest, context));
+  const plans = yield* compiler.all({
+    kind: 'plan',
+    sources: catalog.plans,
+    keyOf: versioned,
+    compile: compilePlan,
+  });
+  const addons = yield* compiler.all({
+    kind: 'addon',
+    sources: catalog.addons,
+    keyOf: versioned,
+    placeOf: place,
+    compile: compileAddon,
+  });
+  const groups = yield* compiler.all({
+    kind: 'group',
+    sources: catalog.groups,
+    keyOf: bare,
+    placeOf: place,
+    compile: compileGroup,
+  });
+  const segments = yield* compiler.all(segmentPlan(catalog, context));
+  const flags = yield* compiler.all(flagPlan(catalog, context));
   const keys = yield* sortInSlices([...features.keys(), ...flags.keys()]);
   const currentPlans = currentPlansOf(plans.values());
-  const product = catalog.product;
+  const settings = [product?.key, product?.defaultPlan, product?.timeZone, contextHash];
   const snapshot: Snapshot = {
     productId: input.productId,
     productKey: product?.key ?? '',
     environment,
     revision: input.revision,
-    hash: chain(
-      compiler.hash,
-      JSON.stringify([product?.key, product?.sku, product?.defaultPlan, product?.timeZone, declared]),
-    ),
+    hash: chain(compiler.hash, JSON.stringify(settings)),
     timeZone: product?.timeZone ?? null,
     sku: skuPatternOf(catalog),
     defaultPlan: currentPlans.get(product?.defaultPlan ?? '') ?? null,
@@ -221,8 +181,63 @@ export function* compileSnapshotInSlices(input: CompileInput): Generator<void, C
     segmentsByFeature: segmentsByFeature(segments.values()),
     keys,
     items: compiler.items,
+    declarations,
+    contextHash,
+    generation: base === undefined ? 0 : base.generation + 1,
   };
   return { snapshot, disabled: compiler.disabled };
+}
+
+function versioned({ key, version }: { readonly key: string; readonly version?: number }): string {
+  return versionedKey(key, version);
+}
+
+function bare({ key }: { readonly key: string }): string {
+  return key;
+}
+
+function place(_source: object, index: number): string {
+  return `${index}`;
+}
+
+function featurePlan(
+  catalog: Catalog,
+  largest: ReadonlyMap<string, number>,
+  context: CompileContext,
+): ItemPlan<Feature, CompiledFeature> {
+  const unlimited = ({ key }: Feature): number => unlimitedNumber(largest.get(key));
+  return {
+    kind: 'feature',
+    sources: catalog.features,
+    keyOf: bare,
+    placeOf: (feature, index) => `${index} ${unlimited(feature)}`,
+    compile: (feature, index) =>
+      compileFeature(feature, { index, unlimitedNumber: unlimited(feature) }, context),
+    brokenOf: ({ broken }) => broken,
+  };
+}
+
+function segmentPlan(catalog: Catalog, context: CompileContext): ItemPlan<Segment, CompiledSegment> {
+  return {
+    kind: 'segment',
+    sources: catalog.segments,
+    keyOf: bare,
+    placeOf: place,
+    compile: (segment, index) => compileSegment(segment, index, context),
+    brokenOf: ({ broken }) => broken,
+    readsOf: ({ condition }) => condition?.reads ?? null,
+  };
+}
+
+function flagPlan(catalog: Catalog, context: CompileContext): ItemPlan<Flag, CompiledFlag> {
+  return {
+    kind: 'flag',
+    sources: catalog.flags,
+    keyOf: bare,
+    compile: (flag) => compileFlag(flag, context),
+    brokenOf: ({ broken, rules }) => broken ?? rules.find((rule) => rule.broken !== null)?.broken ?? null,
+    readsOf: ({ reads }) => reads,
+  };
 }
 
 /** One environment of one revision, compiled in one go. */

@@ -184,12 +184,18 @@ export interface Snapshot {
   readonly keys: readonly string[];
   /** For the compiler of the next revision: the source and result of every item. */
   readonly items: ReadonlyMap<string, CompiledItem>;
+  readonly declarations: ReadonlyMap<string, string>;
+  /** The declared context and SKU, which every expression is checked against. */
+  readonly contextHash: string;
+  /** How many compilations built on one another, since everything was compiled. */
+  readonly generation: number;
 }
 
 /** One catalog item with what was made of it, so that the next compilation can tell what stayed. */
 export interface CompiledItem {
   readonly source: unknown;
-  readonly text: string | null;
+  readonly text: string;
+  readonly place: string;
   readonly hash: string;
   readonly compiled: unknown;
   readonly broken: string | null;
