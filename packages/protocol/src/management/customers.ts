@@ -4,13 +4,14 @@ import { IdSchema, PageQuerySchema, pageOf, ReasonSchema, TimeSchema } from './c
 
 /**
  * A key of data: of a customer, user, team or instance. Other systems made them, so that mail addresses and ids with any
- * punctuation are welcome; control characters are not, nor white space at the ends.
+ * punctuation are welcome; control characters are not, nor white space at the ends, nor what a path cannot carry
+ * safely: slashes, semicolons and percent signs.
  */
 export const DataKeySchema = Type.String({
   minLength: 1,
   maxLength: LIMITS.keyLength.value,
   pattern:
-    '^[^\\u0000-\\u0020\\u007f-\\u009f](?:[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\u0000-\\u0020\\u007f-\\u009f])?$',
+    '^(?!\\.{1,2}$)[^\\u0000-\\u0020\\u007f-\\u009f/\\\\;%](?:[^\\u0000-\\u001f\\u007f-\\u009f/\\\\;%]*[^\\u0000-\\u0020\\u007f-\\u009f/\\\\;%])?$',
   description: 'A stable name, as the application knows it.',
 });
 
@@ -19,6 +20,7 @@ const TextSchema = Type.String({
   maxLength: LIMITS.textLength.value,
   pattern: '^[^\\u0000]*$',
 });
+const ReferenceSchema = Type.String({ minLength: 1, maxLength: 256, pattern: '^[^\\u0000-\\u001f]*$' });
 const MailSchema = Type.String({
   minLength: 3,
   maxLength: 320,
@@ -61,7 +63,7 @@ export type ApiCustomer = Static<typeof CustomerSchema>;
 export const CustomerPageSchema = pageOf(CustomerSchema);
 
 const customerMembers = {
-  externalId: Type.Optional(orNull(DataKeySchema)),
+  externalId: Type.Optional(orNull(ReferenceSchema)),
   name: Type.Optional(orNull(TextSchema)),
   email: Type.Optional(orNull(MailSchema)),
   timeZone: Type.Optional(orNull(TimeZoneSchema)),
