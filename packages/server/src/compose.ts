@@ -26,6 +26,7 @@ import { isLostRace, openAccounts } from './store/accounts.js';
 import { createAuditTrail } from './store/audit-trail.js';
 import { createCatalogSource } from './store/catalog-source.js';
 import { createChangeFeed } from './store/change-feed.js';
+import { createConsumptionPartitions } from './store/consumption-partitions.js';
 import { createCustomerFactsStore } from './store/customer-facts.js';
 import { openDatabase } from './store/database.js';
 import { isDatabaseUnavailable } from './store/database-error.js';
@@ -118,6 +119,7 @@ function composeParts(settings: ServerSettings) {
   });
   const accounts = openAccounts({ connectionString, onConnectionLost });
   const consumption = createConsumption({ accounts, snapshots, customers, isLostRace });
+  const partitions = createConsumptionPartitions({ pool: database.pool, clock, onProblem });
   const workshop = createCatalogWorkshop({ connectionString });
   const authenticator = createAuthenticator({ ring, directory, clock });
 
@@ -160,6 +162,7 @@ function composeParts(settings: ServerSettings) {
     customers,
     accounts,
     consumption,
+    partitions,
     workshop,
     authenticator,
     management,
@@ -194,7 +197,10 @@ export async function composeServer(settings: ServerSettings): Promise<PennonSer
   return {
     app,
     parts,
-    open: () => parts.installation.open(),
+    async open() {
+      await parts.installation.open();
+      parts.partitions.start();
+    },
     drain() {
       draining = true;
     },
@@ -211,6 +217,7 @@ async function closeAll(app: App, parts: Parts): Promise<void> {
   parts.installation.close();
   await app.close();
   parts.clock.stop();
+  parts.partitions.stop();
   parts.customers.stop();
   await parts.consumption.drain();
   await Promise.allSettled([parts.workshop.stop(), parts.accounts.close()]);
