@@ -1,6 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { env, execPath, platform, stdout, versions } from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -38,39 +37,39 @@ export function endOfLifeWarning(version = versions.node, now = new Date()) {
   );
 }
 
-/** Installs what the lockfile says, unless that was done before. The stamp is the lockfile's hash: times of files do not survive copying. */
+/** Installs what the lockfile says, unless that is what is installed. */
 export function installIfNeeded() {
-  const stamp = join(root, 'node_modules', '.pennon-lockfile');
-  const hash = createHash('sha256')
-    .update(readFileSync(join(root, 'package-lock.json')))
-    .digest('hex');
-  if (readOrNull(stamp) === hash) return;
-  if (readOrNull(stamp) === null && isInstalled()) {
-    // Installed by hand (`npm ci`, `npm install`): npm leaves a lockfile of its own, newer than ours when it is up to date.
-    writeStamp(stamp, hash);
-    return;
-  }
+  if (isInstalled()) return;
   stdout.write('Installing packages (npm ci) …\n');
   const { status, error } = runNpm(['ci', '--no-audit', '--no-fund']);
-  if (status !== 0) {
-    throw new Refusal(
-      `\`npm ci\` failed${error ? ` (${error.message})` : ''}; its output above says why. Without a network the packages must ` +
-        'be installed before: `npm ci` where there is one, then copy the whole folder.',
-    );
-  }
-  writeStamp(stamp, hash);
+  if (status === 0) return;
+  throw new Refusal(
+    `\`npm ci\` failed${error ? ` (${error.message})` : ''}; its output above says why. Without a network the packages must be ` +
+      'installed before: `npm ci` where there is one, then copy the whole folder.',
+  );
 }
 
+/**
+ * npm writes a lockfile of its own into `node_modules` when it has finished, so the two are compared. Times of files do not survive
+ * copying, and a stamp of ours would not know of what was installed by hand. Optional packages of other platforms are not there.
+ */
 function isInstalled() {
-  const own = join(root, 'node_modules', '.package-lock.json');
-  return existsSync(own) && statSync(own).mtimeMs >= statSync(join(root, 'package-lock.json')).mtimeMs;
+  const installed = readPackages(join(root, 'node_modules', '.package-lock.json'));
+  if (installed === null) return false;
+  return Object.entries(readPackages(join(root, 'package-lock.json')) ?? {}).every(([path, wanted]) => {
+    if (!path.includes('node_modules/') || wanted.link === true) return true;
+    const found = installed[path];
+    return found === undefined
+      ? wanted.optional === true || wanted.devOptional === true
+      : found.version === wanted.version;
+  });
 }
 
-function writeStamp(path, hash) {
+function readPackages(lockfile) {
   try {
-    writeFileSync(path, hash);
+    return JSON.parse(readFileSync(lockfile, 'utf8')).packages ?? {};
   } catch {
-    // A folder that may not be written is checked again at the next start; nothing else is lost.
+    return null;
   }
 }
 
@@ -120,12 +119,4 @@ function newestIn(folder) {
     newest = Math.max(newest, entry.isDirectory() ? newestIn(path) : statSync(path).mtimeMs);
   }
   return newest;
-}
-
-function readOrNull(path) {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return null;
-  }
 }

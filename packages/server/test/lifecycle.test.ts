@@ -30,7 +30,7 @@ function watch(child: ChildProcess): Watched {
   return {
     child,
     text: () => text,
-    said: (wanted) => expect.poll(() => text, { timeout: 10_000, interval: 10 }).toContain(wanted),
+    said: (wanted) => expect.poll(() => text, { timeout: 60_000, interval: 10 }).toContain(wanted),
     ended: new Promise((resolve) => child.on('close', (code, signal) => resolve(code ?? signal))),
   };
 }
@@ -174,7 +174,7 @@ function plantClone(): string {
     packages: { '': { name: 'planted', version: '1.0.0' } },
   };
   write('package-lock.json', JSON.stringify(lockfile));
-  write('node_modules/.package-lock.json', '{}');
+  write('node_modules/.package-lock.json', JSON.stringify(lockfile));
   write('packages/server/package.json', '{ "type": "module" }');
   write(
     'packages/server/tsconfig.json',
@@ -216,7 +216,8 @@ function plantClone(): string {
 const npmStart = (folder: string) =>
   watch(spawn('npm', ['start'], { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'], detached: true }));
 
-describe('npm start', () => {
+// Compiling takes its time on a machine that is busy with other tests.
+describe('npm start', { timeout: 120_000 }, () => {
   it('builds once, runs, and drains once on Ctrl-C, which reaches npm and the server alike', async () => {
     const folder = plantClone();
     const first = npmStart(folder);
@@ -245,13 +246,13 @@ describe('npm start', () => {
     await expect.poll(() => isPidAlive(pid)).toBe(false);
   });
 
-  it('installs when the lockfile has changed since, and builds only what is not built', async () => {
+  it('installs what is not installed, and builds only what is not built', async () => {
     const folder = plantClone();
     const first = npmStart(folder);
     await first.said('running ');
     first.child.kill('SIGTERM');
     await first.ended;
-    writeFileSync(join(folder, 'node_modules/.pennon-lockfile'), 'the hash of another lockfile');
+    rmSync(join(folder, 'node_modules'), { recursive: true });
     const second = npmStart(folder);
     await second.said('running ');
     expect(second.text()).toContain('Installing packages (npm ci)');
