@@ -128,10 +128,9 @@ export function* compileSnapshotInSlices(input: CompileInput): Generator<void, C
   const context = contextOf(catalog, environment);
   const contextHash = fingerprint(JSON.stringify([catalog.context ?? null, product?.sku ?? null]));
   const base = baseOf(input, contextHash);
-  const declarations = declarationsOf(catalog);
-  yield;
+  const declarations = yield* declarationsOf(catalog);
   const changed =
-    base === undefined ? new Set<string>() : changedDeclarations(base.declarations, declarations);
+    base === undefined ? new Set<string>() : yield* changedDeclarations(base.declarations, declarations);
   const compiler = new ItemCompiler(environment, base, changed);
   const largest = largestNumbers(catalog);
   yield;
