@@ -5,18 +5,18 @@ import type {
   ErrorNode,
   IdentifierNode,
   LiteralNode,
-  MacroName,
   Node,
   SelectNode,
   UnaryOperator,
 } from './ast.js';
-import { MACROS } from './ast.js';
 import type { CelIssue, CelIssueCode } from './issue.js';
 import { IssueCollector } from './issue.js';
 import { type Punctuation, type Token, tokenize } from './lexer.js';
 import type { CelLimits } from './limits.js';
 import { DEFAULT_CEL_LIMITS } from './limits.js';
 import { fitsInt, fitsUint } from './literals.js';
+import { expandMacro } from './macros.js';
+import { TokenCursor } from './token-cursor.js';
 import { CelBytes, CelUint } from './values.js';
 
 /** A tree for every text, with error nodes where issues stand: editors work on it, compilers stop at the issues. */
@@ -37,7 +37,7 @@ export function parseInto(source: string, limits: CelLimits, issues: IssueCollec
     issues.add('TOO_LONG', message, limits.sourceLength, source.length);
     return { kind: 'error', start: 0, end: source.length };
   }
-  return new Parser(source, tokenize(source, issues), limits, issues).parse();
+  return new Parser(new TokenCursor(source, tokenize(source, issues), issues), limits, issues).parse();
 }
 
 const RESERVED: ReadonlySet<string> = new Set(
@@ -62,91 +62,34 @@ const PRECEDENCE: Readonly<Record<string, number>> = {
 };
 const UNARY_PRECEDENCE = 4;
 
-const WORD_HINTS: Readonly<Record<string, string>> = {
-  and: 'write `&&` for «and»',
-  or: 'write `||` for «or»',
-  not: 'write `!` for «not»',
-  is: 'write `==` for «is»',
-};
-
 class Parser {
-  readonly #source: string;
-  readonly #tokens: readonly Token[];
+  readonly #cursor: TokenCursor;
   readonly #limits: CelLimits;
   readonly #issues: IssueCollector;
-  #position = 0;
   #nodes = 0;
   #depth = 0;
-  /** Offset of the last syntax issue: one place gives one issue. */
-  #reportedAt = -1;
 
-  constructor(source: string, tokens: readonly Token[], limits: CelLimits, issues: IssueCollector) {
-    this.#source = source;
-    this.#tokens = tokens;
+  constructor(cursor: TokenCursor, limits: CelLimits, issues: IssueCollector) {
+    this.#cursor = cursor;
     this.#limits = limits;
     this.#issues = issues;
   }
 
   parse(): Node {
     const root = this.#expression();
-    while (!this.#atEnd) {
-      this.#unexpected('an operator or the end');
-      this.#advance();
-      if (!this.#atEnd) this.#expression();
+    while (!this.#cursor.atEnd) {
+      this.#cursor.unexpected('an operator or the end');
+      this.#cursor.advance();
+      if (!this.#cursor.atEnd) this.#expression();
     }
     return root;
   }
 
-  get #token(): Token {
-    return (
-      this.#tokens[this.#position] ?? { kind: 'end', start: this.#source.length, end: this.#source.length }
-    );
-  }
-
-  get #atEnd(): boolean {
-    return this.#token.kind === 'end';
-  }
-
-  get #previousEnd(): number {
-    return this.#tokens[this.#position - 1]?.end ?? 0;
-  }
-
-  #advance(): void {
-    if (this.#position < this.#tokens.length - 1) this.#position += 1;
-  }
-
-  #at(text: Punctuation): boolean {
-    const token = this.#token;
-    return token.kind === 'punctuation' && token.text === text;
-  }
-
-  #accept(text: Punctuation): boolean {
-    const found = this.#at(text);
-    if (found) this.#advance();
-    return found;
-  }
-
-  #syntax(message: string, token: Token): void {
-    if (token.kind !== 'broken' && token.start !== this.#reportedAt) {
-      this.#issues.add('SYNTAX', message, token.start, token.end);
-    }
-    this.#reportedAt = token.start;
-  }
-
-  #unexpected(wanted: string): void {
-    const token = this.#token;
-    const text = this.#source.slice(token.start, token.end);
-    const hint = Object.hasOwn(WORD_HINTS, text) ? `; ${WORD_HINTS[text]}` : '';
-    const found = token.kind === 'end' ? 'The expression ends' : `\`${text}\` stands`;
-    this.#syntax(`${found} where ${wanted} was expected${hint}`, token);
-  }
-
   /** A bomb ends the parse: everything after it is skipped, so that nothing is built and nothing more is reported. */
   #halt(code: CelIssueCode, message: string): ErrorNode {
-    const token = this.#token;
+    const token = this.#cursor.token;
     if (token.kind !== 'end') this.#issues.add(code, message, token.start, token.end);
-    this.#position = this.#tokens.length - 1;
-    this.#reportedAt = this.#token.start;
+    this.#cursor.skipAll();
     return { kind: 'error', start: token.start, end: token.end };
   }
 
@@ -160,7 +103,7 @@ class Parser {
   }
 
   #error(start: number): ErrorNode {
-    return { kind: 'error', start, end: Math.max(start, this.#previousEnd) };
+    return { kind: 'error', start, end: Math.max(start, this.#cursor.previousEnd) };
   }
 
   /** INVARIANT: recursion passes here, so that the stack is bounded by `limits.depth`. */
@@ -178,11 +121,11 @@ class Parser {
   #conditional(): Node {
     const branches: { condition: Node; yes: Node }[] = [];
     let last = this.#logic('||');
-    while (this.#accept('?')) {
+    while (this.#cursor.accept('?')) {
       const condition = last;
       const yes = this.#expression();
-      if (!this.#accept(':')) {
-        this.#unexpected('`:` and the value for «otherwise»');
+      if (!this.#cursor.accept(':')) {
+        this.#cursor.unexpected('`:` and the value for «otherwise»');
         return this.#error(condition.start);
       }
       branches.push({ condition, yes });
@@ -205,20 +148,26 @@ class Parser {
   #logic(operator: '&&' | '||'): Node {
     const next = (): Node => (operator === '||' ? this.#logic('&&') : this.#binary(1));
     const first = next();
-    if (!this.#at(operator)) return first;
+    if (!this.#cursor.at(operator)) return first;
     const operands = [first];
-    while (this.#accept(operator)) operands.push(next());
-    return this.#node({ kind: 'logic', operator, operands, start: first.start, end: this.#previousEnd });
+    while (this.#cursor.accept(operator)) operands.push(next());
+    return this.#node({
+      kind: 'logic',
+      operator,
+      operands,
+      start: first.start,
+      end: this.#cursor.previousEnd,
+    });
   }
 
   #binary(lowest: number): Node {
     let left = this.#unary();
     for (;;) {
-      const token = this.#token;
+      const token = this.#cursor.token;
       const operator = token.kind === 'punctuation' || token.kind === 'identifier' ? token.text : '';
       const precedence = Object.hasOwn(PRECEDENCE, operator) ? (PRECEDENCE[operator] ?? 0) : 0;
       if (precedence < lowest || precedence === 0) return left;
-      this.#advance();
+      this.#cursor.advance();
       const right = precedence + 1 >= UNARY_PRECEDENCE ? this.#unary() : this.#binary(precedence + 1);
       left = this.#node({
         kind: 'binary',
@@ -235,14 +184,14 @@ class Parser {
   /** Pairs of the same sign cancel, as in the reference implementations. */
   #unary(): Node {
     const signs: { operator: UnaryOperator; start: number }[] = [];
-    while (this.#at('!') || this.#at('-')) {
-      const operator: UnaryOperator = this.#at('!') ? '!' : '-';
-      const start = this.#token.start;
-      this.#advance();
+    while (this.#cursor.at('!') || this.#cursor.at('-')) {
+      const operator: UnaryOperator = this.#cursor.at('!') ? '!' : '-';
+      const start = this.#cursor.token.start;
+      this.#cursor.advance();
       if (signs.at(-1)?.operator === operator) signs.pop();
       else signs.push({ operator, start });
     }
-    const token = this.#token;
+    const token = this.#cursor.token;
     const last = signs.at(-1);
     const isNumber = token.kind === 'int' || token.kind === 'double';
     const negative = last?.operator === '-' && isNumber ? signs.pop() : undefined;
@@ -262,27 +211,27 @@ class Parser {
   #member(negativeFrom: number | undefined): Node {
     let node = this.#primary(negativeFrom);
     for (;;) {
-      if (this.#at('.')) node = this.#selection(node);
-      else if (this.#at('[')) node = this.#index(node);
-      else if (this.#at('{') && isQualifiedName(node)) node = this.#message(node);
+      if (this.#cursor.at('.')) node = this.#selection(node);
+      else if (this.#cursor.at('[')) node = this.#index(node);
+      else if (this.#cursor.at('{') && isQualifiedName(node)) node = this.#message(node);
       else return node;
     }
   }
 
   #selection(operand: Node): Node {
-    this.#advance();
-    if (this.#at('?')) {
+    this.#cursor.advance();
+    if (this.#cursor.at('?')) {
       const refused = this.#optional(operand);
-      if (this.#token.kind === 'identifier') this.#advance();
+      if (this.#cursor.token.kind === 'identifier') this.#cursor.advance();
       return refused;
     }
-    const token = this.#token;
+    const token = this.#cursor.token;
     if (token.kind !== 'identifier' && token.kind !== 'quoted') {
-      this.#unexpected('the name of an attribute');
+      this.#cursor.unexpected('the name of an attribute');
       return this.#error(operand.start);
     }
-    this.#advance();
-    if (token.kind === 'identifier' && this.#at('(')) return this.#call(token, operand);
+    this.#cursor.advance();
+    if (token.kind === 'identifier' && this.#cursor.at('(')) return this.#call(token, operand);
     return this.#node({
       kind: 'select',
       operand,
@@ -294,17 +243,17 @@ class Parser {
   }
 
   #index(operand: Node): Node {
-    const open = this.#token;
-    this.#advance();
-    if (this.#at('?')) this.#optional(operand);
+    const open = this.#cursor.token;
+    this.#cursor.advance();
+    if (this.#cursor.at('?')) this.#optional(operand);
     const index = this.#expression();
-    this.#close(']', open);
-    return this.#node({ kind: 'index', operand, index, start: operand.start, end: this.#previousEnd });
+    this.#cursor.close(']', open);
+    return this.#node({ kind: 'index', operand, index, start: operand.start, end: this.#cursor.previousEnd });
   }
 
   #optional(operand: Node): Node {
-    const token = this.#token;
-    this.#advance();
+    const token = this.#cursor.token;
+    this.#cursor.advance();
     this.#issues.add(
       'UNSUPPORTED',
       'Optional values are not supported; ask `has(…)` first',
@@ -315,18 +264,18 @@ class Parser {
   }
 
   #primary(negativeFrom: number | undefined): Node {
-    const token = this.#token;
+    const token = this.#cursor.token;
     switch (token.kind) {
       case 'int':
       case 'uint':
       case 'double':
-        this.#advance();
+        this.#cursor.advance();
         return this.#number(token.kind, token.text, token.start, token.end, negativeFrom);
       case 'string':
-        this.#advance();
+        this.#cursor.advance();
         return this.#node({ kind: 'literal', value: token.value, start: token.start, end: token.end });
       case 'bytes':
-        this.#advance();
+        this.#cursor.advance();
         return this.#node({
           kind: 'literal',
           value: new CelBytes(token.value),
@@ -338,15 +287,15 @@ class Parser {
       case 'punctuation':
         return this.#group(token.text, token);
       case 'broken':
-        this.#reportedAt = token.start;
-        this.#advance();
+        this.#cursor.markReported(token);
+        this.#cursor.advance();
         return { kind: 'error', start: token.start, end: token.end };
       case 'quoted':
-        this.#syntax('A name in backquotes stands only after a dot', token);
-        this.#advance();
+        this.#cursor.syntax('A name in backquotes stands only after a dot', token);
+        this.#cursor.advance();
         return { kind: 'error', start: token.start, end: token.end };
       case 'end':
-        this.#unexpected('a value');
+        this.#cursor.unexpected('a value');
         return { kind: 'error', start: token.start, end: token.end };
     }
   }
@@ -354,50 +303,50 @@ class Parser {
   #group(text: Punctuation, token: Token): Node {
     switch (text) {
       case '(': {
-        this.#advance();
+        this.#cursor.advance();
         const inner = this.#expression();
-        this.#close(')', token);
+        this.#cursor.close(')', token);
         return inner;
       }
       case '[': {
-        this.#advance();
+        this.#cursor.advance();
         const elements = this.#list(']', token);
-        return this.#node({ kind: 'list', elements, start: token.start, end: this.#previousEnd });
+        return this.#node({ kind: 'list', elements, start: token.start, end: this.#cursor.previousEnd });
       }
       case '{':
         return this.#map(token);
       case '.': {
-        this.#advance();
-        const name = this.#token;
+        this.#cursor.advance();
+        const name = this.#cursor.token;
         if (name.kind === 'identifier') return this.#word(name.text, token.start, true);
-        this.#unexpected('a name');
+        this.#cursor.unexpected('a name');
         return this.#error(token.start);
       }
       default: {
-        this.#unexpected('a value');
+        this.#cursor.unexpected('a value');
         // Closers and infix operators are left for those who wait for them.
-        if (!/^(?:[)\]},:?]|==|!=|[<>]=?|&&|\|\||[+*/%])$/.test(text)) this.#advance();
+        if (!/^(?:[)\]},:?]|==|!=|[<>]=?|&&|\|\||[+*/%])$/.test(text)) this.#cursor.advance();
         return { kind: 'error', start: token.start, end: token.start };
       }
     }
   }
 
   #word(text: string, start: number, absolute: boolean): Node {
-    const token = this.#token;
+    const token = this.#cursor.token;
     if (text === 'in') {
-      this.#unexpected('a value');
+      this.#cursor.unexpected('a value');
       return { kind: 'error', start, end: start };
     }
-    this.#advance();
+    this.#cursor.advance();
     if (!absolute && (text === 'true' || text === 'false' || text === 'null')) {
       const value = text === 'null' ? null : text === 'true';
       return this.#node({ kind: 'literal', value, start, end: token.end });
     }
     if (RESERVED.has(text)) {
-      this.#syntax(`\`${text}\` is reserved by CEL and cannot name a variable`, token);
+      this.#cursor.syntax(`\`${text}\` is reserved by CEL and cannot name a variable`, token);
       return { kind: 'error', start, end: token.end };
     }
-    if (this.#at('(')) return this.#call({ text, start: token.start, end: token.end }, undefined);
+    if (this.#cursor.at('(')) return this.#call({ text, start: token.start, end: token.end }, undefined);
     const identifier: IdentifierNode = { kind: 'identifier', name: text, absolute, start, end: token.end };
     return this.#node(identifier);
   }
@@ -427,80 +376,58 @@ class Parser {
 
   #list(closer: ')' | ']', open: Token): Node[] {
     const elements: Node[] = [];
-    while (!this.#at(closer) && this.#token.kind !== 'end') {
-      if (closer === ']' && this.#at('?')) elements.push(this.#optional(this.#error(this.#token.start)));
+    while (!this.#cursor.at(closer) && this.#cursor.token.kind !== 'end') {
+      if (closer === ']' && this.#cursor.at('?'))
+        elements.push(this.#optional(this.#error(this.#cursor.token.start)));
       elements.push(this.#expression());
-      if (this.#accept(',')) continue;
-      if (this.#at(closer)) break;
-      this.#unexpected(`\`,\` or \`${closer}\``);
-      this.#skipTo(closer);
-      if (!this.#accept(',')) break;
+      if (this.#cursor.accept(',')) continue;
+      if (this.#cursor.at(closer)) break;
+      this.#cursor.unexpected(`\`,\` or \`${closer}\``);
+      this.#cursor.skipTo(closer);
+      if (!this.#cursor.accept(',')) break;
     }
-    this.#close(closer, open);
+    this.#cursor.close(closer, open);
     return elements;
   }
 
   #map(open: Token): Node {
-    this.#advance();
+    this.#cursor.advance();
     const entries: { key: Node; value: Node }[] = [];
-    while (!this.#at('}') && this.#token.kind !== 'end') {
-      if (this.#at('?')) this.#optional(this.#error(this.#token.start));
+    while (!this.#cursor.at('}') && this.#cursor.token.kind !== 'end') {
+      if (this.#cursor.at('?')) this.#optional(this.#error(this.#cursor.token.start));
       const key = this.#expression();
-      if (this.#accept(':')) entries.push({ key, value: this.#expression() });
-      else this.#unexpected('`:` and a value');
-      if (this.#accept(',')) continue;
-      if (this.#at('}')) break;
-      this.#unexpected('`,` or `}`');
-      this.#skipTo('}');
-      if (!this.#accept(',')) break;
+      if (this.#cursor.accept(':')) entries.push({ key, value: this.#expression() });
+      else this.#cursor.unexpected('`:` and a value');
+      if (this.#cursor.accept(',')) continue;
+      if (this.#cursor.at('}')) break;
+      this.#cursor.unexpected('`,` or `}`');
+      this.#cursor.skipTo('}');
+      if (!this.#cursor.accept(',')) break;
     }
-    this.#close('}', open);
-    return this.#node({ kind: 'map', entries, start: open.start, end: this.#previousEnd });
+    this.#cursor.close('}', open);
+    return this.#node({ kind: 'map', entries, start: open.start, end: this.#cursor.previousEnd });
   }
 
   /** `Name{field: value}` is read to its end, so that its parts are checked, and refused. */
   #message(name: Node): Node {
     const message = 'Protobuf messages are not supported; write a map: `{"name": value}`';
     this.#issues.add('UNSUPPORTED', message, name.start, name.end);
-    const open = this.#token;
-    this.#advance();
-    while (!this.#at('}') && this.#token.kind !== 'end') {
-      this.#advance();
-      if (!this.#accept(':')) break;
+    const open = this.#cursor.token;
+    this.#cursor.advance();
+    while (!this.#cursor.at('}') && this.#cursor.token.kind !== 'end') {
+      this.#cursor.advance();
+      if (!this.#cursor.accept(':')) break;
       this.#expression();
-      if (!this.#accept(',')) break;
+      if (!this.#cursor.accept(',')) break;
     }
-    this.#skipTo('}');
-    this.#close('}', open);
+    this.#cursor.skipTo('}');
+    this.#cursor.close('}', open);
     return this.#error(name.start);
   }
 
-  /** To the next `,` or `closer` of this level. */
-  #skipTo(closer: ')' | ']' | '}'): void {
-    let nested = 0;
-    while (this.#token.kind !== 'end') {
-      if (nested === 0 && (this.#at(closer) || this.#at(','))) return;
-      if (this.#at('(') || this.#at('[') || this.#at('{')) nested += 1;
-      else if ((this.#at(')') || this.#at(']') || this.#at('}')) && nested > 0) nested -= 1;
-      this.#advance();
-    }
-  }
-
-  #close(closer: ')' | ']' | '}', open: Token): void {
-    if (this.#accept(closer)) return;
-    if (this.#token.kind === 'end') {
-      const text = this.#source.slice(open.start, open.end);
-      this.#syntax(`The expression ends before \`${text}\` is closed by \`${closer}\``, this.#token);
-      return;
-    }
-    this.#unexpected(`\`${closer}\``);
-    this.#skipTo(closer);
-    this.#accept(closer);
-  }
-
   #call(name: { text: string; start: number; end: number }, target: Node | undefined): Node {
-    const open = this.#token;
-    this.#advance();
+    const open = this.#cursor.token;
+    this.#cursor.advance();
     const args = this.#list(')', open);
     const start = target?.start ?? name.start;
     const call: CallNode = {
@@ -511,59 +438,9 @@ class Parser {
       target,
       args,
       start,
-      end: this.#previousEnd,
+      end: this.#cursor.previousEnd,
     };
-    return this.#macro(call) ?? this.#node(call);
-  }
-
-  /** Macros are known by name and number of arguments, as CEL has it; other numbers leave an ordinary call. */
-  #macro(call: CallNode): Node | undefined {
-    if (call.target === undefined)
-      return call.name === 'has' && call.args.length === 1 ? this.#has(call) : undefined;
-    const macro =
-      MACROS.find((name) => name === call.name) ?? (call.name === 'existsOne' ? 'exists_one' : undefined);
-    const [variable, ...rest] = call.args;
-    const fits = rest.length === 1 || (macro === 'map' && rest.length === 2);
-    if (macro === undefined || !fits || variable === undefined) return undefined;
-    return this.#comprehension(call, macro, call.target, variable, rest);
-  }
-
-  #has(call: CallNode): Node {
-    const select = call.args[0];
-    if (select?.kind === 'select')
-      return this.#node({ kind: 'has', select, start: call.start, end: call.end });
-    if (select?.kind !== 'error') {
-      const message = '`has` asks for an attribute: `has(user.email)`';
-      this.#issues.add('INVALID_MACRO', message, select?.start ?? call.start, select?.end ?? call.end);
-    }
-    return { kind: 'error', start: call.start, end: call.end };
-  }
-
-  #comprehension(
-    call: CallNode,
-    macro: MacroName,
-    target: Node,
-    variable: Node,
-    rest: readonly Node[],
-  ): Node {
-    const body = rest.at(-1);
-    if (variable.kind !== 'identifier' || variable.absolute || body === undefined) {
-      if (variable.kind !== 'error') {
-        const message = `The first argument of \`${macro}\` names each element: \`list.${macro}(item, …)\``;
-        this.#issues.add('INVALID_MACRO', message, variable.start, variable.end);
-      }
-      return { kind: 'error', start: call.start, end: call.end };
-    }
-    return this.#node({
-      kind: 'macro',
-      macro,
-      target,
-      variable: variable.name,
-      filter: rest.length === 2 ? rest[0] : undefined,
-      body,
-      start: call.start,
-      end: call.end,
-    });
+    return this.#node(expandMacro(call, this.#issues) ?? call);
   }
 }
 
