@@ -9,6 +9,7 @@ import { createProduct } from '@pennon/server/service/products/create-product';
 import { publish } from '@pennon/server/service/publish';
 import { Secret } from '@pennon/server/service/secret';
 import { systemContext } from '@pennon/server/service/seed';
+import { ServiceError } from '@pennon/server/service/service-error';
 import { createTestDatabase } from './test-database.js';
 
 export interface TestServerOptions {
@@ -144,8 +145,18 @@ async function publishYaml(parts: Parts, productKey: string, yaml: string): Prom
     edit: { type: 'document', files: [{ name: 'catalog.yaml', text: yaml }], base: null, prune: true },
     environments: null,
     dryRun: false,
+  }).catch((error: unknown) => {
+    throw error instanceof ServiceError
+      ? new Error(`${error.message}\n${describeItems(error)}`, { cause: error })
+      : error;
   });
   return result.revision;
+}
+
+function describeItems(error: ServiceError): string {
+  return error.items
+    .map((item) => `  line ${item.line ?? '?'}, column ${item.column ?? '?'}: ${item.code} ${item.message}`)
+    .join('\n');
 }
 
 async function call(

@@ -60,26 +60,25 @@ function admit(
   if (rule.namesProduct) {
     productInReach(dependencies.directory, credential, params.product ?? '');
   }
-  if (rule.changesBeyondEnvironment) {
-    requireWholeReach(credential, rule);
-  }
+  requireWholeReach(credential, rule);
   request.credential = credential;
 }
 
-/** A change that every environment sees, or that concerns the installation, is not for a key of one environment. */
+/** A change that every environment or every product sees is not for a key that is bound to one. */
 function requireWholeReach(credential: Credential, rule: RouteRule): void {
-  if (credential.environmentId !== null) {
+  if (rule.changesBeyondEnvironment && credential.environmentId !== null) {
     throw new ServiceError(
       'forbidden',
       'KEY_BOUND_TO_ENVIRONMENT',
       'This changes more than one environment, and the key is bound to one. Use an admin key for all environments.',
     );
   }
-  if (credential.productId !== null && !rule.namesProduct) {
+  const beyondProduct = rule.changesBeyondProduct || (rule.changesBeyondEnvironment && !rule.namesProduct);
+  if (beyondProduct && credential.productId !== null) {
     throw new ServiceError(
       'forbidden',
       'KEY_BOUND_TO_PRODUCT',
-      'This changes the installation, and the key is bound to one product. Use an admin key for all products.',
+      'This changes what every product lives in, and the key is bound to one product. Use an admin key for all products.',
     );
   }
 }

@@ -2,7 +2,7 @@ import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify';
 import { ServiceError } from '../service/service-error.js';
 import type { ErrorShape } from './app.js';
 import { type HttpFault, toHttpFault, toOepError, toOfrepError, toProblem } from './problem.js';
-import { UnsupportedMediaType } from './request-guard.js';
+import { announcesBody, UnsupportedMediaType } from './request-guard.js';
 import { errorShapeOf } from './route-rule.js';
 
 /** Tells a store that is away from a defect of ours; given by `compose.ts`, so that HTTP knows no driver. */
@@ -95,7 +95,7 @@ export function sendFault(
   if (fault.status === 401) {
     void reply.header('www-authenticate', 'Bearer realm="pennon"');
   }
-  if (!request.raw.complete) {
+  if (announcesBody(request.raw) && !request.raw.complete) {
     // The rest of a refused body is not waited for.
     void reply.header('connection', 'close');
   }

@@ -12,6 +12,8 @@ export interface RouteRule {
   readonly namesProduct: boolean;
   /** A change of a whole product or of the installation, for which a key bound to one environment does not do. */
   readonly changesBeyondEnvironment: boolean;
+  /** A change of an environment itself, which every product lives in. */
+  readonly changesBeyondProduct: boolean;
 }
 
 /** INVARIANT: a route without `access` cannot be registered; authentication is a property of the route, never of a prefix. */
@@ -23,16 +25,19 @@ export function toRouteRule(route: RouteOptions): RouteRule {
   const methods = Array.isArray(route.method) ? route.method : [route.method];
   const changes = config.changes ?? methods.some((method) => method !== 'GET' && method !== 'HEAD');
   const namesEnvironment = /\/:environment(\/|$)/.test(url);
+  const namesProduct = /\/:product(\/|$)/.test(url);
   const errorShape = config.errorShape ?? errorShapeOf(url);
+  const changesHere = errorShape === 'problem' && changes;
   return {
     url,
     access: config.access,
     errorShape,
     body: config.body ?? (errorShape === 'problem' ? 'strict' : 'fast'),
     namesEnvironment,
-    namesProduct: /\/:product(\/|$)/.test(url),
-    changesBeyondEnvironment:
-      errorShape === 'problem' && changes && !namesEnvironment && config.reachCheckedByService !== true,
+    namesProduct,
+    changesBeyondEnvironment: changesHere && !namesEnvironment && config.reachCheckedByService !== true,
+    changesBeyondProduct:
+      changesHere && url.endsWith('/:environment') && !namesProduct && config.reachCheckedByService !== true,
   };
 }
 

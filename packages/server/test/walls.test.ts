@@ -1,0 +1,339 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  buildWalls,
+  type CredentialName,
+  fingerprint,
+  HOME,
+  type Operation,
+  operationsOf,
+  type Walled,
+} from './walls-support.js';
+
+/** What a foreign admin key may expect of an operation. */
+type Expectation =
+  /** 404, byte for byte as if it did not exist. */
+  | 'absent'
+  /** 403: it changes more than the key is for. */
+  | 'forbidden'
+  /** It answers, and nothing of HOME's is in it. */
+  | 'without ours'
+  /** What it reads or changes is within the reach of that key. */
+  | 'within reach';
+
+interface Case {
+  readonly body?: unknown;
+  readonly query?: string;
+  readonly otherEnvironment: Expectation;
+  readonly otherProduct: Expectation;
+  /** Values of path parameters that are not those of every operation. */
+  readonly params?: Readonly<Record<string, string>>;
+}
+
+const reason = 'walls';
+const ITEM = { otherProduct: 'absent' } as const;
+const read: Case = { ...ITEM, otherEnvironment: 'within reach' };
+const changed: Case = {
+  ...ITEM,
+  otherEnvironment: 'forbidden',
+  query: `?reason=${reason}`,
+  body: { key: 'new' },
+};
+/** Of an environment, for all products. */
+const shared: Case = { otherEnvironment: 'absent', otherProduct: 'within reach' };
+/** Of an environment and a product. */
+const both: Case = { otherEnvironment: 'absent', otherProduct: 'absent' };
+const withReason = { query: `?reason=${reason}` };
+
+const itemCases = (name: string, list: string, key: string): Record<string, Case> => ({
+  [`list${list}`]: read,
+  [`create${name}`]: changed,
+  [`read${name}`]: { ...read, params: { key } },
+  [`put${name}`]: { ...changed, params: { key } },
+  [`patch${name}`]: { ...changed, params: { key } },
+  [`remove${name}`]: { ...changed, params: { key }, body: undefined },
+});
+
+const memberCases = (name: string, key: string): Record<string, Case> => ({
+  [`list${name}Members`]: { ...both, params: { key } },
+  [`read${name}Member`]: { ...both, params: { key } },
+  [`put${name}Member`]: { ...both, params: { key }, body: { reason } },
+  [`remove${name}Member`]: { ...both, params: { key }, ...withReason },
+});
+
+/** INVARIANT: every operation of the management API stands here; a new one fails the build until its walls are decided. */
+const CASES: Readonly<Record<string, Case>> = {
+  listProducts: { otherEnvironment: 'within reach', otherProduct: 'without ours' },
+  createProduct: {
+    otherEnvironment: 'forbidden',
+    otherProduct: 'forbidden',
+    body: { key: 'p', name: 'p', reason },
+  },
+  readProduct: read,
+  changeProduct: { ...changed, body: { name: 'p', reason } },
+  removeProduct: { ...changed, body: undefined },
+  listEnvironments: { otherEnvironment: 'without ours', otherProduct: 'within reach' },
+  createEnvironment: {
+    otherEnvironment: 'forbidden',
+    otherProduct: 'forbidden',
+    body: { key: 'e', name: 'e', reason },
+  },
+  readEnvironment: { otherEnvironment: 'absent', otherProduct: 'within reach' },
+  changeEnvironment: { otherEnvironment: 'absent', otherProduct: 'forbidden', body: { name: 'e', reason } },
+  removeEnvironment: { otherEnvironment: 'absent', otherProduct: 'forbidden', ...withReason },
+  listKeys: { otherEnvironment: 'without ours', otherProduct: 'without ours' },
+  createKey: {
+    otherEnvironment: 'absent',
+    otherProduct: 'absent',
+    body: { kind: 'server', ...HOME, name: 'k', reason },
+  },
+  readKey: { ...both, params: { id: 'key' } },
+  revokeKey: { ...both, params: { id: 'key' }, ...withReason },
+  listTokenKeys: { otherEnvironment: 'without ours', otherProduct: 'without ours' },
+  createTokenKey: {
+    otherEnvironment: 'absent',
+    otherProduct: 'absent',
+    body: { ...HOME, name: 'k', reason },
+  },
+  readTokenKey: { ...both, params: { id: 'tokenKey' } },
+  revokeTokenKey: { ...both, params: { id: 'tokenKey' }, ...withReason },
+  rotateTokenKey: { ...both, params: { id: 'tokenKey' }, body: { overlapSeconds: 1, reason } },
+  readCatalog: read,
+  publishCatalog: changed,
+  validateCatalog: { ...read, body: {} },
+  diffCatalog: { ...read, body: {} },
+  listRevisions: read,
+  readEnvironmentRevision: both,
+  moveEnvironment: { ...both, body: { revision: 1, reason } },
+  ...itemCases('Feature', 'Features', 'reports'),
+  ...itemCases('Flag', 'Flags', 'menu'),
+  ...itemCases('Plan', 'Plans', 'pro@1'),
+  ...itemCases('Addon', 'Addons', 'pack@1'),
+  ...itemCases('Group', 'Groups', 'partners'),
+  ...itemCases('Segment', 'Segments', 'demoing'),
+  listCustomers: shared,
+  createCustomer: { ...shared, body: { key: 'new', reason } },
+  readCustomer: shared,
+  putCustomer: { ...shared, body: { reason } },
+  changeCustomer: { ...shared, body: { reason } },
+  archiveCustomer: { ...shared, body: { reason } },
+  restoreCustomer: { ...shared, body: { reason } },
+  listUsers: shared,
+  readUser: shared,
+  putUser: { ...shared, body: { reason } },
+  removeUser: { ...shared, ...withReason },
+  listInstances: shared,
+  readInstance: shared,
+  putInstance: { ...shared, body: { reason } },
+  removeInstance: { ...shared, ...withReason },
+  listLicenses: { otherEnvironment: 'absent', otherProduct: 'without ours' },
+  createLicense: {
+    ...both,
+    body: { product: HOME.product, plan: 'pro', planVersion: 1, kind: 'paid', reason },
+  },
+  readLicense: both,
+  changeLicense: { ...both, body: { quantity: 2, reason } },
+  ...memberCases('Group', 'partners'),
+  ...memberCases('Segment', 'demoing'),
+  listGrants: { otherEnvironment: 'absent', otherProduct: 'without ours' },
+  createGrant: {
+    ...both,
+    body: {
+      product: HOME.product,
+      target: { kind: 'customer', key: 'acme' },
+      kind: 'support',
+      effect: { type: 'set', feature: 'reports', value: true },
+      reason,
+    },
+  },
+  readGrant: both,
+  extendGrant: { ...both, body: { endsAt: null, reason } },
+  revokeGrant: { ...both, body: { reason } },
+  explain: { ...both, body: { context: { targetingKey: 'acme' }, flag: 'menu' } },
+};
+
+const UNAUTHENTICATED: readonly CredentialName[] = [
+  'none',
+  'garbage',
+  'revoked',
+  'expired',
+  'two keys',
+  'broken token',
+  'retired token',
+];
+
+let walled: Walled;
+let operations: readonly Operation[];
+beforeAll(async () => {
+  walled = await buildWalls();
+  operations = operationsOf((await walled.server.request('GET', '/openapi.json')).body);
+});
+afterAll(() => walled?.server.stop());
+
+const protectedOperations = () => operations.filter(({ access }) => access !== 'public');
+const management = () => protectedOperations().filter(({ path }) => path.startsWith('/api/'));
+const protocols = () => protectedOperations().filter(({ path }) => !path.startsWith('/api/'));
+
+/** Which names of HOME are used, and which are replaced by ones that nothing has: all, or all but the environment and what is shared in it. */
+type Names = 'ours' | 'nothing of the environment' | 'nothing of the product';
+
+function paramsOf(operation: Operation, use: Names): Readonly<Record<string, string>> {
+  const { params } = CASES[operation.id] ?? {};
+  const absent = '0190a000-0000-7000-8000-00000000dead';
+  const { ids } = walled;
+  const ours = {
+    ...HOME,
+    customer: 'acme',
+    user: 'ada',
+    instance: 'acme-eu',
+    license: ids.license,
+    grant: ids.grant,
+    kind: 'customer',
+    member: 'acme',
+    key: params?.key ?? 'menu',
+    id: params?.id === 'tokenKey' ? ids.tokenKey : ids.key,
+  };
+  if (use === 'ours') return ours;
+  const without = { ...ours, product: 'nowhere', license: absent, grant: absent, id: absent };
+  return use === 'nothing of the product'
+    ? without
+    : { ...without, environment: 'nowhere', customer: 'nobody', user: 'nobody', instance: 'nothing' };
+}
+
+async function ask(operation: Operation, credential: CredentialName, use: Names = 'ours') {
+  const params = paramsOf(operation, use);
+  const { body, query = '' } = CASES[operation.id] ?? {};
+  const path = operation.path.replace(/\{(\w+)\}/g, (_, name: string) => params[name] ?? `missing-${name}`);
+  const response = await walled.server.request(operation.method, `${path}${query}`, {
+    key: null,
+    headers: { 'if-match': '*', ...walled.credentials[credential] },
+    ...(body === undefined || operation.method === 'GET' ? {} : { body: withNames(body, use) }),
+  });
+  return { response, names: Object.values(params) };
+}
+
+/** A body names products and environments too. */
+function withNames(body: unknown, use: Names): unknown {
+  if (use === 'ours') return body;
+  const text = JSON.stringify(body).replaceAll(`"${HOME.product}"`, '"nowhere"');
+  return JSON.parse(
+    use === 'nothing of the product' ? text : text.replaceAll(`"${HOME.environment}"`, '"nowhere"'),
+  );
+}
+
+describe('tenant walls (law 11, S-7, S-24), from the OpenAPI document', () => {
+  it('has a decision for every operation, and for nothing that is not one', () => {
+    const known = management().map(({ id }) => id);
+    expect(known.length).toBeGreaterThan(60);
+    const undecided = known.filter((id) => CASES[id] === undefined);
+    expect(undecided).toEqual([]);
+    const stale = Object.keys(CASES).filter((id) => !known.includes(id) && id !== 'explain');
+    expect(stale).toEqual([]);
+  });
+
+  it('refuses every operation without a valid credential: 401, and says no more', async () => {
+    const wrong: string[] = [];
+    for (const operation of protectedOperations()) {
+      for (const credential of UNAUTHENTICATED) {
+        const { response } = await ask(operation, credential);
+        if (response.status !== 401 || response.text.includes('canary')) {
+          wrong.push(`${operation.id} by ${credential}: ${response.status}`);
+        }
+      }
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  it('refuses every kind of credential that the operation does not take: 403', async () => {
+    const wrong: string[] = [];
+    for (const operation of protectedOperations()) {
+      for (const kind of ['server', 'client', 'customer-token'] as const) {
+        if (operation.access.includes(kind)) continue;
+        const { response } = await ask(operation, kind);
+        if (response.status !== 403 || response.text.includes('canary')) {
+          wrong.push(`${operation.id} by ${kind}: ${response.status}`);
+        }
+      }
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  it.each([
+    ['admin of the other environment', 'otherEnvironment'],
+    ['admin of the other product', 'otherProduct'],
+  ] as const)('keeps the %s out of every operation', async (credential, side) => {
+    const wrong: string[] = [];
+    for (const operation of management()) {
+      const expectation = CASES[operation.id]?.[side];
+      if (expectation === undefined || expectation === 'within reach') continue;
+      const { response, names } = await ask(operation, credential);
+      const told = response.text.includes('canary-home');
+      const fault = `${operation.id}: ${response.status} ${response.text.slice(0, 300)}`;
+      if (told) wrong.push(`${fault} tells of ours`);
+      if (expectation === 'forbidden' && response.status !== 403) wrong.push(fault);
+      if (expectation === 'without ours' && response.status !== 200) wrong.push(fault);
+      if (expectation === 'absent') {
+        const absent = await ask(
+          operation,
+          credential,
+          side === 'otherProduct' ? 'nothing of the product' : 'nothing of the environment',
+        );
+        const mine = fingerprint(response, [...names, HOME.product, HOME.environment]);
+        const nobodys = fingerprint(absent.response, [...absent.names, 'nowhere']);
+        if (response.status !== 404 || mine !== nobodys) wrong.push(`${fault}\n    unlike ${nobodys}`);
+      }
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  it('never lets a key of elsewhere evaluate or consume here', async () => {
+    const wrong: string[] = [];
+    const named = [
+      ['server of the other environment', { 'pennon-environment': HOME.environment }],
+      ['server of the other product', { 'pennon-product': HOME.product }],
+      ['client of the other environment', { 'pennon-environment': HOME.environment }],
+      ['client of the other product', { 'pennon-product': HOME.product }],
+    ] as const;
+    for (const operation of protocols()) {
+      if (operation.method !== 'POST') continue;
+      for (const [credential, headers] of named) {
+        const path = operation.path.replace('{key}', 'menu');
+        const response = await walled.server.request('POST', path, {
+          key: null,
+          headers: { 'idempotency-key': 'walls', ...walled.credentials[credential], ...headers },
+          body: { context: { targetingKey: 'acme' }, key: 'minutes', amount: 1 },
+        });
+        if (![401, 403, 404].includes(response.status))
+          wrong.push(`${operation.id} by ${credential}: ${response.status} ${response.text}`);
+      }
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  it('a client key never consumes, and without a token never learns of a customer', async () => {
+    const body = { context: { targetingKey: 'acme' }, key: 'minutes', amount: 1 };
+    const consume = await walled.server.request('POST', '/oep/v1/consume', {
+      key: walled.server.clientKey,
+      body,
+    });
+    expect(consume.status).toBe(403);
+    const evaluate = await walled.server.request('POST', '/oep/v1/evaluate/entitlements/minutes', {
+      key: walled.server.clientKey,
+      body,
+    });
+    expect(evaluate.status).toBe(403);
+    expect(evaluate.body).toMatchObject({ metadata: expect.anything() });
+  });
+
+  it('lets the admin key of everything through every one of those walls', async () => {
+    const wrong: string[] = [];
+    const reads = management().filter(({ method }) => method === 'GET');
+    for (const operation of reads) {
+      const params = paramsOf(operation, 'ours');
+      const path = operation.path.replace(/\{(\w+)\}/g, (_, name: string) => params[name] ?? '');
+      const response = await walled.server.request('GET', path);
+      if (response.status !== 200) wrong.push(`${operation.id}: ${response.status} ${response.text}`);
+    }
+    expect(wrong).toEqual([]);
+    expect(reads.length).toBeGreaterThan(20);
+  });
+});
