@@ -5,6 +5,7 @@ import { registerCatalogRoutes } from './http/routes/catalog.js';
 import { registerCatalogItemRoutes } from './http/routes/catalog-items.js';
 import { registerContractRoutes } from './http/routes/contracts.js';
 import { registerEnvironmentRoutes } from './http/routes/environments.js';
+import { registerExplainRoutes } from './http/routes/explain.js';
 import { registerKeyRoutes } from './http/routes/keys.js';
 import { registerOepRoutes } from './http/routes/oep.js';
 import { registerOfrepRoutes } from './http/routes/ofrep.js';
@@ -31,6 +32,7 @@ export async function registerRoutes(app: App, parts: Parts, readiness: () => Re
     clock: parts.clock,
     knownUntil: parts.knownUntil,
   };
+  registerExplainRoutes(app, evaluation);
   registerOfrepRoutes(app, evaluation);
   registerOepRoutes(app, {
     ...evaluation,

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { TestResponse, TestServer } from '@pennon/testkit/test-server';
+import { importJWK, SignJWT } from 'jose';
 
 /* The catalog that the tests of OFREP and OEP share, and short ways to ask. */
 
@@ -189,6 +190,24 @@ export async function license(
   );
   await server.parts.customers.atLeast(environment?.id ?? '', key, Number(raised.rows[0].version), 1000);
   return id;
+}
+
+/** As a customer's backend does it: a key pair made by the server, and a token signed with it. */
+export async function customerToken(server: TestServer, who: string, user?: string): Promise<string> {
+  const body = { environment: server.environment, product: server.product, name: 'test', reason: 'A test.' };
+  const made = await expectStatus(server.request('POST', '/api/v1/token-keys', { body }), 201);
+  const { privateJwk } = made.body;
+  return new SignJWT({
+    env: server.environment,
+    product: server.product,
+    ...(user === undefined ? {} : { user }),
+  })
+    .setProtectedHeader({ alg: 'EdDSA', kid: privateJwk.kid })
+    .setSubject(who)
+    .setAudience('pennon')
+    .setIssuedAt()
+    .setExpirationTime('10m')
+    .sign(await importJWK(privateJwk, 'EdDSA'));
 }
 
 export async function expectStatus(answer: Promise<TestResponse>, status: number): Promise<TestResponse> {

@@ -86,7 +86,7 @@ function prepareInScope(
   input: EvaluationInput,
   scope: Scope,
 ): PreparedEvaluation | Promise<PreparedEvaluation> {
-  const read = namedParts(input.context);
+  const read = namedParts(contextFor(credential, input.context));
   if (!read.ok) {
     throw new ServiceError('invalid', read.code, read.message);
   }
@@ -110,6 +110,13 @@ function prepareInScope(
       throw error;
     },
   );
+}
+
+/** A token that names an instance speaks for that one, whatever the context says. */
+function contextFor(credential: Credential, context: EvaluationInput['context']): EvaluationInput['context'] {
+  return credential.kind === 'customer-token' && credential.instanceKey !== null
+    ? { ...context, instance: undefined, instanceId: credential.instanceKey }
+    : context;
 }
 
 interface Who {
