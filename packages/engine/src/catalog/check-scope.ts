@@ -58,6 +58,7 @@ export class CheckScope {
     message: string,
     suggestion?: string,
   ): void {
+    if (this.issues.full) return;
     const node = this.nodeOf(value, segment);
     if (node) this.issues.at(node, code, message, { suggestion });
   }
@@ -75,7 +76,7 @@ export class CheckScope {
   /** True when the key is declared; else a fault with a suggestion (none in a part of a catalog). */
   refer(kind: ReferenceKind, key: string, value: object, segment: string | number): boolean {
     if (this.#keys[kind].has(key)) return true;
-    if (this.accepts(kind, key)) return false;
+    if (this.accepts(kind, key) || this.issues.full) return false;
     const other = OTHER_KIND[kind];
     const elsewhere =
       other !== undefined && this.#keys[other.kind].has(key) ? ` It is a ${other.kind}: ${other.hint}` : '';

@@ -22,12 +22,18 @@ export function didYouMean(suggestion: string | undefined): string {
 /** Collects every fault with its place, in whatever order the checks run; `sorted` gives them in reading order. */
 export class IssueSink {
   readonly #issues: CatalogIssue[] = [];
-  #left = MAXIMUM_ISSUES;
+  /** Warnings have a budget of their own, so that they never hide why a document was refused. */
+  readonly #left = { error: MAXIMUM_ISSUES, warning: MAXIMUM_ISSUES, info: MAXIMUM_ISSUES };
   #hasErrors = false;
   #item: ItemReference | undefined;
 
   get hasErrors(): boolean {
     return this.#hasErrors;
+  }
+
+  /** Nothing more is listed; who reads a hostile text may stop looking. */
+  get full(): boolean {
+    return this.#left.error <= 0;
   }
 
   /** Everything reported inside `work` belongs to that item. */
@@ -57,8 +63,8 @@ export class IssueSink {
   ): void {
     const severity = extras.severity ?? 'error';
     if (severity === 'error') this.#hasErrors = true;
-    this.#left -= 1;
-    if (this.#left < 0) return;
+    this.#left[severity] -= 1;
+    if (this.#left[severity] < 0) return;
     const place = placeAt(file, offset);
     const text = extras.hinted ? message : `${message}${didYouMean(extras.suggestion)}`;
     this.#issues.push({

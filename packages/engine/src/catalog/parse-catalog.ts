@@ -98,7 +98,7 @@ function readingRoom(): ReadingRoom {
 }
 
 function withinSize(files: readonly CatalogFile[], issues: IssueSink): boolean {
-  const total = files.reduce((sum, file) => sum + file.text.length, 0);
+  const total = files.reduce((sum, file) => sum + utf8Length(file.text), 0);
   const { value, unit } = LIMITS.documentBytes;
   if (total <= value) return true;
   const last = files[files.length - 1];
@@ -110,6 +110,17 @@ function withinSize(files: readonly CatalogFile[], issues: IssueSink): boolean {
     `The catalog has ${total} ${unit}, and at most ${value} are accepted.`,
   );
   return false;
+}
+
+/** Octets of the text in UTF-8; a lone surrogate counts as its replacement, 3. */
+function utf8Length(text: string): number {
+  let length = text.length;
+  for (let index = 0; index < text.length; index += 1) {
+    const unit = text.charCodeAt(index);
+    if (unit >= 0x800) length += unit >= 0xd800 && unit <= 0xdfff ? 1 : 2;
+    else if (unit >= 0x80) length += 1;
+  }
+  return length;
 }
 
 function readFile(file: CatalogFile, issues: IssueSink): (SourceNode | null)[] {

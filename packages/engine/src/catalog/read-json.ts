@@ -1,7 +1,14 @@
 import { LIMITS } from '../model/limits.js';
 import type { CatalogIssueCode } from './issue.js';
 import type { IssueSink } from './issue-sink.js';
-import type { ObjectNode, ScalarNode, SourceFile, SourceMember, SourceNode } from './source-node.js';
+import {
+  type ObjectNode,
+  placeAt,
+  type ScalarNode,
+  type SourceFile,
+  type SourceMember,
+  type SourceNode,
+} from './source-node.js';
 
 /*
  * RFC 8259 with positions. The platform's JSON.parse keeps the last of two equal members, rounds integers and knows no
@@ -184,8 +191,7 @@ export function admitMember(
 ): boolean {
   const first = seen.get(key);
   if (first !== undefined) {
-    let line = 1;
-    for (const start of file.lineStarts) if (start <= first && start > 0) line += 1;
+    const { line } = placeAt(file, first);
     issues.atOffset(
       file,
       keyStart,

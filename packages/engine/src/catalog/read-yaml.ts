@@ -94,6 +94,7 @@ function reportSyntax(file: SourceFile, document: Document.Parsed, issues: Issue
   const faults = [...document.errors, ...document.warnings].sort((left, right) => left.pos[0] - right.pos[0]);
   const seen = new Set<number>();
   for (const { code, message, pos } of faults) {
+    if (issues.full) return;
     const bare = bareExpressionAt(file, pos[0]);
     const { line } = placeAt(file, pos[0]);
     if (seen.has(bare === null ? -pos[0] - 1 : line) || seen.has(line)) continue;

@@ -212,7 +212,8 @@ export class SchemaReader {
   }
 
   #readArray(schema: JsonSchema, node: ArrayNode): JsonValue | undefined {
-    this.#checkCount(node, node.items.length, schema.minItems, schema.maxItems, 'entries');
+    if (!this.#checkCount(node, node.items.length, schema.minItems, schema.maxItems, 'entries'))
+      return undefined;
     const { items } = schema;
     if (items === undefined) return plainValue(node);
     const values: JsonValue[] = [];
@@ -227,13 +228,14 @@ export class SchemaReader {
     return values;
   }
 
+  /** False when there are too many to look at each. */
   #checkCount(
     node: SourceNode,
     count: number,
     minimum: number | undefined,
     maximum: number | undefined,
     unit: string,
-  ): void {
+  ): boolean {
     if (minimum !== undefined && count < minimum) {
       this.#fault(
         node,
@@ -241,26 +243,23 @@ export class SchemaReader {
         `${nameOf(node)} needs at least ${minimum} ${unit}, and has ${count}.`,
       );
     }
-    if (maximum !== undefined && count > maximum) {
-      this.#fault(
-        node,
-        'TOO_MANY',
-        `${nameOf(node)} has ${count} ${unit}, and at most ${maximum} are accepted.`,
-      );
-    }
+    if (maximum === undefined || count <= maximum) return true;
+    const message = `${nameOf(node)} has ${count} ${unit}, and at most ${maximum} are accepted.`;
+    this.#fault(node, 'TOO_MANY', message);
+    return false;
   }
 
   #readObject(schema: JsonSchema, node: ObjectNode): JsonValue | undefined {
-    const { properties, additionalProperties } = schema;
+    const { properties, additionalProperties, minProperties, maxProperties } = schema;
+    if (!this.#checkCount(node, node.members.length, minProperties, maxProperties, 'members'))
+      return undefined;
     if (
       properties === undefined &&
       typeof additionalProperties !== 'object' &&
       schema.propertyNames === undefined
     ) {
-      this.#checkCount(node, node.members.length, schema.minProperties, schema.maxProperties, 'members');
       return plainValue(node);
     }
-    this.#checkCount(node, node.members.length, schema.minProperties, schema.maxProperties, 'members');
     const value: Mutable = {};
     for (const member of node.members) {
       if (!this.#checkName(schema, member)) continue;
@@ -289,6 +288,7 @@ export class SchemaReader {
       this.#sources.set(value, member.value);
       return value;
     }
+    if (this.#issues.full) return undefined;
     const names = Object.keys(schema.properties ?? {});
     const left = names.filter((name) => !memberOf(node, name));
     this.#issues.at(

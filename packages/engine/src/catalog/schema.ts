@@ -408,7 +408,7 @@ const definitions: Record<string, JsonSchema> = {
 
 export const CATALOG_SCHEMA: JsonSchema = {
   $schema: 'https://json-schema.org/draft/2020-12/schema',
-  $id: 'https://pennon.dev/schemas/catalog.schema.json',
+  $id: 'urn:pennon:schema:catalog',
   title: 'Pennon catalog',
   description: 'Features, plans, add-ons, groups, segments and flags of one product.',
   type: 'object',
