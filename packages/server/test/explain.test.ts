@@ -27,7 +27,7 @@ describe('explain', () => {
       customer: 'acme',
       decision: { cause: 'RULE' },
     });
-    expect(answer.body.steps.length).toBeGreaterThan(1);
+    expect(answer.body.steps.length).toBeGreaterThan(0);
     expect(answer.body.steps.map((step: { step: string }) => step.step)).toContain('rule');
     expect(answer.body.decision.value).toBe((await flag(server, 'greeting', context)).body.value);
   });
