@@ -5,7 +5,7 @@ import type { EntitlementValue } from '../model/catalog.js';
 import type { Instant } from '../model/customer.js';
 import type { FlagDecision, Recorder } from '../model/decision.js';
 import type { EvaluationRequest } from '../model/evaluation.js';
-import type { JsonObject, JsonValue } from '../model/json.js';
+import { type JsonObject, type JsonValue, ownMember } from '../model/json.js';
 import { UNLIMITED_AS_INTEGER } from '../model/limits.js';
 import type { CompiledFeature, Snapshot } from '../snapshot/snapshot.js';
 import { NEVER } from './edges.js';
@@ -116,8 +116,7 @@ export class Evaluation implements ExpressionFrame {
       case 'targetingKey':
         return this.trusted ? undefined : this.request.context.targetingKey;
       default: {
-        const parts = this.request.context.parts;
-        return !this.trusted && Object.hasOwn(parts, name) ? parts[name] : undefined;
+        return this.trusted ? undefined : ownMember(this.request.context.parts, name);
       }
     }
   }

@@ -1,5 +1,6 @@
 import { CelError } from '../cel/values.js';
 import { isTarget } from '../entitlement/apply-grants.js';
+import type { Level } from '../entitlement/level.js';
 import { nextEdge } from '../evaluation/edges.js';
 import type { Evaluation } from '../evaluation/evaluation.js';
 import type { FlagGrant } from '../evaluation/prepared-customer.js';
@@ -13,18 +14,24 @@ export function missingRight(evaluation: Evaluation, flag: CompiledFlag): string
     const feature = evaluation.snapshot.features.get(key);
     const level = feature === undefined ? null : evaluation.level(feature);
     const granted = level !== null && !(level instanceof CelError) && level.granted;
-    if (evaluation.recorder !== null) {
-      explainFlag(evaluation, flag.key, 'requires', granted ? 'applied' : 'decided', () => {
-        if (granted) return `The customer has the right to \`${key}\`.`;
-        if (level === null) return `The required feature \`${key}\` is not there, so the gate is closed.`;
-        return level instanceof CelError
-          ? `${level.message} So the gate is closed.`
-          : `The right to \`${key}\` is missing.`;
-      });
-    }
+    if (evaluation.recorder !== null) explainRight(evaluation, flag, key, level);
     if (!granted) return key;
   }
   return null;
+}
+
+function explainRight(
+  evaluation: Evaluation,
+  flag: CompiledFlag,
+  key: string,
+  level: Level | CelError | null,
+): void {
+  const granted = level !== null && !(level instanceof CelError) && level.granted;
+  explainFlag(evaluation, flag.key, 'requires', granted ? 'applied' : 'decided', () => {
+    if (level === null) return `The required feature \`${key}\` is not there, so the gate is closed.`;
+    if (level instanceof CelError) return `${level.message} So the gate is closed.`;
+    return granted ? `The customer has the right to \`${key}\`.` : `The right to \`${key}\` is missing.`;
+  });
 }
 
 /** The nearest grant of this flag that is in force for whom is asked about. */

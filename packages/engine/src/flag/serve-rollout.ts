@@ -2,7 +2,7 @@ import { bucketNumber, bucketText } from '../bucket/bucket.js';
 import type { Evaluation } from '../evaluation/evaluation.js';
 import type { EvaluationContext } from '../model/context.js';
 import type { Bucket } from '../model/decision.js';
-import { isJsonObject, type JsonValue } from '../model/json.js';
+import { isJsonObject, type JsonValue, ownMember } from '../model/json.js';
 import type { AttributePath, CompiledRollout, RolloutStep, Share } from '../snapshot/snapshot.js';
 
 /** `not-yet`: before a ramp's first step. `no-attribute`: nothing to be bucketed by. `no-subject`: nobody is named at all. */
@@ -30,7 +30,7 @@ export function subjectText(context: EvaluationContext): string | null {
 function attributeText(evaluation: Evaluation, path: AttributePath): string | null {
   let value: JsonValue | undefined = evaluation.part(path.part);
   for (const member of path.members) {
-    value = isJsonObject(value) && Object.hasOwn(value, member) ? value[member] : undefined;
+    value = isJsonObject(value) ? ownMember(value, member) : undefined;
   }
   return bucketText(value);
 }

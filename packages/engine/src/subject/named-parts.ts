@@ -1,5 +1,5 @@
 import type { EvaluationContext } from '../model/context.js';
-import { isJsonObject, type JsonObject, type JsonValue } from '../model/json.js';
+import { isJsonObject, type JsonObject, type JsonValue, ownMember } from '../model/json.js';
 
 /** Whom a context names, as it was sent; `null` where it names none. */
 export interface NamedParts {
@@ -32,7 +32,7 @@ function invalid(message: string): InvalidContext {
 }
 
 function own(context: JsonObject, name: string): JsonValue | undefined {
-  const value = Object.hasOwn(context, name) ? context[name] : undefined;
+  const value = ownMember(context, name);
   return value === null ? undefined : value;
 }
 
@@ -67,11 +67,28 @@ function readText(context: JsonObject, name: string): string | null | InvalidCon
   return typeof value === 'string' ? value : invalid(`\`${name}\` is ${kindOf(value)}; send a text.`);
 }
 
-const NAMING: ReadonlySet<string> = new Set([...KEYED_PARTS, 'targetingKey']);
+function stands(raw: JsonObject, keyed: Readonly<Record<KeyedPart, JsonObject | null>>): boolean {
+  for (const name of KEYED_PARTS) if ((keyed[name] ?? undefined) !== ownMember(raw, name)) return false;
+  return true;
+}
 
-/** Everything else as it was sent. A member called `__proto__` stays a member: it is defined, not assigned. */
-function otherParts(raw: JsonObject): JsonObject {
-  return Object.fromEntries(Object.entries(raw).filter(([name]) => !NAMING.has(name)));
+/**
+ * The parts with the keyed ones in their one shape. Most callers send that shape already: then what they sent is used as it stands.
+ */
+function partsOf(raw: JsonObject, keyed: Readonly<Record<KeyedPart, JsonObject | null>>): JsonObject {
+  if (stands(raw, keyed)) return raw;
+  const parts: Record<string, JsonValue> = {};
+  for (const name of Object.keys(raw)) {
+    const value = raw[name];
+    // Defined, not assigned: a member called `__proto__` stays a member.
+    if (name === '__proto__') Object.defineProperty(parts, name, { value, enumerable: true });
+    else if (value !== undefined && !Object.hasOwn(keyed, name)) parts[name] = value;
+  }
+  for (const name of KEYED_PARTS) {
+    const part = keyed[name];
+    if (part !== null) parts[name] = part;
+  }
+  return parts;
 }
 
 /**
@@ -82,12 +99,17 @@ export function namedParts(raw: unknown): NamedPartsResult {
   if (raw === undefined || raw === null) raw = {};
   if (!isJsonObject(raw)) return invalid('The context is not an object; send `{ "targetingKey": …, … }`.');
   const keys: Record<KeyedPart, string | null> = { instance: null, customer: null, team: null, user: null };
-  const keyed: Record<string, JsonObject> = {};
+  const keyed: Record<KeyedPart, JsonObject | null> = {
+    instance: null,
+    customer: null,
+    team: null,
+    user: null,
+  };
   for (const name of KEYED_PARTS) {
     const read = readKeyed(raw, name);
     if (isInvalid(read)) return read;
     keys[name] = read.key;
-    if (read.part !== null) keyed[name] = read.part;
+    keyed[name] = read.part;
   }
   const instanceId = readText(raw, 'instanceId');
   if (isInvalid(instanceId)) return instanceId;
@@ -98,11 +120,11 @@ export function namedParts(raw: unknown): NamedPartsResult {
       );
     }
     keys.instance = instanceId;
-    keyed['instance'] = { ...keyed['instance'], key: instanceId };
+    keyed.instance = { ...keyed.instance, key: instanceId };
   }
   const targetingKey = readText(raw, 'targetingKey');
   if (isInvalid(targetingKey)) return targetingKey;
-  const parts = { ...otherParts(raw), ...keyed };
+  const parts = partsOf(raw, keyed);
   const plan = own(raw, 'plan');
   const sku = isJsonObject(plan) ? own(plan, 'key') : undefined;
   return {
