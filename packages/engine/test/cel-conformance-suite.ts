@@ -1,7 +1,7 @@
 import { tests } from '@bufbuild/cel-spec/testdata/conformance.js';
-import { compileExpression } from '@pennon/engine/cel/compile-expression';
-import { parseDuration, parseTimestamp } from '@pennon/engine/cel/time';
-import type { CelType, CelVariable } from '@pennon/engine/cel/types';
+import { compileExpression } from '../src/cel/compile-expression.js';
+import { parseDuration, parseTimestamp } from '../src/cel/time.js';
+import type { CelType, CelVariable } from '../src/cel/types.js';
 import {
   BOOL,
   BYTES,
@@ -17,7 +17,7 @@ import {
   TYPE,
   typeText,
   UINT,
-} from '@pennon/engine/cel/types';
+} from '../src/cel/types.js';
 import {
   CelBytes,
   CelDuration,
@@ -30,7 +30,7 @@ import {
   isList,
   kindOf,
   mapKey,
-} from '@pennon/engine/cel/values';
+} from '../src/cel/values.js';
 
 /** The official suite as data: protobuf's JSON of `cel.expr.conformance.test.SimpleTest`. */
 interface OfficialCase {

@@ -31,6 +31,16 @@ import {
   selectKey,
 } from './values.js';
 
+const CHEAP_KINDS: ReadonlySet<string> = new Set([
+  'bool',
+  'int',
+  'uint',
+  'double',
+  'timestamp',
+  'duration',
+  'null',
+]);
+
 /** The closures of a checked expression. */
 export class Emitter<Frame> {
   /** Set when anything emitted loops, grows or scans, and so spends steps. */
@@ -214,7 +224,7 @@ export class Emitter<Frame> {
         const value = run(frame, state);
         return value instanceof CelError ? value : located(negate(value), position);
       };
-      return this.#folded(negated, [operand]);
+      return operand.constant === undefined ? { run: negated } : this.#folded(negated, [operand]);
     }
     return {
       run: (frame, state) => {
@@ -239,21 +249,26 @@ export class Emitter<Frame> {
   #binary(node: BinaryNode): Emitted<Frame> {
     const left = this.emit(node.left);
     const right = this.emit(node.right);
-    const position = this.position(node);
-    const general = this.#folded(binary(node.operator, left.run, right.run, position), [left, right]);
-    if (general.constant !== undefined) return general;
-    const path = this.#path(node.left);
-    if (node.operator === 'in') {
-      const fused =
-        right.constant === undefined ? undefined : emitConstantMembership(left.run, path, right.constant);
-      return fused === undefined ? general : { run: fused };
-    }
-    if (['+', '-', '*', '/', '%'].includes(node.operator)) return general;
     const fused =
-      right.constant === undefined
-        ? undefined
-        : emitConstantComparison(node.operator, left.run, path, right.constant);
-    return fused === undefined ? general : { run: fused };
+      left.constant === undefined && right.constant !== undefined
+        ? this.#fused(node, left, right.constant)
+        : undefined;
+    if (fused !== undefined) return { run: fused };
+    const run = binary(node.operator, left.run, right.run, this.position(node));
+    return this.#isCheap(node.left) && this.#isCheap(node.right) && left.constant === undefined
+      ? { run }
+      : this.#folded(run, [left, right]);
+  }
+
+  #fused(node: BinaryNode, left: Emitted<Frame>, constant: CelValue): Run<Frame> | undefined {
+    const path = this.#path(node.left);
+    if (node.operator === 'in') return emitConstantMembership(left.run, path, constant);
+    return emitConstantComparison(node.operator, left.run, path, constant);
+  }
+
+  /** Values of this type are worked on in one step, however large. */
+  #isCheap(node: Node): boolean {
+    return CHEAP_KINDS.has(this.#checked.types.get(node)?.kind ?? 'dyn');
   }
 
   #list(nodes: readonly Node[]): Emitted<Frame> {
