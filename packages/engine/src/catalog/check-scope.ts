@@ -81,7 +81,13 @@ export class CheckScope {
     const elsewhere =
       other !== undefined && this.#keys[other.kind].has(key) ? ` It is a ${other.kind}: ${other.hint}` : '';
     const message = `There is no ${kind} ${quoted(key)}; declare it or correct the key.${elsewhere}`;
-    this.fault(value, segment, 'UNKNOWN_REFERENCE', message, suggestName(key, this.#keys[kind]));
+    this.fault(
+      value,
+      segment,
+      'UNKNOWN_REFERENCE',
+      message,
+      this.issues.guesses ? suggestName(key, this.#keys[kind]) : undefined,
+    );
     return false;
   }
 }

@@ -161,13 +161,16 @@ function hostFunctions(options: ExpressionEnvironmentOptions): Map<string, CelHo
   const features = new Map(catalog.features.map((feature) => [feature.key, feature.type]));
   const flags = new Map(catalog.flags.map((flag) => [flag.key, flag.type]));
   const segments = new Set(catalog.segments.map((segment) => segment.key));
+  // A guess compares with every key; a hostile catalog has thousands of both.
+  let guessesLeft = 100;
   const unknown = (
     word: 'feature' | 'flag' | 'segment',
     key: string,
     known: Iterable<string>,
   ): Refusal | undefined => {
     if (options.acceptKey?.(word, key)) return undefined;
-    const suggestion = suggestName(key, known);
+    guessesLeft -= 1;
+    const suggestion = guessesLeft < 0 ? undefined : suggestName(key, known);
     return { message: `there is no ${word} \`${key}\``, ...(suggestion === undefined ? {} : { suggestion }) };
   };
   const feature = (types: readonly FeatureType[], name: string) => (key: string) => {

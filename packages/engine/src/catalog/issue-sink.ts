@@ -36,6 +36,11 @@ export class IssueSink {
     return this.#left.error <= 0;
   }
 
+  /** Guessing what was meant compares with every key; after this many faults nobody reads the guesses. */
+  get guesses(): boolean {
+    return this.#left.error > MAXIMUM_ISSUES - 100;
+  }
+
   /** Everything reported inside `work` belongs to that item. */
   within(item: ItemReference | undefined, work: () => void): void {
     const outer = this.#item;

@@ -79,8 +79,15 @@ export function pointerOf(node: SourceNode): string {
     .join('');
 }
 
+const indexes = new WeakMap<ObjectNode, ReadonlyMap<string, SourceMember>>();
+
+/** Large objects are looked up by an index, so that a hostile one costs no more than its length. */
 export function memberOf(node: SourceNode | undefined, key: string): SourceMember | undefined {
-  return node?.kind === 'object' ? node.members.find((member) => member.key === key) : undefined;
+  if (node?.kind !== 'object') return undefined;
+  if (node.members.length <= 16) return node.members.find((member) => member.key === key);
+  const index = indexes.get(node) ?? new Map(node.members.map((member) => [member.key, member]));
+  indexes.set(node, index);
+  return index.get(key);
 }
 
 /** What a person calls the node's type. */
