@@ -42,10 +42,14 @@ export const importTable = {
 export const serverStarter = 'packages/cli/src/commands/start.ts';
 
 /**
- * The files of the server that construct adapters (pools, files, processes), and so import the store whole: the composition root, and
- * the worker thread, which has no other root than itself.
+ * The files of the server that construct adapters (pools, files, processes), and so import the store whole: the composition root, the
+ * start of a whole installation (the embedded database, migrations), and the worker thread, which has no other root than itself.
  */
-export const composers = ['packages/server/src/compose.ts', 'packages/server/src/service/catalog-worker.ts'];
+export const composers = [
+  'packages/server/src/main.ts',
+  'packages/server/src/compose.ts',
+  'packages/server/src/service/catalog-worker.ts',
+];
 
 /**
  * Files of the store that open nothing: shapes of rows, statements over a transaction that the caller brings, conversions. Anyone in

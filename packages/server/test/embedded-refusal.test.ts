@@ -108,6 +108,14 @@ describe('the embedded database refuses, and says what to do', () => {
     expect((await refusal(join(folder, 'postgres'))).code).toBe('READ_ONLY');
   });
 
+  it.runIf(isRoot)('an account without a name, as containers with a free user number have it', () => {
+    const folder = makeFolder();
+    chownSync(folder, 54_321, 54_321);
+    expect(refusalAsOrdinaryUser(join(folder, 'postgres'))).toMatch(
+      /^ACCOUNT_UNKNOWN .*uid 54321.*`DATABASE_URL`/s,
+    );
+  });
+
   it.runIf(isRoot)('as an ordinary user, the data of a start as root', async () => {
     const directory = await directoryWithData();
     // The sentence is reached only by who may write the directory.

@@ -149,6 +149,7 @@ describe('the import table', () => {
         ...shapes,
         'packages/server/src/compose.ts': use('./store/thing.js'),
         'packages/server/src/main.ts': use('./store/thing.js'),
+        'packages/server/src/readiness.ts': use('./store/thing.js'),
         'packages/server/src/service/planted.ts': use('../store/thing.js'),
         'packages/server/src/http/planted.ts': use('../store/thing.js'),
         'packages/server/src/service/typed.ts': useType('../store/thing.js'),
@@ -156,7 +157,7 @@ describe('the import table', () => {
         'packages/server/src/store/other.ts': use('../http/planted.js'),
       }),
     ).toEqual({
-      'packages/server/src/main.ts': rule,
+      'packages/server/src/readiness.ts': rule,
       'packages/server/src/service/planted.ts': rule,
       'packages/server/src/http/planted.ts': rule,
       'packages/server/src/store/other.ts': ['store-serves-from-below'],

@@ -16,6 +16,8 @@ export type EmbeddedDatabaseErrorCode =
   | 'DATA_MISSING'
   /** The data belong to another account than the one that starts. */
   | 'WRONG_OWNER'
+  /** The system has no name for the account that starts (a container with a free user number). */
+  | 'ACCOUNT_UNKNOWN'
   /** The data are there, the file with their password is not. */
   | 'PASSWORD_LOST'
   /** The database started and ended, or never answered, for a reason that its log tells. */

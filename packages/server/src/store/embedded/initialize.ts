@@ -100,6 +100,14 @@ async function runInitdb(home: Home, making: string, password: string, fast: boo
   if (/error while loading shared libraries|GLIBC_|not found \(required by/.test(output)) {
     throw noBinary(`The embedded database cannot run on this system (${output.trim()}).`);
   }
+  const unknownUid = /could not look up effective user ID (\d+)/.exec(output)?.[1];
+  if (unknownUid !== undefined) {
+    throw new EmbeddedDatabaseError(
+      'ACCOUNT_UNKNOWN',
+      `PostgreSQL runs only under an account with a name, and uid ${unknownUid} has none here. Add a line for it to \`/etc/passwd\`, start ` +
+        'under another account (root will do), or set `DATABASE_URL` to a PostgreSQL that you run.',
+    );
+  }
   throw new EmbeddedDatabaseError(
     'DID_NOT_START',
     `A new database could not be made in \`${dirname(making)}\`: ${output.trim().split('\n').slice(-6).join(' ')}`,
