@@ -55,15 +55,14 @@ export async function loadSnapshot(
   const step = { target, environmentKey, current };
   if (current?.source === 'database' && current.contained.length === 0) {
     const changes = await source.itemChanges(target.productId, current.snapshot.revision, target.revision);
-    const stored = new Map<string, StoredItem>(current.items);
-    for (const ended of changes.ended) stored.delete(itemId(ended));
-    for (const item of changes.live) stored.set(itemId(item), item);
-    const loaded = await build(step, [...stored.values()]);
+    const items = new Map(current.items);
+    for (const ended of changes.ended) items.delete(itemId(ended));
+    const loaded = await build(step, items, changes.live);
     // Another hash than the publisher's: this process and the database do not share the history that the difference was
     // taken from (one of them was restored), or another release compiled it. Everything is read again.
     if (loaded.snapshot.hash === target.effectiveHash) return loaded;
   }
-  return build(step, await source.itemsAt(target.productId, target.revision));
+  return build(step, new Map(), await source.itemsAt(target.productId, target.revision));
 }
 
 interface BuildStep {
@@ -72,15 +71,20 @@ interface BuildStep {
   readonly current: LoadedSnapshot | null;
 }
 
-async function build(step: BuildStep, stored: readonly StoredItem[]): Promise<LoadedSnapshot> {
+/** `items` are those that stay; `stored` are rows that are still to be read. */
+async function build(
+  step: BuildStep,
+  items: Map<string, LiveItem>,
+  stored: readonly StoredItem[],
+): Promise<LoadedSnapshot> {
   const { target, environmentKey, current } = step;
   // INVARIANT (R-35): a catalog that was published always has its product item; without any row it was lost, not published.
-  if (stored.length === 0) {
+  if (items.size === 0 && stored.length === 0) {
     throw new Error(
       `Revision \`${target.revision}\` has no items at all in the database; what is in memory is served on.`,
     );
   }
-  const { items, contained } = await runInSlices(readItems(stored, current));
+  const contained = await runInSlices(readItems(items, stored, current));
   const { snapshot, disabled } = await runInSlices(
     compileSnapshotInSlices({
       catalog: catalogOf(items.values()),
@@ -111,16 +115,17 @@ async function build(step: BuildStep, stored: readonly StoredItem[]): Promise<Lo
 
 /** The reader validates too (R-21): whatever is in a row, it concerns that one item. */
 function* readItems(
+  items: Map<string, LiveItem>,
   stored: readonly StoredItem[],
   current: LoadedSnapshot | null,
-): Generator<void, { readonly items: Map<string, LiveItem>; readonly contained: readonly ContainedItem[] }> {
-  const items = new Map<string, LiveItem>();
+): Generator<void, readonly ContainedItem[]> {
   const contained: ContainedItem[] = [];
   for (const item of stored) {
     const id = itemId(item);
     const known = current?.items.get(id);
     if (known !== undefined && known.hash === item.hash && known.text === item.text) {
-      items.set(id, { ...item, document: known.document });
+      items.set(id, known.version === item.version ? known : { ...item, document: known.document });
+      yield;
       continue;
     }
     const read = readStoredDocument(item);
@@ -133,14 +138,14 @@ function* readItems(
     }
     yield;
   }
-  return { items, contained };
+  return contained;
 }
 
 /** What was saved was good when it was saved, and its checksum was verified. */
 export async function fromSaved(saved: SavedSnapshot): Promise<LoadedSnapshot> {
   const target = { ...saved, publishedAt: new Date(0) };
   const step = { target, environmentKey: saved.environmentKey, current: null };
-  return { ...(await build(step, saved.items)), source: 'disk' };
+  return { ...(await build(step, new Map(), saved.items)), source: 'disk' };
 }
 
 export function toSaved(loaded: LoadedSnapshot): SavedSnapshot {
