@@ -48,6 +48,8 @@ export interface ServerSettings {
   readonly log: FastifyBaseLogger;
   /** Tests: an answer that its schema does not describe becomes a 500. */
   readonly checkResponses?: boolean;
+  /** How long a cold look-up of a customer may take; default 50 ms. */
+  readonly customerDeadlineMilliseconds?: number;
 }
 
 /** What the parts of one process are made of; `main.ts` and the tests reach the use-cases through it. */
@@ -112,9 +114,22 @@ function composeParts(settings: ServerSettings) {
     files: snapshotFolder === null ? null : createSnapshotFiles(snapshotFolder, onProblem),
     onProblem,
   });
+  // Connections of their own that stay open: a cold look-up has 50 ms, for neither a handshake nor a queue behind changes.
+  const customerReads = openDatabase({
+    connectionString,
+    applicationName: 'pennon customers',
+    maxConnections: 8,
+    statementTimeoutMilliseconds: 2000,
+    idleTimeoutMilliseconds: 0,
+    onConnectionLost,
+  });
+  const { customerDeadlineMilliseconds } = settings;
   const customers = createCustomerStates({
-    store: createCustomerFactsStore(database.pool),
+    store: createCustomerFactsStore(customerReads.pool),
     changes: feed,
+    ...(customerDeadlineMilliseconds === undefined
+      ? {}
+      : { deadlineMilliseconds: customerDeadlineMilliseconds }),
     onUnreadable: (error) => log.warn({ err: error }, 'the state of a customer could not be read'),
   });
   const accounts = openAccounts({ connectionString, onConnectionLost });
@@ -160,6 +175,7 @@ function composeParts(settings: ServerSettings) {
     keys,
     snapshots,
     customers,
+    customerReads,
     accounts,
     consumption,
     partitions,
@@ -199,6 +215,7 @@ export async function composeServer(settings: ServerSettings): Promise<PennonSer
     parts,
     async open() {
       await parts.installation.open();
+      await parts.customers.warmUp();
       parts.partitions.start();
     },
     drain() {
@@ -222,5 +239,5 @@ async function closeAll(app: App, parts: Parts): Promise<void> {
   await parts.consumption.drain();
   await Promise.allSettled([parts.workshop.stop(), parts.accounts.close()]);
   await Promise.allSettled([parts.feed.stop(), parts.snapshots.stop()]);
-  await parts.database.close();
+  await Promise.allSettled([parts.customerReads.close(), parts.database.close()]);
 }

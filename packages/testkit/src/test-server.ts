@@ -27,6 +27,8 @@ export interface TestServerOptions {
   readonly logLevel?: LogLevel;
   /** Default true: an answer that its schema does not describe is a 500. */
   readonly checkResponses?: boolean;
+  /** How long a cold look-up of a customer may take. Default 5 s: a machine busy with tests is not the thing tested. */
+  readonly customerDeadlineMilliseconds?: number;
 }
 
 export interface TestServer {
@@ -86,6 +88,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     version: '0.0.0-test',
     log: testLog(options),
     checkResponses: options.checkResponses ?? true,
+    customerDeadlineMilliseconds: options.customerDeadlineMilliseconds ?? 5000,
   });
   await server.open();
   if (server.parts.installation.source() === 'database') {

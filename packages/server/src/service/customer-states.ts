@@ -31,8 +31,25 @@ export interface CustomerStatesOptions {
 /** What `createCustomerStates` gives beyond the port: for metrics and for shutting down. */
 export interface CustomerStatesHandle extends CustomerStates {
   statistics(): { readonly pieces: number; readonly loads: number };
+  /** Opens connections and prepares the statement before the first caller needs them. Never rejects, and waits briefly. */
+  warmUp(): Promise<void>;
   stop(): void;
 }
+
+const WARM_CONNECTIONS = 2;
+const WARM_UP_MILLISECONDS = 1000;
+const NO_ID = '00000000-0000-0000-0000-000000000000';
+const NOBODY: FactsQuestion = {
+  environmentId: NO_ID,
+  productId: NO_ID,
+  customerKeys: [],
+  instanceRef: null,
+  userKeys: [],
+  teamKeys: [],
+  shared: false,
+  balanceCustomerKeys: [],
+  scopes: [],
+};
 
 export function createCustomerStates(options: CustomerStatesOptions): CustomerStatesHandle {
   const states = new InMemoryCustomerStates(options);
@@ -247,6 +264,17 @@ class InMemoryCustomerStates implements CustomerStatesHandle {
     return { pieces: this.#memory.size, loads: this.#loads };
   }
 
+  async warmUp(): Promise<void> {
+    const reads = Array.from({ length: WARM_CONNECTIONS }, () => this.#store.load(NOBODY));
+    const read = Promise.allSettled(reads);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, WARM_UP_MILLISECONDS);
+    });
+    await Promise.race([read, late]);
+    clearTimeout(timer);
+  }
+
   stop(): void {
     this.#refresher.stop();
   }
@@ -260,7 +288,9 @@ export function toSubjectPoint(kind: SubjectKind | 'shared', key: string): strin
   return `\u0000${kind}\u0000${key}`;
 }
 
-function fromSubjectPoint(text: string): { readonly kind: SubjectKind | 'shared'; readonly key: string } | null {
+function fromSubjectPoint(
+  text: string,
+): { readonly kind: SubjectKind | 'shared'; readonly key: string } | null {
   const [before, kind, ...key] = text.split('\u0000');
   if (before !== '' || (kind !== 'user' && kind !== 'team' && kind !== 'instance' && kind !== 'shared')) {
     return null;

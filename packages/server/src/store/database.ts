@@ -18,6 +18,8 @@ export interface DatabaseOptions {
   readonly statementTimeoutMilliseconds?: number;
   readonly lockTimeoutMilliseconds?: number;
   readonly idleInTransactionTimeoutMilliseconds?: number;
+  /** After how long an unused connection is closed; default 10 s, 0 for never. */
+  readonly idleTimeoutMilliseconds?: number;
   /** An idle connection broke; the pool replaces it. Without a listener the process would exit. */
   readonly onConnectionLost?: (error: Error) => void;
 }
@@ -35,6 +37,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     statement_timeout: options.statementTimeoutMilliseconds ?? 10_000,
     lock_timeout: options.lockTimeoutMilliseconds ?? 5000,
     idle_in_transaction_session_timeout: options.idleInTransactionTimeoutMilliseconds ?? 10_000,
+    idleTimeoutMillis: options.idleTimeoutMilliseconds ?? 10_000,
     keepAlive: true,
     types: { getTypeParser },
   });
