@@ -132,7 +132,10 @@ export function applyLicenses(draft: Draft, prepared: PreparedCustomer): void {
   if (inForce === 0) {
     const plan = prepared.fallbackPlan;
     if (plan === null)
-      draft.explain('default-plan', 'skipped', () => 'There is no license in force and no default plan.');
+      draft.explain('default-plan', 'skipped', () => {
+        if (prepared.sku === null) return 'There is no license in force and no default plan.';
+        return `The SKU \`${prepared.sku}\` names no plan (PLAN_NOT_FOUND): it gives facts and no entitlements.`;
+      });
     else {
       draft.explain(
         'default-plan',

@@ -140,7 +140,7 @@ function resolveFeature(
   }
   const decision = decide(evaluation, feature, level, balance, amount);
   explainUsage(evaluation, decision, amount);
-  return decision;
+  return evaluation.planNotFound ? { ...decision, planNotFound: true } : decision;
 }
 
 /**

@@ -190,6 +190,12 @@ export class Evaluation implements ExpressionFrame {
     return decision;
   }
 
+  /** The SKU that was sent names no plan, and speaks for the customer. */
+  get planNotFound(): boolean {
+    const customer = this.customer;
+    return customer !== null && customer.sku !== null && customer.fallbackPlan === null;
+  }
+
   /** What could not be read is said so, instead of being taken for absent. */
   get unavailable(): CelError {
     return UNAVAILABLE;

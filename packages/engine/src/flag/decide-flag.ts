@@ -210,7 +210,7 @@ export function serveDeclaredFlag(evaluation: Evaluation, flag: CompiledFlag): F
   evaluation.until = NEVER;
   const decision = flag.asksFlags ? decideGuarded(evaluation, flag) : decideFlag(evaluation, flag);
   evaluation.touch(outer);
-  return decision;
+  return evaluation.planNotFound ? { ...decision, planNotFound: true } : decision;
 }
 
 /** A circle cannot be published; one that was forced into the data ends here instead of in the stack. */

@@ -29,7 +29,7 @@ export function serveEntitlement(evaluation: Evaluation, feature: CompiledFeatur
   evaluation.until = NEVER;
   const decision = decide(evaluation, feature);
   evaluation.touch(outer);
-  return decision;
+  return evaluation.planNotFound ? { ...decision, planNotFound: true } : decision;
 }
 
 function decide(evaluation: Evaluation, feature: CompiledFeature): FlagDecision {

@@ -84,6 +84,8 @@ interface DecisionStamp {
   /** When this answer may change by time alone; `null` when it never does. */
   readonly validUntil: Instant | null;
   readonly customerNotProven: boolean;
+  /** The SKU that was sent names no plan (`PLAN_NOT_FOUND`): it gives facts and no entitlements. */
+  readonly planNotFound?: true;
 }
 
 export interface FlagAnswer extends DecisionStamp {

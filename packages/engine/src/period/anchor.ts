@@ -1,6 +1,6 @@
 import { Temporal } from 'temporal-polyfill';
 import type { Instant } from '../model/customer.js';
-import { asUtc, type LocalTime, toInstant, toLocal } from './calendar.js';
+import { asUtc, type LocalTime, toLocal } from './calendar.js';
 
 /** The original anchor of a series of periods, read once. */
 export interface Anchor {
@@ -55,8 +55,20 @@ function readAnchor(text: string): Anchor | null {
   }
 }
 
+const zones = new Map<string, boolean>();
+
 /** Whether a name is a time zone that this runtime knows. */
 export function isTimeZone(name: string): boolean {
+  let known = zones.get(name);
+  if (known === undefined) {
+    known = readZone(name);
+    if (zones.size >= MAX_CACHED) zones.clear();
+    zones.set(name, known);
+  }
+  return known;
+}
+
+function readZone(name: string): boolean {
   try {
     Temporal.Instant.fromEpochMilliseconds(0).toZonedDateTimeISO(name);
     return true;
@@ -80,11 +92,6 @@ export function calendarAnchor(timeZone: string): string {
 
 /** The same instant on the clocks of another zone; the same anchor where the zone is its own. */
 export function inTimeZone(anchor: Anchor, timeZone: string): Anchor {
-  if (anchor.timeZone === timeZone) return anchor;
+  if (anchor.timeZone === timeZone || !isTimeZone(timeZone)) return anchor;
   return parseAnchor(anchorAt(anchor.instant, timeZone)) ?? anchor;
-}
-
-/** The instant of an anchor's local time, for a caller that holds the parts. */
-export function anchorInstant(local: LocalTime, timeZone: string): Instant {
-  return toInstant(asUtc(local), timeZone);
 }

@@ -6,7 +6,7 @@ import { versionedKey } from '../model/catalog.js';
 import type { Instant, License } from '../model/customer.js';
 import type { Period } from '../model/decision.js';
 import type { CompiledFeature } from '../snapshot/snapshot.js';
-import { anchorAt, calendarAnchor, parseAnchor } from './anchor.js';
+import { anchorAt, calendarAnchor, isTimeZone, parseAnchor } from './anchor.js';
 import { periodAt } from './period-at.js';
 
 /** The oldest license in force that grants the feature, else the oldest in force: its anchor is every period's. */
@@ -26,6 +26,12 @@ function anchoringLicense(
   return oldest;
 }
 
+/** The first name that is a time zone; one that is none, forced into the data, is passed over. */
+function firstZone(...names: readonly (string | null | undefined)[]): string | undefined {
+  for (const name of names) if (name !== null && name !== undefined && isTimeZone(name)) return name;
+  return undefined;
+}
+
 /**
  * Which anchor and zone a feature's periods follow (law 9). Zone: the feature's reset, else license, customer, product, UTC.
  * Anchor: the license's; without one the customer's creation; an unknown customer follows the calendar.
@@ -38,8 +44,8 @@ export function anchorOf(
   const reset = feature.reset === 'never' ? null : feature.reset;
   const { state, snapshot } = prepared;
   const license = anchoringLicense(prepared, feature, now);
-  const elsewhere = state?.timeZone ?? snapshot.timeZone ?? 'UTC';
-  const own = reset?.timeZone ?? license?.timeZone ?? undefined;
+  const elsewhere = firstZone(state?.timeZone, snapshot.timeZone) ?? 'UTC';
+  const own = firstZone(reset?.timeZone, license?.timeZone);
   if (reset?.anchor === 'calendar') return { anchor: calendarAnchor(own ?? elsewhere), timeZone: undefined };
   if (license !== null && parseAnchor(license.anchor) !== null) {
     // An anchor that names no zone of its own is an instant; then the order goes on.
