@@ -58,6 +58,8 @@ export const composers = [
 export const storeWithoutAdapters = [
   'tables',
   'catalog-rows',
+  'catalog-reads',
+  'catalog-references',
   'database-error',
   'instant',
   'write-file-durably',
