@@ -53,7 +53,51 @@ function readDocument(bytes: Buffer, mediaType: DocumentBody['mediaType']): Docu
       'The document holds the character NUL. Remove it.',
     );
   }
+  if (isTooDeep(bytes, mediaType === 'application/json')) {
+    throw new ServiceError(
+      'invalid',
+      'BODY_TOO_DEEP',
+      `The document is nested deeper than ${LIMITS.documentDepth.value} levels. Nothing that people write is.`,
+    );
+  }
   return { mediaType, text: withoutByteOrderMark(bytes) };
+}
+
+/** Bracketed YAML may hold brackets in its texts, so that there only what is far beyond the limit is refused here. */
+const YAML_SLACK = 8;
+/** More dashes or spaces before the first word of a line than any document has. */
+const DEEP_YAML_LINE = /^(?: {512}|(?:[-?] ?){64})/m;
+
+/**
+ * Hostile nesting never reaches a parser, whatever its recursion does. Counts brackets outside of texts for JSON; for YAML
+ * everywhere, and looks at how far lines are indented.
+ */
+function isTooDeep(bytes: Buffer, json: boolean): boolean {
+  const limit = json ? LIMITS.documentDepth.value : LIMITS.documentDepth.value * YAML_SLACK;
+  let depth = 0;
+  for (let index = 0; index < bytes.length; index += 1) {
+    const byte = bytes[index];
+    if (byte === 0x7b || byte === 0x5b) {
+      depth += 1;
+      if (depth > limit) {
+        return true;
+      }
+    } else if (byte === 0x7d || byte === 0x5d) {
+      depth = Math.max(0, depth - 1);
+    } else if (byte === QUOTE && json) {
+      index = endOfText(bytes, index);
+    }
+  }
+  return !json && DEEP_YAML_LINE.test(bytes.toString('latin1'));
+}
+
+/** The place of the quote that closes the text; the end of the body where none does. */
+function endOfText(bytes: Buffer, start: number): number {
+  let index = start + 1;
+  while (index < bytes.length && bytes[index] !== QUOTE) {
+    index += bytes[index] === BACKSLASH ? 2 : 1;
+  }
+  return index;
 }
 
 function withoutByteOrderMark(bytes: Buffer): string {
