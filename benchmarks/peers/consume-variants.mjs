@@ -1,0 +1,102 @@
+import { createHash, randomUUID } from 'node:crypto';
+
+/*
+ * The usual ways to enforce a limit with one transaction for each request, on Pennon's own tables and with the same promise: exact,
+ * replay-safe, and a durable record of every decision. They differ in how often they go to the database and where they wait.
+ */
+const LIMIT = 1_000_000_000;
+const ANSWER = JSON.stringify({ allowed: true, consumed: 1 });
+
+const INSERT = `insert into consumption (customer_id, product_id, environment_id, decided_at, id, item, operation, idempotency_key,
+  request_hash, feature, scope, allowed, reason, enforcement, requested, consumed, used_after, reserved_after, limit_at_decision,
+  revision, answer, actor)`;
+
+function valuesOf(account) {
+  const key = randomUUID();
+  return [
+    account.customer_id,
+    account.product_id,
+    account.environment_id,
+    randomUUID(),
+    key,
+    createHash('sha256').update(key).digest(),
+    LIMIT,
+    ANSWER,
+  ];
+}
+
+// One statement: lock, look the key up, decide and record in one round trip.
+const ONE_STATEMENT = `
+with locked as (
+  select used, reserved from account where customer_id = $1::uuid and product_id = $2::uuid and feature = 'units' and scope = '' for update
+), earlier as (
+  select 1 from consumption where customer_id = $1::uuid and idempotency_key = $5 and operation = 'consume' and (select used from locked) is not null
+), taken as (
+  update account a set used = a.used + 1, updated_at = clock_timestamp() from locked
+  where a.customer_id = $1::uuid and a.product_id = $2::uuid and a.feature = 'units' and a.scope = ''
+    and a.used + a.reserved + 1 <= $7::bigint and not exists (select 1 from earlier)
+  returning a.used
+)
+${INSERT}
+select $1::uuid, $2::uuid, $3::uuid, clock_timestamp(), $4::uuid, 0, 'consume', $5, $6::bytea, 'units', '', taken.used is not null,
+  'PLAN', 'hard', 1, 1, coalesce(taken.used, locked.used), 0, $7::bigint, 1, $8, 'benchmark'
+from locked left join taken on true`;
+
+// The conditional update first, the record second: two statements of one transaction.
+const CONDITIONAL = `update account set used = used + 1, updated_at = clock_timestamp()
+  where customer_id = $1::uuid and product_id = $2::uuid and feature = 'units' and scope = '' and used + reserved + 1 <= $3::bigint
+  returning used`;
+const RECORD = `${INSERT} values ($1::uuid, $2::uuid, $3::uuid, clock_timestamp(), $4::uuid, 0, 'consume', $5, $6::bytea, 'units', '', true,
+  'PLAN', 'hard', 1, 1, $9::bigint, 0, $7::bigint, 1, $8, 'benchmark')`;
+const EARLIER = `select 1 from consumption where customer_id = $1::uuid and idempotency_key = $2 and operation = 'consume'`;
+
+async function inTransaction(pool, work) {
+  const client = await pool.connect();
+  try {
+    await client.query('begin');
+    await work(client);
+    await client.query('commit');
+  } finally {
+    client.release();
+  }
+}
+
+export const variants = [
+  {
+    name: 'one statement',
+    prepare: (pool, account) => () => pool.query({ name: 'one-statement', text: ONE_STATEMENT, values: valuesOf(account) }),
+  },
+  {
+    name: 'conditional update, then record',
+    prepare: (pool, account) => () =>
+      inTransaction(pool, async (client) => {
+        const values = valuesOf(account);
+        const { rows } = await client.query({
+          name: 'conditional',
+          text: CONDITIONAL,
+          values: [account.customer_id, account.product_id, LIMIT],
+        });
+        await client.query({ name: 'earlier', text: EARLIER, values: [account.customer_id, values[4]] });
+        await client.query({ name: 'record', text: RECORD, values: [...values, rows[0].used] });
+      }),
+  },
+  {
+    name: 'select for update, then write',
+    prepare: (pool, account) => () =>
+      inTransaction(pool, async (client) => {
+        const values = valuesOf(account);
+        await client.query({
+          name: 'lock',
+          text: `select used, reserved from account where customer_id = $1::uuid and product_id = $2::uuid and feature = 'units' and scope = '' for update`,
+          values: [account.customer_id, account.product_id],
+        });
+        await client.query({ name: 'earlier', text: EARLIER, values: [account.customer_id, values[4]] });
+        const { rows } = await client.query({
+          name: 'conditional',
+          text: CONDITIONAL,
+          values: [account.customer_id, account.product_id, LIMIT],
+        });
+        await client.query({ name: 'record', text: RECORD, values: [...values, rows[0].used] });
+      }),
+  },
+];
