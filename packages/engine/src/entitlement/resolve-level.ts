@@ -1,6 +1,6 @@
 import type { Evaluation } from '../evaluation/evaluation.js';
 import type { PreparedCustomer } from '../evaluation/prepared-customer.js';
-import type { CompiledFeature } from '../snapshot/snapshot.js';
+import type { CompiledFeature, CompiledSegment } from '../snapshot/snapshot.js';
 import { applyAddons } from './apply-addons.js';
 import { applyGrants } from './apply-grants.js';
 import { applyGroups } from './apply-groups.js';
@@ -9,16 +9,22 @@ import { applySegments } from './apply-segments.js';
 import { Draft, valueText } from './draft.js';
 import { type Level, levelOf } from './level.js';
 
+/** Whether a segment treats everyone of the customer alike: by stored membership of the customer, or by the customer's own facts. */
+function isAlike(prepared: PreparedCustomer, { key, condition, trusted }: CompiledSegment): boolean {
+  const memberships = prepared.memberships.get(key) ?? [];
+  if (!memberships.every(({ member }) => member.kind === 'customer')) return false;
+  if (condition === null || !trusted) return true;
+  const { now, segments, parts } = condition.reads;
+  return prepared.state !== null && !now && segments.size === 0 && !parts.has('instance');
+}
+
 /** Whether a feature's level is the same for everyone of the customer, so that it may be kept with the customer. */
 function isShared(prepared: PreparedCustomer, feature: CompiledFeature): boolean {
   const grants = prepared.featureGrants.get(feature.key) ?? [];
   if (grants.some(({ grant }) => grant.target.kind !== 'customer' && grant.target.kind !== 'group'))
     return false;
   const segments = prepared.snapshot.segmentsByFeature.get(feature.key) ?? [];
-  return segments.every(({ key, condition }) => {
-    if (condition !== null) return false;
-    return (prepared.memberships.get(key) ?? []).every(({ member }) => member.kind === 'customer');
-  });
+  return segments.every((segment) => isAlike(prepared, segment));
 }
 
 /**

@@ -22,11 +22,6 @@ const UNITS: Record<Interval, Unit> = {
   year: { kind: 'months', months: 12, iso: (count) => `P${count}Y` },
 };
 
-/** ISO 8601 text of an interval: `P1M`, `P3M`, `PT6H`. */
-export function intervalText(reset: ResetDocument): string {
-  return UNITS[reset.every].iso(reset.count ?? 1);
-}
-
 /**
  * INVARIANT (law 9): start(n) is a function of the ORIGINAL anchor and n alone, never of the period before, so no month-end is
  * ever lost and n periods later is where n periods later should be.
