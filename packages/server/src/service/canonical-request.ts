@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /**
  * The canonical text of a JSON value: members sorted by name, no spaces. Two bodies that differ only in the order of members
@@ -23,7 +23,5 @@ export function canonicalText(value: unknown): string {
 
 /** What two calls with one idempotency key are compared by: hex of SHA-256. */
 export function requestHash(operation: string, productId: string, body: unknown): string {
-  return createHash('sha256')
-    .update(`${operation}\0${productId}\0${canonicalText(body)}`)
-    .digest('hex');
+  return hash('sha256', `${operation}\u0000${productId}\u0000${canonicalText(body)}`, 'hex');
 }

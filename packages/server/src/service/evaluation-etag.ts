@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Credential } from './credential.js';
 
 /*
@@ -12,8 +12,8 @@ export interface EvaluationTagParts {
 }
 
 export function evaluationEtag(parts: EvaluationTagParts, credential: Credential, body: string): string {
-  const digest = createHash('sha256').update(scopeText(credential)).update('\0').update(body).digest();
-  return `"${parts.revision}.${parts.customerVersion}.${digest.subarray(0, 16).toString('hex')}"`;
+  const digest = hash('sha256', `${scopeText(credential)}\0${body}`, 'hex');
+  return `"${parts.revision}.${parts.customerVersion}.${digest.slice(0, 32)}"`;
 }
 
 /** Keys of one reach share their answers; a rotated key keeps its tags. */

@@ -36,16 +36,19 @@ export const PEEK_ACCOUNTS = `
 select feature, scope, period_start, period_end, used, reserved from account
 where customer_id = $1::uuid and product_id = $2::uuid`;
 
+// The upper bound spares the partitions that were made ahead.
 export const FIND_EARLIER = `
 select id, item, operation, idempotency_key, encode(request_hash, 'hex') as request_hash, decided_at, feature, scope,
   allowed, reason, enforcement, requested, consumed, used_after, reserved_after, limit_at_decision, revision, answer
 from consumption
-where customer_id = $1::uuid and idempotency_key = any ($2::text[]) and decided_at > now() - interval '35 days'
+where customer_id = $1::uuid and idempotency_key = any ($2::text[])
+  and decided_at > now() - interval '35 days' and decided_at < now() + interval '1 day'
 order by id, item`;
 
 export const FIND_ANSWERS = `
 select c.id, c.item, c.answer from consumption c, unnest($2::uuid[], $3::integer[]) as n (id, item)
-where c.customer_id = $1::uuid and c.id = n.id and c.item = n.item and c.decided_at > now() - interval '36 days'`;
+where c.customer_id = $1::uuid and c.id = n.id and c.item = n.item and c.decided_at > now() - interval '36 days'
+  and c.decided_at < now() + interval '1 day'`;
 
 const CLOSE_PERIODS = `
 insert into account_period (customer_id, product_id, feature, scope, period_start, environment_id, period_end, used, closed_at)
