@@ -1,7 +1,7 @@
+import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { randomBytes, randomUUID } from 'node:crypto';
 import { composeServer } from '@pennon/server/compose';
 import { createLog } from '@pennon/server/log';
 import { consumeUsage } from '@pennon/server/service/consume-usage';
@@ -97,7 +97,9 @@ async function load(call, inFlight) {
 async function rounds(call, inFlight) {
   const results = [];
   for (let round = 0; round < ROUNDS; round += 1) results.push(await load(call, inFlight));
-  return Object.fromEntries(['perSecond', 'p50', 'p95', 'p99'].map((name) => [name, median(results.map((result) => result[name]))]));
+  return Object.fromEntries(
+    ['perSecond', 'p50', 'p95', 'p99'].map((name) => [name, median(results.map((result) => result[name]))]),
+  );
 }
 
 const row = (name, result) =>
@@ -125,11 +127,14 @@ for (const variant of variants) {
     const result = await rounds(call, 256);
     await pool.end();
     row(`${variant.name}, pool of ${size}, 256`, result);
-    if (best === null || result.perSecond > best.perSecond) best = { ...result, name: `${variant.name}, pool of ${size}` };
+    if (best === null || result.perSecond > best.perSecond)
+      best = { ...result, name: `${variant.name}, pool of ${size}` };
   }
 }
 const ratio = ours.get(256).perSecond / best.perSecond;
-console.log(`\nBest other: ${best.name}, ${best.perSecond.toFixed(0)}/s. Pennon at 256 in flight: ${ratio.toFixed(1)} times as many.\n`);
+console.log(
+  `\nBest other: ${best.name}, ${best.perSecond.toFixed(0)}/s. Pennon at 256 in flight: ${ratio.toFixed(1)} times as many.\n`,
+);
 
 await app.close().catch(() => {});
 await server.close();
@@ -138,15 +143,29 @@ rmSync(folder, { recursive: true, force: true });
 
 async function prepare() {
   const call = async (method, path, body, headers = {}) => {
-    const response = await app.inject({ method, url: path, payload: body, headers: { authorization: `Bearer ${adminKey()}`, ...headers } });
-    if (response.statusCode >= 300) throw new Error(`${method} ${path}: ${response.statusCode} ${response.body}`);
+    const response = await app.inject({
+      method,
+      url: path,
+      payload: body,
+      headers: { authorization: `Bearer ${adminKey()}`, ...headers },
+    });
+    if (response.statusCode >= 300)
+      throw new Error(`${method} ${path}: ${response.statusCode} ${response.body}`);
     return response.json();
   };
   await call('POST', '/api/v1/products', { key: 'bench', name: 'Benchmark', reason: 'benchmark' });
   await call('PUT', '/api/v1/products/bench/catalog?base=0&reason=benchmark', {
     product: { key: 'bench', name: 'Benchmark' },
     features: [
-      { key: 'units', type: 'metered', category: 'limit', owner: 'a@example.com', purpose: 'Hot', removal: 'permanent', reset: { every: 'month' } },
+      {
+        key: 'units',
+        type: 'metered',
+        category: 'limit',
+        owner: 'a@example.com',
+        purpose: 'Hot',
+        removal: 'permanent',
+        reset: { every: 'month' },
+      },
     ],
     plans: [{ key: 'big', version: 0, rank: 0, entitlements: [{ feature: 'units', value: 1_000_000_000 }] }],
   });

@@ -64,7 +64,8 @@ async function inTransaction(pool, work) {
 export const variants = [
   {
     name: 'one statement',
-    prepare: (pool, account) => () => pool.query({ name: 'one-statement', text: ONE_STATEMENT, values: valuesOf(account) }),
+    prepare: (pool, account) => () =>
+      pool.query({ name: 'one-statement', text: ONE_STATEMENT, values: valuesOf(account) }),
   },
   {
     name: 'conditional update, then record',

@@ -30,7 +30,12 @@ flags:
 export async function pennon() {
   const { catalog, issues } = parseCatalog([{ name: 'benchmark', text: CATALOG }]);
   if (catalog === null) throw new Error(JSON.stringify(issues));
-  const { snapshot } = compileSnapshot({ catalog, environment: 'production', revision: 1, productId: 'bench' });
+  const { snapshot } = compileSnapshot({
+    catalog,
+    environment: 'production',
+    revision: 1,
+    productId: 'bench',
+  });
   const now = Date.now();
   return {
     name: 'Pennon',
