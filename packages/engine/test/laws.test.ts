@@ -9,7 +9,7 @@ import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
 import { decideConsumption, entitlementAfter } from '@pennon/engine/usage/decide-consumption';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { request } from './arbitrary-request.js';
+import { ORIGIN, request } from './arbitrary-request.js';
 import { catalogNamed } from './conformance-cases.js';
 
 const RUNS = { numRuns: 300 };
@@ -55,6 +55,20 @@ describe('laws', () => {
         expect(everything({ ...copy, snapshot })).toEqual(first);
       }),
       { numRuns: 20 },
+    );
+  });
+
+  it('X-4 what is remembered of one instant never answers for another: any order of instants, any state', () => {
+    const days = fc.array(fc.integer({ min: -5, max: 45 }), { minLength: 2, maxLength: 5 });
+    fc.assert(
+      fc.property(request, days, (asked, offsets) => {
+        for (const offset of offsets) {
+          const now = ORIGIN + offset * 86_400_000;
+          const fresh = { ...asked, customer: structuredClone(asked.customer), now };
+          expect(everything({ ...asked, now })).toEqual(everything(fresh));
+        }
+      }),
+      { numRuns: 60 },
     );
   });
 
