@@ -28,7 +28,7 @@ import { createCatalogSource } from './store/catalog-source.js';
 import { createChangeFeed } from './store/change-feed.js';
 import { createConsumptionPartitions } from './store/consumption-partitions.js';
 import { createCustomerFactsStore } from './store/customer-facts.js';
-import { openDatabase } from './store/database.js';
+import { LOOKUP_SESSION, openDatabase } from './store/database.js';
 import { isDatabaseUnavailable } from './store/database-error.js';
 import { readDatabaseTime } from './store/database-time.js';
 import { migrate } from './store/migrate.js';
@@ -121,6 +121,7 @@ function composeParts(settings: ServerSettings) {
     maxConnections: 8,
     statementTimeoutMilliseconds: 2000,
     idleTimeoutMilliseconds: 0,
+    sessionStatements: LOOKUP_SESSION,
     onConnectionLost,
   });
   const { customerDeadlineMilliseconds } = settings;

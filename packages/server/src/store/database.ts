@@ -20,6 +20,8 @@ export interface DatabaseOptions {
   readonly idleInTransactionTimeoutMilliseconds?: number;
   /** After how long an unused connection is closed; default 10 s, 0 for never. */
   readonly idleTimeoutMilliseconds?: number;
+  /** Statements that every new connection runs first. */
+  readonly sessionStatements?: readonly string[];
   /** An idle connection broke; the pool replaces it. Without a listener the process would exit. */
   readonly onConnectionLost?: (error: Error) => void;
 }
@@ -29,7 +31,13 @@ export interface DatabaseOptions {
  * idle in a transaction. Consumption opens a pool of its own (see `accounts.ts`).
  */
 export function openDatabase(options: DatabaseOptions): Database {
+  const { sessionStatements } = options;
   const pool = new pg.Pool({
+    ...(sessionStatements === undefined
+      ? {}
+      : {
+          onConnect: async (client: pg.ClientBase) => void (await client.query(sessionStatements.join('; '))),
+        }),
     connectionString: options.connectionString,
     application_name: options.applicationName ?? 'pennon',
     max: options.maxConnections ?? 10,
@@ -45,6 +53,12 @@ export function openDatabase(options: DatabaseOptions): Database {
   const kysely = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
   return { kysely, pool, close: () => kysely.destroy() };
 }
+
+/**
+ * Of the pool that cold look-ups read with: the one statement there is the same for every customer, so that planning it anew
+ * (which costs more than running it) gains nothing, and compiling it even less.
+ */
+export const LOOKUP_SESSION = ['set plan_cache_mode = force_generic_plan', 'set jit = off'] as const;
 
 const INT8_OID: number = pg.types.builtins.INT8;
 
