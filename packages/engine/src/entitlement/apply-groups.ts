@@ -20,8 +20,12 @@ export function spanInForce(
   return found;
 }
 
-/** Step two: the customer's groups in catalog order, the last one wins. */
+/**
+ * Step two: the customer's groups in catalog order, the last one that names the feature wins. `replace` takes away what plan and default
+ * group gave; what another of the customer's groups gives is not the plan's, and stays.
+ */
 export function applyGroups(draft: Draft, prepared: PreparedCustomer): void {
+  let ofGroup = false;
   for (const { group, memberships } of prepared.groups) {
     const names = group.entitlements.has(draft.feature.key);
     if (!names && group.mode === 'overlay') continue;
@@ -31,7 +35,8 @@ export function applyGroups(draft: Draft, prepared: PreparedCustomer): void {
       continue;
     }
     const value = draft.usable(group.entitlements.get(draft.feature.key));
-    if (value === null && (group.mode === 'overlay' || draft.current === null)) continue;
+    if (value === null && (group.mode === 'overlay' || draft.current === null || ofGroup)) continue;
+    if (value !== null) ofGroup = true;
     draft.current = value;
     const effect = group.mode === 'replace' ? 'replace' : 'overlay';
     draft.took('group', { type: 'group', key: group.key, effect, value, until: member.until }, () => {
