@@ -1,0 +1,70 @@
+import { describe, expect, it } from 'vitest';
+import { ConfigError, readConfig } from './config.js';
+
+function faultsOf(environment: Record<string, string>): readonly string[] {
+  try {
+    readConfig(environment, '/work');
+  } catch (error) {
+    if (error instanceof ConfigError) return error.faults;
+    throw error;
+  }
+  return [];
+}
+
+describe('readConfig', () => {
+  it('needs nothing', () => {
+    expect(readConfig({}, '/srv')).toMatchObject({
+      host: '127.0.0.1',
+      port: 8080,
+      dataDirectory: '/srv/.pennon',
+      databaseUrl: null,
+      example: true,
+      logLevel: 'info',
+    });
+    expect(readConfig({ PORT: '', PENNON_DATA_DIR: ' ' }, '/srv').port).toBe(8080);
+  });
+
+  it('names every fault at once and shows no secret', () => {
+    const faults = faultsOf({
+      PORT: '80a',
+      DATABASE_URL: 'mysql://root:hunter2@db/x',
+      PENNON_ADMIN_KEY: 'too-short-secret',
+      PENNON_EXAMPLE: 'no',
+      PENNON_PRODUCT: 'a/b',
+      PENNON_LOG_LEVEL: 'loud',
+      PENNON_SERVR_KEY: 'x'.repeat(40),
+    });
+    expect(faults).toHaveLength(7);
+    const text = faults.join('\n');
+    for (const name of [
+      'PORT',
+      'DATABASE_URL',
+      'PENNON_ADMIN_KEY',
+      'PENNON_EXAMPLE',
+      'PENNON_PRODUCT',
+      'PENNON_LOG_LEVEL',
+    ]) {
+      expect(text).toContain(`\`${name}\` must`);
+    }
+    expect(text).toContain('Did you mean `PENNON_SERVER_KEY`?');
+    expect(text).not.toMatch(/hunter2|too-short-secret/);
+  });
+
+  it('S-22 secrets print as stars, however they are printed', () => {
+    const config = readConfig(
+      { DATABASE_URL: 'postgres://u:hunter2@db/x', PENNON_ADMIN_KEY: 'k'.repeat(32) },
+      '/srv',
+    );
+    expect(`${JSON.stringify(config)} ${String(config.adminKey)}`).not.toMatch(/hunter2|kkkk/);
+    expect(config.databaseUrl?.reveal()).toContain('hunter2');
+  });
+
+  it('one key cannot be two kinds', () => {
+    const same = 'k'.repeat(32);
+    expect(faultsOf({ PENNON_ADMIN_KEY: same, PENNON_CLIENT_KEY: same })).toHaveLength(1);
+  });
+
+  it.each(['-1', '65536', '1e3', '0x10', '8080 8081'])('refuses the port %s', (port) => {
+    expect(faultsOf({ PORT: port })).toHaveLength(1);
+  });
+});
