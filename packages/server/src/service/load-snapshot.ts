@@ -3,7 +3,7 @@ import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
 import { type EnvironmentRevision, itemId, type StoredItem } from '../store/catalog-rows.js';
 import type { SavedSnapshot } from '../store/snapshot-files.js';
 import { readStoredDocument } from './catalog-document.js';
-import { catalogOf, type LiveItem } from './catalog-items.js';
+import { catalogInSlices, type LiveItem } from './catalog-items.js';
 import { runInSlices } from './run-in-slices.js';
 
 /** Where catalogs are read from. */
@@ -55,7 +55,7 @@ export async function loadSnapshot(
   const step = { target, environmentKey, current };
   if (current?.source === 'database' && current.contained.length === 0) {
     const changes = await source.itemChanges(target.productId, current.snapshot.revision, target.revision);
-    const items = new Map(current.items);
+    const items = await runInSlices(copyOf(current.items));
     for (const ended of changes.ended) items.delete(itemId(ended));
     const loaded = await build(step, items, changes.live);
     // Another hash than the publisher's: this process and the database do not share the history that the difference was
@@ -63,6 +63,18 @@ export async function loadSnapshot(
     if (loaded.snapshot.hash === target.effectiveHash) return loaded;
   }
   return build(step, new Map(), await source.itemsAt(target.productId, target.revision));
+}
+
+/** So many entries are copied between two yields. */
+const COPIED = 512;
+
+function* copyOf(items: ReadonlyMap<string, LiveItem>): Generator<void, Map<string, LiveItem>> {
+  const copy = new Map<string, LiveItem>();
+  for (const [id, item] of items) {
+    copy.set(id, item);
+    if (copy.size % COPIED === 0) yield;
+  }
+  return copy;
 }
 
 interface BuildStep {
@@ -87,7 +99,7 @@ async function build(
   const contained = await runInSlices(readItems(items, stored, current));
   const { snapshot, disabled } = await runInSlices(
     compileSnapshotInSlices({
-      catalog: catalogOf(items.values()),
+      catalog: await runInSlices(catalogInSlices(items.values())),
       environment: environmentKey,
       revision: target.revision,
       productId: target.productId,
@@ -145,7 +157,7 @@ function* readItems(
 export async function fromSaved(saved: SavedSnapshot): Promise<LoadedSnapshot> {
   const target = { ...saved, publishedAt: new Date(0) };
   const step = { target, environmentKey: saved.environmentKey, current: null };
-  return { ...(await build(step, new Map(), saved.items)), source: 'disk' };
+  return { ...(await build(step, new Map(), [...saved.items])), source: 'disk' };
 }
 
 export function toSaved(loaded: LoadedSnapshot): SavedSnapshot {
@@ -155,6 +167,7 @@ export function toSaved(loaded: LoadedSnapshot): SavedSnapshot {
     environmentKey: loaded.snapshot.environment,
     revision: loaded.snapshot.revision,
     effectiveHash: loaded.effectiveHash,
-    items: [...loaded.items.values()],
+    items: loaded.items.values(),
+    itemCount: loaded.items.size,
   };
 }

@@ -12,7 +12,9 @@ export interface SavedSnapshot {
   readonly environmentKey: string;
   readonly revision: number;
   readonly effectiveHash: string;
-  readonly items: readonly SavedItem[];
+  /** Walked once. */
+  readonly items: Iterable<SavedItem>;
+  readonly itemCount: number;
 }
 
 export interface SavedItem {
@@ -81,13 +83,13 @@ export function createSnapshotFiles(
   };
 }
 
-const CHUNK_CHARACTERS = 64 * 1024;
+const CHUNK_CHARACTERS = 16 * 1024;
 
 function* encode(snapshot: SavedSnapshot): Generator<void, readonly Buffer[]> {
-  const { items, ...header } = snapshot;
+  const { items, itemCount, ...header } = snapshot;
   const digest = createHash('sha256');
   const chunks: Buffer[] = [];
-  let pending = `${JSON.stringify({ format: FORMAT, ...header, items: items.length })}\n`;
+  let pending = `${JSON.stringify({ format: FORMAT, ...header, items: itemCount })}\n`;
   const flush = (): void => {
     const bytes = Buffer.from(pending, 'utf8');
     digest.update(bytes);
@@ -123,7 +125,7 @@ function decode(bytes: Buffer): SavedSnapshot {
   const digest = createHash('sha256').update(bytes.subarray(0, end)).digest('hex');
   if (footer.sha256 !== digest) throw new Error('The checksum does not match.');
   const lines = bytes.subarray(0, end).toString('utf8').split('\n');
-  const header = JSON.parse(lines[0] ?? '') as Omit<SavedSnapshot, 'items'> & {
+  const header = JSON.parse(lines[0] ?? '') as Omit<SavedSnapshot, 'items' | 'itemCount'> & {
     readonly format: number;
     readonly items: number;
   };
@@ -131,7 +133,15 @@ function decode(bytes: Buffer): SavedSnapshot {
   const items = lines.slice(1, -1).map(decodeItem);
   if (items.length !== header.items) throw new Error('Items are missing.');
   const { productId, environmentId, environmentKey, revision, effectiveHash } = header;
-  return { productId, environmentId, environmentKey, revision, effectiveHash, items };
+  return {
+    productId,
+    environmentId,
+    environmentKey,
+    revision,
+    effectiveHash,
+    items,
+    itemCount: items.length,
+  };
 }
 
 function decodeItem(line: string): SavedItem {
