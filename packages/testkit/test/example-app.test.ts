@@ -1,9 +1,20 @@
 import { readFile } from 'node:fs/promises';
-import type { FastifyInstance } from 'fastify';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestServer, type TestServer } from '../src/test-server.js';
 
 const at = (path: string): URL => new URL(`../../../examples/${path}`, import.meta.url);
+
+/** As much of the application as a visitor needs. */
+interface Application {
+  inject(request: object): Promise<{
+    readonly statusCode: number;
+    readonly headers: Readonly<Record<string, unknown>>;
+    readonly body: string;
+    // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of every shape.
+    json(): any;
+  }>;
+  close(): Promise<void>;
+}
 
 interface Settings {
   readonly pennonUrl: string;
@@ -12,7 +23,7 @@ interface Settings {
 }
 
 let server: TestServer;
-let application: FastifyInstance;
+let application: Application;
 
 beforeAll(async () => {
   server = await startTestServer({
@@ -20,7 +31,7 @@ beforeAll(async () => {
     catalog: await readFile(at('saleshub/catalog.yaml'), 'utf8'),
   });
   const { createApplication } = (await import(at('app/application.mjs').href)) as {
-    createApplication: (settings: Settings) => Promise<FastifyInstance>;
+    createApplication: (settings: Settings) => Promise<Application>;
   };
   application = await createApplication({ pennonUrl: server.url, serverKey: server.serverKey });
 });
