@@ -11,7 +11,7 @@ const LimitSchema = Type.Union([AmountSchema, Type.Literal('unlimited')]);
 const ReferenceSchema = Type.String({ minLength: 1, maxLength: 256, pattern: '^[^\\u0000-\\u001f]*$' });
 
 /** The model's `GrantEffect`. */
-export const GrantEffectSchema = Type.Union([
+const GrantEffectSchema = Type.Union([
   Type.Object(
     {
       type: Type.Literal('flag'),

@@ -13,7 +13,7 @@ const VersionSchema = Type.Integer({ minimum: 0, maximum: 2_147_483_647 });
 const SkuSchema = Type.String({ minLength: 1, maxLength: 256, pattern: '^[^\\u0000-\\u001f]*$' });
 const ReferenceSchema = Type.String({ minLength: 1, maxLength: 256, pattern: '^[^\\u0000-\\u001f]*$' });
 
-export const LicenseAddonSchema = Type.Object(
+const LicenseAddonSchema = Type.Object(
   { addon: Type.String(), version: Type.Integer(), quantity: Type.Integer() },
   closed,
 );

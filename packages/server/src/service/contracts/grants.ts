@@ -82,7 +82,7 @@ export async function createGrant(
 }
 
 /** Everything temporary ends by the clock; a demo that lasts for years is a contract. */
-export function checkGrantSpan(kind: string, startsAt: Instant, endsAt: Instant | null): void {
+function checkGrantSpan(kind: string, startsAt: Instant, endsAt: Instant | null): void {
   checkSpan(startsAt, endsAt);
   if (kind !== 'demo') return;
   const longest = LIMITS.demoDays.value;
