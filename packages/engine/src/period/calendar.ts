@@ -64,7 +64,14 @@ export function toInstant(wall: number, timeZone: string): Instant {
 
 /** The local time that clocks of the zone show at an instant. */
 export function toLocal(instant: Instant, timeZone: string): LocalTime {
+  if (timeZone === 'UTC') return utcTime(instant);
   const local = Temporal.Instant.fromEpochMilliseconds(instant).toZonedDateTimeISO(timeZone);
   const millisecond = ((local.hour * 60 + local.minute) * 60 + local.second) * 1000 + local.millisecond;
   return { year: local.year, month: local.month, day: local.day, millisecond };
+}
+
+function utcTime(instant: Instant): LocalTime {
+  const date = new Date(instant);
+  const millisecond = instant - Math.floor(instant / DAY_MILLISECONDS) * DAY_MILLISECONDS;
+  return { year: date.getUTCFullYear(), month: date.getUTCMonth() + 1, day: date.getUTCDate(), millisecond };
 }

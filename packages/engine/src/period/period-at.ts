@@ -66,12 +66,39 @@ export interface PeriodInput {
 /** How often the estimate may be corrected. One step is what arithmetic needs; two more are for zones that skipped a day. */
 const MAX_CORRECTIONS = 3;
 
+/** The period found last for each reset and anchor: it is asked for in every consume and holds for weeks. */
+const found = new WeakMap<ResetDocument, Map<string, Period>>();
+const MAX_FOUND = 10_000;
+
 /**
  * The period that holds `now`, `start <= now < end`; `null` where nothing resets or the anchor cannot be read. Costs the same for an
  * anchor of yesterday and one of ten years ago.
  */
-export function periodAt({ reset, anchor: text, timeZone, now }: PeriodInput): Period | null {
+export function periodAt(input: PeriodInput): Period | null {
+  const { reset, anchor, timeZone, now } = input;
   if (reset === 'never') return null;
+  let periods = found.get(reset);
+  if (periods === undefined) {
+    periods = new Map();
+    found.set(reset, periods);
+  }
+  const key = timeZone === undefined ? anchor : `${anchor} ${timeZone}`;
+  const known = periods.get(key);
+  if (known !== undefined && known.start <= now && now < known.end) return known;
+  const period = computePeriod(reset, anchor, timeZone, now);
+  if (period !== null) {
+    if (periods.size >= MAX_FOUND) periods.clear();
+    periods.set(key, period);
+  }
+  return period;
+}
+
+function computePeriod(
+  reset: ResetDocument,
+  text: string,
+  timeZone: string | undefined,
+  now: Instant,
+): Period | null {
   const own = parseAnchor(text);
   if (own === null) return null;
   const anchor = timeZone === undefined ? own : inTimeZone(own, timeZone);
