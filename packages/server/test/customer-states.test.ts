@@ -625,6 +625,22 @@ describe('law 1: with the store away', () => {
   });
 });
 
+describe('with many asking while the store is away', () => {
+  it('tells so once a second, and refuses at once what would only queue', async () => {
+    const told: unknown[] = [];
+    const at = await world({ onUnreadable: (error) => told.push(error) });
+    at.breakDatabase(true);
+    const asked = Array.from({ length: 1500 }, (_, index) =>
+      Promise.resolve(at.ask({ customerKeys: [`c-${index}`] })).catch((error: unknown) => error),
+    );
+    const answers = await Promise.all(asked);
+    for (const answer of answers) expect(answer).toMatchObject({ code: 'CUSTOMER_STATE_UNAVAILABLE' });
+    expect(at.statements).toHaveLength(1000);
+    expect(told).toHaveLength(1);
+    expect(at.states.statistics().pieces).toBe(0);
+  });
+});
+
 describe('memory', () => {
   it('is bounded by a setting, and many rows weigh as several customers', async () => {
     const at = await world({ maxCustomers: 10 });

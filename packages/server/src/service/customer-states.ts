@@ -24,7 +24,7 @@ export interface CustomerStatesOptions {
   readonly deadlineMilliseconds?: number;
   /** A monotonic clock in milliseconds. */
   readonly monotonic?: () => number;
-  /** Every time that the store could not be read: for the log and the metrics. */
+  /** The store could not be read; told at most once a second, however many ask. For the log. */
   readonly onUnreadable?: (error: unknown) => void;
 }
 
@@ -75,7 +75,7 @@ class InMemoryCustomerStates implements CustomerStatesHandle {
     this.#memory = new CustomerMemory(options.maxCustomers ?? LIMITS.customersInMemory.value);
     this.#deadlineMilliseconds = options.deadlineMilliseconds ?? 50;
     this.#monotonic = options.monotonic ?? (() => performance.now());
-    this.#onUnreadable = options.onUnreadable ?? (() => undefined);
+    this.#onUnreadable = atMostEverySecond(this.#monotonic, options.onUnreadable ?? (() => undefined));
     this.#refresher = new BalanceRefresher({
       store: options.store,
       memory: this.#memory,
@@ -278,6 +278,19 @@ class InMemoryCustomerStates implements CustomerStatesHandle {
   stop(): void {
     this.#refresher.stop();
   }
+}
+
+function atMostEverySecond(
+  monotonic: () => number,
+  tell: (error: unknown) => void,
+): (error: unknown) => void {
+  let toldAt = Number.NEGATIVE_INFINITY;
+  return (error) => {
+    const now = monotonic();
+    if (now - toldAt < 1000) return;
+    toldAt = now;
+    tell(error);
+  };
 }
 
 /**
