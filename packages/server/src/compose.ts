@@ -18,11 +18,12 @@ import { createAuthenticator } from './service/keys/authenticator.js';
 import type { FixedKeys } from './service/keys/fixed-keys.js';
 import { KeyRing } from './service/keys/key-ring.js';
 import { createKeyRingLoader } from './service/keys/key-ring-loader.js';
+import type { Metrics } from './service/metrics.js';
 import { createInstallation } from './service/open-installation.js';
 import type { Secret } from './service/secret.js';
 import { seedInstallation } from './service/seed.js';
 import { createSnapshots } from './service/snapshots.js';
-import { isLostRace, openAccounts } from './store/accounts.js';
+import { type Accounts, isLostRace, openAccounts } from './store/accounts.js';
 import { createAuditTrail } from './store/audit-trail.js';
 import { createCatalogSource } from './store/catalog-source.js';
 import { createChangeFeed } from './store/change-feed.js';
@@ -134,7 +135,12 @@ function composeParts(settings: ServerSettings) {
     onUnreadable: (error) => log.warn({ err: error }, 'the state of a customer could not be read'),
   });
   const accounts = openAccounts({ connectionString, onConnectionLost });
-  const consumption = createConsumption({ accounts, snapshots, customers, isLostRace });
+  const consumption = createConsumption({
+    accounts: measured(accounts, metrics),
+    snapshots,
+    customers,
+    isLostRace,
+  });
   const partitions = createConsumptionPartitions({ pool: database.pool, clock, onProblem });
   const workshop = createCatalogWorkshop({ connectionString });
   const authenticator = createAuthenticator({ ring, directory, clock });
@@ -227,6 +233,20 @@ export async function composeServer(settings: ServerSettings): Promise<PennonSer
       closing ??= closeAll(app, parts);
       return closing;
     },
+  };
+}
+
+/** Counts the transactions of consumption and how long each waits for its locks. */
+function measured(accounts: Accounts, metrics: Metrics): Accounts {
+  return {
+    read: (question) => accounts.read(question),
+    async begin(request) {
+      const began = performance.now();
+      const transaction = await accounts.begin(request);
+      metrics.observeConsumeBatch(request.idempotencyKeys.length, (performance.now() - began) / 1000);
+      return transaction;
+    },
+    close: () => accounts.close(),
   };
 }
 

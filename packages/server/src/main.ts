@@ -105,7 +105,13 @@ class Run {
       return server.parts.directory.product(EXAMPLE_PRODUCT) !== null;
     }
     const { example, product } = this.config;
-    return loadFirstProduct(server.parts, { example, product });
+    try {
+      return await loadFirstProduct(server.parts, { example, product });
+    } catch (error) {
+      // A server without its example is still the server that was asked for.
+      this.log.error({ err: error }, 'the example could not be loaded; the server starts without it');
+      return false;
+    }
   }
 
   private greet(server: PennonServer, keys: LoadedKeys, hasExample: boolean): void {

@@ -38,6 +38,11 @@ export function measureParts(parts: Parts): void {
     'Snapshots that come from an earlier run, not from the database.',
     () => parts.snapshots.report().filter((snapshot) => snapshot.source === 'disk').length,
   );
+  metrics.gauge(
+    'pennon_consume_waiting',
+    'Consumptions that wait for their batch.',
+    () => parts.consumption.report().waiting,
+  );
   metrics.gauge('pennon_keys', 'Keys that are accepted.', () => parts.ring.size());
   metrics.gauge(
     'pennon_customer_pieces_in_memory',

@@ -43,3 +43,102 @@ describe('operations', () => {
     expect(headers.get('traceparent')).toBe(traceparent);
   });
 });
+
+describe('browsers of another origin', () => {
+  const origin = 'https://shop.example';
+
+  it('K-1 may ask the two protocols, with every header that clients send, and read what they need', async () => {
+    for (const path of ['/ofrep/v1/evaluate/flags', '/oep/v1/evaluate/entitlements/minutes']) {
+      const preflight = await server.request('OPTIONS', path, {
+        key: null,
+        headers: {
+          origin,
+          'access-control-request-method': 'POST',
+          'access-control-request-headers': 'authorization,content-type,x-own-header',
+        },
+      });
+      expect(preflight.status).toBe(204);
+      const allowed = preflight.headers.get('access-control-allow-headers')?.toLowerCase().split(', ');
+      for (const name of [
+        'content-type',
+        'authorization',
+        'x-api-key',
+        'if-none-match',
+        'last-event-id',
+        'pennon-customer-token',
+        'x-own-header',
+      ]) {
+        expect(allowed).toContain(name);
+      }
+      // A refusal must be readable too, or the page only learns of a network error.
+      const refused = await server.request('POST', path, { key: null, headers: { origin }, body: {} });
+      expect([refused.status, refused.headers.get('access-control-allow-origin')]).toEqual([401, '*']);
+      expect(refused.headers.get('access-control-expose-headers')).toContain('ETag, Retry-After');
+      expect(refused.body).toMatchObject({ errorCode: 'GENERAL', metadata: { cause: 'UNAUTHENTICATED' } });
+    }
+  });
+
+  it('never manage: the management API allows no origin', async () => {
+    const response = await server.request('GET', '/api/v1/keys', { headers: { origin } });
+    expect(response.headers.get('access-control-allow-origin')).toBeNull();
+  });
+});
+
+describe('products and environments', () => {
+  const reason = 'a test';
+  const headers = { 'if-match': '*' };
+
+  it('are made, read, changed with If-Match and removed, each with its reason', async () => {
+    const made = await server.request('POST', '/api/v1/environments', {
+      body: { key: 'staging', name: 'Staging', protected: true, reason },
+    });
+    expect([made.status, made.headers.get('etag')]).toEqual([201, '"1"']);
+    const path = '/api/v1/environments/staging';
+    expect(
+      (await server.request('POST', '/api/v1/environments', { body: { key: 'staging', name: 'x', reason } }))
+        .body,
+    ).toMatchObject({ status: 409, code: 'ENVIRONMENT_EXISTS' });
+    expect((await server.request('PATCH', path, { body: { name: 'S', reason } })).status).toBe(428);
+    const stale = await server.request('PATCH', path, {
+      body: { name: 'S', reason },
+      headers: { 'if-match': '"9"' },
+    });
+    expect(stale.body).toMatchObject({
+      status: 412,
+      expected: ['"9"'],
+      current: { etag: '"1"', item: { key: 'staging' } },
+    });
+    const changed = await server.request('PATCH', path, {
+      body: { name: 'S', reason },
+      headers: { 'if-match': '"1"' },
+    });
+    expect(changed.body).toMatchObject({ name: 'S', protected: true, version: 2 });
+    expect((await server.request('GET', path, { headers: { 'if-none-match': '"2"' } })).status).toBe(304);
+    expect((await server.request('DELETE', path, { headers })).body).toMatchObject({ status: 400 });
+    expect((await server.request('DELETE', `${path}?reason=over`, { headers })).status).toBe(204);
+    expect((await server.request('GET', path)).body).toMatchObject({
+      status: 404,
+      code: 'ENVIRONMENT_NOT_FOUND',
+    });
+    const entries = await server.parts.database.pool.query(
+      "select action, convert_from(bytes, 'utf8')::json ->> 'reason' as reason from audit_entry where object_kind = 'environment' and actor_kind = 'admin-key' order by id",
+    );
+    expect(entries.rows).toEqual([
+      { action: 'environment.create', reason },
+      { action: 'environment.change', reason },
+      { action: 'environment.remove', reason: 'over' },
+    ]);
+  });
+
+  it('an environment that holds something stays, and so does a product that keys name', async () => {
+    await server.request('PUT', '/api/v1/environments/development/customers/acme', { body: { reason } });
+    const removed = await server.request('DELETE', '/api/v1/environments/development?reason=x', { headers });
+    expect(removed.body).toMatchObject({ status: 409, code: 'ENVIRONMENT_IN_USE' });
+    await server.request('POST', '/api/v1/products', { body: { key: 'shop', name: 'Shop', reason } });
+    await server.request('POST', '/api/v1/keys', {
+      body: { kind: 'server', environment: 'production', product: 'shop', name: 'k', reason },
+    });
+    const product = await server.request('DELETE', '/api/v1/products/shop?reason=x', { headers });
+    expect(product.body).toMatchObject({ status: 409, code: 'PRODUCT_IN_USE' });
+  });
+});

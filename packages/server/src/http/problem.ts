@@ -107,7 +107,8 @@ const OEP_CODES: ReadonlySet<string> = new Set([
  * `errorDetails`, `metadata`), whatever the status (OFREP-NOTES 5.6, 5.7).
  */
 export function toOfrepError(fault: HttpFault, flagKey: string | null): Record<string, unknown> {
-  return protocolError(fault, flagKey, OFREP_CODES.has(fault.code) ? fault.code : toSharedCode(fault));
+  const known = OFREP_CODES.has(fault.code);
+  return protocolError(fault, flagKey, known ? fault.code : toSharedCode(fault));
 }
 
 /** The body of an error below `/oep` (OEP: error body). */

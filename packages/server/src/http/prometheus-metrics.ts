@@ -42,8 +42,8 @@ export function createPrometheusMetrics(): PrometheusMetrics {
     registers,
   });
   const batchDurations = new Histogram({
-    name: 'pennon_consume_batch_duration_seconds',
-    help: 'One transaction of the consume batcher, begin to commit.',
+    name: 'pennon_consume_lock_seconds',
+    help: 'From the begin of a consume transaction until its locks are held and everything is read.',
     buckets: DURATION_BUCKETS,
     registers,
   });

@@ -3,6 +3,6 @@ export interface Metrics {
   /** One observer per route, made at registration. `seconds` is the time from the first byte to the last. */
   requestObserver(route: string): (method: string, status: number, seconds: number) => void;
   countEvaluation(kind: string): void;
-  /** One transaction of the consume batcher. */
+  /** One transaction of the consume batcher; `seconds` until its locks were held and everything was read. */
   observeConsumeBatch(requests: number, seconds: number): void;
 }
