@@ -108,8 +108,11 @@ describe('what other processes see', () => {
       revision: 1,
     });
     await process.snapshots.loadAll();
+    await process.snapshots.loadAll();
     expect(process.current()?.revision).toBe(2);
     expect(isOn(process, 'a')).toBe(true);
+    const told = process.problems.filter((problem) => problem.includes('restored from a backup'));
+    expect(told).toHaveLength(2);
   });
 
   it('R-35 an empty catalog never replaces one that has items, unless it was published', async () => {

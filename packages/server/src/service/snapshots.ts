@@ -57,6 +57,8 @@ interface Slot {
   loading: Promise<void> | null;
   loadAgain: boolean;
   saving: Promise<void>;
+  /** The older revision of the database that was already reported. */
+  reportedOlder: number | null;
 }
 
 /**
@@ -72,7 +74,13 @@ export function createSnapshots(options: SnapshotsOptions): RunningSnapshots {
     const name = `${productId} ${environmentId}`;
     let slot = slots.get(name);
     if (slot === undefined) {
-      slot = { current: null, loading: null, loadAgain: false, saving: Promise.resolve() };
+      slot = {
+        current: null,
+        loading: null,
+        loadAgain: false,
+        saving: Promise.resolve(),
+        reportedOlder: null,
+      };
       slots.set(name, slot);
     }
     return slot;
@@ -103,7 +111,19 @@ export function createSnapshots(options: SnapshotsOptions): RunningSnapshots {
     });
   }
 
+  /** A database that stands behind what is served was restored from a backup: said once, never followed in silence. */
+  function reportOlder(slot: Slot, target: EnvironmentRevision): void {
+    const served = slot.current?.snapshot.revision ?? 0;
+    if (target.revision >= served || slot.reportedOlder === target.revision) return;
+    slot.reportedOlder = target.revision;
+    options.onProblem(
+      `revision \`${served}\` is served and the database stands at the older \`${target.revision}\`: if it was restored from a backup, stop every process, remove \`snapshots\` from the data directory, and start again`,
+      null,
+    );
+  }
+
   async function loadOnce(slot: Slot, target: EnvironmentRevision): Promise<void> {
+    reportOlder(slot, target);
     const environment = options.directory.environment(target.environmentId);
     if (environment === null) return;
     const { current } = slot;
@@ -146,7 +166,9 @@ export function createSnapshots(options: SnapshotsOptions): RunningSnapshots {
     const failures: unknown[] = [];
     for (const target of targets) {
       const { productId, environmentId } = target;
-      const current = slotOf(productId, environmentId).current;
+      const slot = slotOf(productId, environmentId);
+      reportOlder(slot, target);
+      const { current } = slot;
       if (current?.source === 'database' && current.snapshot.revision >= target.revision) continue;
       await load(productId, environmentId).catch((error: unknown) => failures.push(error));
     }
