@@ -64,8 +64,7 @@ export function createBatchDecider(frame: LockedFrame): BatchDecider {
       touched: false,
     });
   }
-  const now = instantOf(frame);
-  const resolve = createResolver(frame, now);
+  const resolve = createResolver(frame);
   const encoder = createAnswerEncoder();
   const rows: ConsumptionRow[] = [];
 
@@ -184,24 +183,13 @@ export function createBatchDecider(frame: LockedFrame): BatchDecider {
   return { decide, write };
 }
 
-/** A database clock that was set back never reopens a period. */
-function instantOf(frame: LockedFrame): Instant {
-  let now = frame.now;
-  for (const { periodStart } of frame.accounts) {
-    if (periodStart !== null && periodStart > now) {
-      now = periodStart;
-    }
-  }
-  return now;
-}
-
 type Resolve = (evaluation: EvaluationRequest<Snapshot>, key: string) => EntitlementDecision;
 
 /**
  * Resolves each entitlement once for everyone of a batch who is the same subject. The locked accounts stand in the state, so
  * that the engine judges periods by the store's row and not by what this process remembers.
  */
-function createResolver(frame: LockedFrame, now: Instant): Resolve {
+function createResolver(frame: LockedFrame): Resolve {
   const states = new Map<CustomerState, CustomerState>();
   const resolved = new Map<CustomerState, Map<string, EntitlementDecision>>();
 
@@ -231,7 +219,7 @@ function createResolver(frame: LockedFrame, now: Instant): Resolve {
     let decision = ofState.get(name);
     if (decision === undefined) {
       const locked = lockedState(customer, snapshot.productKey);
-      const result = resolveEntitlement({ ...evaluation, customer: locked, now }, key);
+      const result = resolveEntitlement({ ...evaluation, customer: locked, now: frame.now }, key);
       if (result.kind === 'error') {
         throw entitlementFault(result.errorCode, result.message);
       }

@@ -1,0 +1,423 @@
+import { randomUUID } from 'node:crypto';
+import { importJWK, type JWK, SignJWT } from 'jose';
+import type { TestResponse, TestServer } from './test-server.js';
+
+/*
+ * Asks the cases of `conformance/` over OFREP and OEP. What a case says to exist is put into the store as it stands (creation
+ * times, anchors and balances cannot be chosen over REST); the questions and answers go over HTTP. Cases that need another
+ * instant set the clock that the process evaluates by; consumption follows the database's, so those cases are passed over.
+ */
+
+interface CaseSpan {
+  readonly startsAt?: string;
+  readonly endsAt?: string;
+}
+
+export interface HttpCase {
+  readonly name: string;
+  readonly catalog: string;
+  readonly environment?: string;
+  readonly now: string;
+  readonly clock?: 'real';
+  readonly credential?:
+    | 'server'
+    | 'client'
+    | { readonly token: { readonly customer: string; readonly user: string | null } };
+  readonly customer?: {
+    readonly key: string;
+    readonly registered?: boolean;
+    readonly createdAt?: string;
+    readonly timeZone?: string;
+    readonly attributes?: object;
+    readonly users?: readonly string[];
+    readonly instances?: readonly { readonly key: string; readonly metadata?: object }[];
+    readonly licenses?: readonly (CaseSpan & {
+      readonly id?: string;
+      readonly plan: string;
+      readonly version: number;
+      readonly kind?: string;
+      readonly status?: string;
+      readonly graceEndsAt?: string;
+      readonly sku?: string;
+      readonly addons?: readonly object[];
+    })[];
+    readonly groups?: readonly (CaseSpan & { readonly group: string })[];
+    readonly memberships?: readonly (CaseSpan & {
+      readonly segment: string;
+      readonly member: { readonly kind: string; readonly key: string };
+    })[];
+    readonly grants?: readonly (CaseSpan & {
+      readonly id?: string;
+      readonly kind?: string;
+      readonly target: { readonly kind: string; readonly key: string };
+      readonly effect: object;
+    })[];
+    readonly usage?: readonly {
+      readonly feature: string;
+      readonly scope?: string;
+      readonly used: number;
+      readonly reserved?: number;
+      readonly periodStart?: string;
+    }[];
+  };
+  readonly context: unknown;
+  readonly ask?: { readonly flag?: string; readonly entitlement?: string; readonly amount?: number };
+  readonly expect?: Readonly<Record<string, unknown>> | null;
+  readonly steps?: readonly {
+    readonly consume?: Readonly<Record<string, unknown>>;
+    readonly release?: Readonly<Record<string, unknown>>;
+    readonly expect: Readonly<Record<string, unknown>>;
+  }[];
+}
+
+export interface HttpOutcome {
+  /** What was answered, in the words of the cases; only members that the wire carries. */
+  readonly actual: Readonly<Record<string, unknown>>;
+  /** The expectation without what the wire does not carry. */
+  readonly expected: Readonly<Record<string, unknown>>;
+}
+
+const BEGINNING = '2026-01-31T10:00:00Z';
+const TABLES = [
+  'customer',
+  'customer_user',
+  'instance',
+  'license',
+  'membership',
+  'access_grant',
+  'account',
+  'consumption',
+];
+
+export interface ConformanceServer {
+  /** One outcome for each question; `null` where the case cannot be asked over HTTP. */
+  run(one: HttpCase): Promise<readonly HttpOutcome[] | null>;
+}
+
+/** @param server holds the case's catalog as its product; nothing else may use it at the same time. */
+export function createConformanceServer(server: TestServer): ConformanceServer {
+  const { clock } = server.parts;
+  const realNow = clock.now.bind(clock);
+  let signingKey: (JWK & { readonly kid: string }) | null = null;
+
+  async function run(one: HttpCase): Promise<readonly HttpOutcome[] | null> {
+    if (one.clock !== 'real' && (one.steps !== undefined || endsBefore(one, realNow()))) return null;
+    if (one.ask?.entitlement !== undefined && one.credential === 'client') return null;
+    const names = await arrange(server, one);
+    const at = one.clock === 'real' ? realNow : () => Date.parse(one.now);
+    Object.assign(clock, { now: at });
+    try {
+      return await askAll(one, names, at());
+    } finally {
+      Object.assign(clock, { now: realNow });
+    }
+  }
+
+  async function askAll(one: HttpCase, names: Names, now: number): Promise<readonly HttpOutcome[]> {
+    const access = await accessOf(one, now);
+    if (one.steps === undefined) {
+      const { flag, entitlement, amount } = one.ask ?? {};
+      const path =
+        flag === undefined
+          ? `oep/v1/evaluate/entitlements/${entitlement}`
+          : `ofrep/v1/evaluate/flags/${flag}`;
+      const body = { context: one.context, ...(amount === undefined ? {} : { amount }) };
+      const answer = await retried(() => server.request('POST', `/${path}`, { ...access, body }));
+      const read = flag === undefined ? entitlementAnswer : flagAnswer;
+      const expected = flag === undefined ? (one.expect ?? {}) : withoutFlagOnly(one.expect ?? {});
+      return [compare(read(JSON.parse(names.back(answer.text))), expected)];
+    }
+    const outcomes: HttpOutcome[] = [];
+    for (const step of one.steps) {
+      const path = step.consume === undefined ? '/oep/v1/release' : '/oep/v1/consume';
+      const answer = await server.request('POST', path, {
+        key: server.serverKey,
+        headers: { 'idempotency-key': randomUUID() },
+        body: { context: one.context, ...step.consume, ...step.release },
+      });
+      outcomes.push(compare(consumptionAnswer(JSON.parse(names.back(answer.text))), step.expect));
+    }
+    return outcomes;
+  }
+
+  async function accessOf(one: HttpCase, now: number) {
+    const headers = {
+      'pennon-environment': one.environment ?? 'production',
+      'pennon-product': server.product,
+    };
+    if (one.credential === undefined || one.credential === 'server') return { key: server.adminKey, headers };
+    if (one.credential === 'client') return { key: server.clientKey };
+    return {
+      key: server.clientKey,
+      headers: { 'pennon-customer-token': await tokenFor(one.credential.token, now) },
+    };
+  }
+
+  async function tokenFor(who: { readonly customer: string; readonly user: string | null }, now: number) {
+    signingKey ??= await newSigningKey(server);
+    return new SignJWT({
+      env: 'production',
+      product: server.product,
+      ...(who.user === null ? {} : { user: who.user }),
+    })
+      .setProtectedHeader({ alg: 'EdDSA', kid: signingKey.kid })
+      .setSubject(who.customer)
+      .setAudience('pennon')
+      .setIssuedAt(Math.floor(now / 1000) - 1)
+      .setExpirationTime(Math.floor(now / 1000) + 600)
+      .sign(await importJWK(signingKey, 'EdDSA'));
+  }
+
+  return { run };
+}
+
+async function newSigningKey(server: TestServer): Promise<JWK & { readonly kid: string }> {
+  const body = { environment: 'production', product: server.product, name: 'conformance', reason: 'A test.' };
+  const made = await server.request('POST', '/api/v1/token-keys', { body });
+  return made.body.privateJwk;
+}
+
+/** The store leaves out what has ended by its own clock, which nobody sets: such a case has to wait for nothing. */
+function endsBefore(one: HttpCase, now: number): boolean {
+  const { licenses = [], groups = [], memberships = [], grants = [] } = one.customer ?? {};
+  return [...licenses, ...groups, ...memberships, ...grants].some(
+    ({ endsAt }) => endsAt !== undefined && Date.parse(endsAt) <= now,
+  );
+}
+
+/** An OFREP item says neither what decided nor until when: it must not move when nothing else does. */
+function withoutFlagOnly(expect: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const { sources, validUntil, ...rest } = expect;
+  return rest;
+}
+
+/** On a loaded machine a cold customer may miss its 50 ms. */
+async function retried(ask: () => Promise<TestResponse>): Promise<TestResponse> {
+  for (let attempt = 0; ; attempt += 1) {
+    const answer = await ask();
+    if (answer.status !== 503 || attempt >= 40) return answer;
+  }
+}
+
+/** Ids of the store are UUIDs: the case's own are mapped in their order, and back in answers. */
+interface Names {
+  back(text: string): string;
+}
+
+async function arrange(server: TestServer, one: HttpCase): Promise<Names> {
+  const { pool } = server.parts.database;
+  await pool.query(TABLES.map((table) => `delete from ${table}`).join(';'));
+  const environment = server.parts.directory.environment(one.environment ?? 'production')?.id;
+  const product = server.parts.directory.product(server.product)?.id;
+  const ids = new Map<string, string>();
+  const idOf = (name: string): string => {
+    const hex = ids.size.toString(16).padStart(12, '0');
+    const id = ids.get(name) ?? `00000000-0000-7000-8000-${hex}`;
+    ids.set(name, id);
+    return id;
+  };
+  if (one.customer !== undefined) {
+    const grantNames = (one.customer.grants ?? []).map((grant, index) => grant.id ?? `grant-${index + 1}`);
+    for (const name of [...grantNames].sort()) idOf(name);
+    await insertCustomer(pool.query.bind(pool), one.customer, { environment, product, idOf });
+  }
+  forgetEverything(server.parts.customers);
+  return {
+    back(text) {
+      let result = text;
+      for (const [name, id] of ids) result = result.replaceAll(id, name);
+      return result;
+    },
+  };
+}
+
+function forgetEverything(customers: object): void {
+  if (!('onReset' in customers) || typeof customers.onReset !== 'function') {
+    throw new Error('The memory of customers cannot be emptied.');
+  }
+  customers.onReset();
+}
+
+type Query = (text: string, values: unknown[]) => Promise<unknown>;
+
+interface Place {
+  readonly environment: string | undefined;
+  readonly product: string | undefined;
+  readonly idOf: (name: string) => string;
+}
+
+async function insertCustomer(
+  query: Query,
+  customer: NonNullable<HttpCase['customer']>,
+  place: Place,
+): Promise<void> {
+  const { environment, product, idOf } = place;
+  const id = randomUUID();
+  const span = (one: CaseSpan) => [one.startsAt ?? BEGINNING, one.endsAt ?? null];
+  if (customer.registered !== false) {
+    await query(
+      `insert into customer (id, environment_id, key, time_zone, attributes, version, created_at) values ($1, $2, $3, $4, $5, 1, $6)`,
+      [
+        id,
+        environment,
+        customer.key,
+        customer.timeZone ?? null,
+        JSON.stringify(customer.attributes ?? {}),
+        customer.createdAt ?? BEGINNING,
+      ],
+    );
+  }
+  for (const user of customer.users ?? []) {
+    await query(
+      `insert into customer_user (customer_id, key, environment_id, attributes, version, created_at) values ($1, $2, $3, '{}', 1, now())`,
+      [id, user, environment],
+    );
+  }
+  for (const instance of customer.instances ?? []) {
+    await query(
+      `insert into instance (customer_id, id, environment_id, key, metadata, version, created_at) values ($1, $2, $3, $4, $5, 1, now())`,
+      [id, randomUUID(), environment, instance.key, JSON.stringify(instance.metadata ?? {})],
+    );
+  }
+  for (const [index, license] of (customer.licenses ?? []).entries()) {
+    await query(
+      `insert into license (customer_id, id, environment_id, product_id, plan_key, plan_version, quantity, kind, status, starts_at,
+         ends_at, grace_ends_at, anchor, sku, addons, version, created_at)
+       values ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9, $10, $11, $12, $13, $14, 1, now())`,
+      [
+        id,
+        idOf(license.id ?? `license-${index + 1}`),
+        environment,
+        product,
+        license.plan,
+        license.version,
+        license.kind ?? 'paid',
+        license.status ?? 'active',
+        ...span(license),
+        license.graceEndsAt ?? null,
+        `${(license.startsAt ?? BEGINNING).replace('Z', '')}[UTC]`,
+        license.sku ?? null,
+        JSON.stringify(license.addons ?? []),
+      ],
+    );
+  }
+  const memberships = [
+    ...(customer.groups ?? []).map((one) => ({
+      ...one,
+      container: ['group', one.group],
+      member: { kind: 'customer', key: customer.key },
+    })),
+    ...(customer.memberships ?? []).map((one) => ({ ...one, container: ['segment', one.segment] })),
+  ];
+  for (const one of memberships) {
+    await query(
+      `insert into membership (environment_id, member_kind, member_key, product_id, container_kind, container_key, id, starts_at,
+         ends_at, reason, version, created_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'A test.', 1, now())`,
+      [environment, one.member.kind, one.member.key, product, ...one.container, randomUUID(), ...span(one)],
+    );
+  }
+  for (const [index, grant] of (customer.grants ?? []).entries()) {
+    await query(
+      `insert into access_grant (id, environment_id, product_id, target_kind, target_key, kind, effect, starts_at, ends_at, reason,
+         version, created_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'A test.', 1, now())`,
+      [
+        idOf(grant.id ?? `grant-${index + 1}`),
+        environment,
+        product,
+        grant.target.kind,
+        grant.target.key,
+        grant.kind ?? 'demo',
+        JSON.stringify(grant.effect),
+        ...span(grant),
+      ],
+    );
+  }
+  for (const usage of customer.usage ?? []) {
+    await query(
+      `insert into account (customer_id, product_id, feature, scope, environment_id, period_start, used, reserved, updated_at)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, now())`,
+      [
+        id,
+        product,
+        usage.feature,
+        usage.scope ?? '',
+        environment,
+        usage.periodStart ?? null,
+        usage.used,
+        usage.reserved ?? 0,
+      ],
+    );
+  }
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: answers of every shape are looked into.
+type Body = any;
+
+function flagAnswer(body: Body): Record<string, unknown> {
+  if (body.errorCode !== undefined) return { errorCode: body.errorCode };
+  const { metadata } = body;
+  return {
+    ...('value' in body ? { value: body.value, variant: body.variant } : { valueAbsent: true }),
+    reason: body.reason,
+    cause: metadata.cause,
+    ruleIndex: metadata.ruleIndex ?? null,
+    customerNotProven: metadata.warning === 'CUSTOMER_NOT_PROVEN',
+  };
+}
+
+function entitlementAnswer(body: Body): Record<string, unknown> {
+  if (body.errorCode !== undefined) return { errorCode: body.errorCode };
+  const { hasAccess, reason, value, usage, reserved, balance, overage, period, sources, limit, validUntil } =
+    body;
+  return {
+    hasAccess,
+    reason,
+    value,
+    usage,
+    reserved,
+    balance,
+    overage,
+    validUntil,
+    limit: limit === null ? null : limit.kind === 'unlimited' ? 'unlimited' : limit.value,
+    period: period === null ? null : { start: period.start, end: period.end, interval: period.interval },
+    sources: sources.map((one: Body) => [one.type, one.key, one.effect, one.value]),
+    whenDenied: body.metadata.whenDenied,
+  };
+}
+
+function consumptionAnswer(body: Body): Record<string, unknown> {
+  if (body.errorCode !== undefined) return { errorCode: body.errorCode };
+  if (body.items !== undefined) return { allowed: body.allowed, items: body.items.map(consumptionAnswer) };
+  const { allowed, reason, consumed, released, entitlement } = body;
+  const { usage, balance, overage, hasAccess } = entitlement;
+  const taken = released === undefined ? { allowed, reason, consumed } : { released };
+  return { ...taken, usedAfter: usage, balance, overage, hasAccess };
+}
+
+/** Members that only the engine's own decision has are not on the wire. */
+function compare(
+  actual: Readonly<Record<string, unknown>>,
+  expect: Readonly<Record<string, unknown>>,
+): HttpOutcome {
+  const carried = (members: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+    Object.fromEntries(
+      Object.entries(members)
+        .filter(([name]) => !NOT_CARRIED.has(name))
+        .map(([name, value]) => [
+          name,
+          name === 'items' && Array.isArray(value) ? value.map(carried) : value,
+        ]),
+    );
+  return { actual, expected: carried(expect) };
+}
+
+const NOT_CARRIED = new Set([
+  'granted',
+  'scope',
+  'type',
+  'bucket',
+  'faults',
+  'usedBefore',
+  'wouldHaveDenied',
+  'key',
+]);
