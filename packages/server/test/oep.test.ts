@@ -254,6 +254,65 @@ describe('OEP consume', () => {
     expect(rows.rowCount).toBe(1);
   });
 
+  it('closes a period that has ended into history, and starts again from nothing', async () => {
+    const key = await fresh('pro');
+    await consume(server, key, { key: 'calling-minutes', amount: 100 });
+    expect((await consume(server, key, { key: 'calling-minutes', amount: 1 })).body.allowed).toBe(false);
+    const { pool } = server.parts.database;
+    await pool.query(
+      `update account set period_start = period_start - interval '40 days', period_end = period_end - interval '40 days'
+       where feature = 'calling-minutes' and customer_id = (select id from customer where key = $1)`,
+      [key],
+    );
+    const next = await consume(server, key, { key: 'calling-minutes', amount: 30 });
+    expect(next.body).toMatchObject({ allowed: true, entitlement: { usage: 30, balance: 70 } });
+    const history = await pool.query(
+      'select used, period_start < period_end as whole from account_period where customer_id = (select id from customer where key = $1)',
+      [key],
+    );
+    expect(history.rows.map(({ used, whole }) => [Number(used), whole])).toEqual([[100, true]]);
+  });
+
+  it('K-6 decides by a license that this process has not heard of yet, because the store has', async () => {
+    const key = await fresh();
+    const take = () => consume(server, key, { key: 'max_professionals', amount: 1 });
+    expect((await take()).body.allowed).toBe(true);
+    expect((await take()).body.allowed).toBe(false);
+    const { pool } = server.parts.database;
+    const { rows } = await pool.query('select id, environment_id from customer where key = $1', [key]);
+    await pool.query(
+      `insert into license (customer_id, id, environment_id, product_id, plan_key, plan_version, quantity, kind, status, starts_at,
+         anchor, addons, version, created_at)
+       values ($1, gen_random_uuid(), $2, $3, 'pro', 0, 1, 'paid', 'active', now() - interval '1 day',
+         '2026-01-31T00:00:00[UTC]', '[]', 1, now())`,
+      [rows[0].id, rows[0].environment_id, server.parts.directory.product(server.product)?.id],
+    );
+    await pool.query('update customer set version = version + 1 where id = $1', [rows[0].id]);
+    expect((await take()).body).toMatchObject({
+      allowed: true,
+      entitlement: { usage: 2, limit: { value: 3 } },
+    });
+  });
+
+  it('makes partitions ahead, and drops those that are over', async () => {
+    const { pool } = server.parts.database;
+    const names = async () => {
+      const found = await pool.query(
+        `select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'consumption'::regclass`,
+      );
+      return found.rows.map(({ relname }) => relname as string);
+    };
+    const now = server.parts.clock.now();
+    await expect
+      .poll(names, { timeout: 5000 })
+      .toContain(`consumption_${new Date(now).toISOString().slice(0, 7).replace('-', '_')}`);
+    const later = await server.parts.partitions.maintain(now + 200 * 86_400_000);
+    expect(later.made.length).toBeGreaterThan(0);
+    expect(later.dropped.length).toBeGreaterThan(0);
+    await server.parts.partitions.maintain(now);
+    expect((await names()).length).toBeGreaterThan(3);
+  });
+
   it('refuses what makes no sense', async () => {
     const key = await fresh('pro');
     const cases: readonly [Record<string, unknown>, number, string][] = [
