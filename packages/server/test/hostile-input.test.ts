@@ -32,7 +32,11 @@ function keyFor(operation: Operation): string | null {
   return operation.access.includes('admin') ? server.adminKey : server.serverKey;
 }
 
-async function send(operation: Operation, body: string | Uint8Array, headers: Record<string, string> = {}) {
+async function send(
+  operation: Operation,
+  body: string | Uint8Array<ArrayBuffer>,
+  headers: Record<string, string> = {},
+) {
   const key = keyFor(operation);
   const response = await fetch(`${server.url}${pathOf(operation)}?reason=hostile`, {
     method: operation.method,
@@ -60,7 +64,7 @@ const isDocument = ({ path }: Operation) =>
 const deep = (levels: number) => `${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`;
 
 /** Bodies that no operation may accept. */
-const REFUSED: Readonly<Record<string, string | Uint8Array>> = {
+const REFUSED: Readonly<Record<string, string | Uint8Array<ArrayBuffer>>> = {
   'not JSON': '{"context": ',
   'a lone word': 'undefined',
   'single quotes': "{'a': 1}",
