@@ -43,12 +43,18 @@ const server = await composeServer({
   log: createLog('silent'),
   customerDeadlineMilliseconds: 5000,
 });
-try {
-  await run();
-} finally {
+async function stop() {
   await server.close();
   await database.stop();
   rmSync(folder, { recursive: true, force: true });
+}
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGPIPE']) {
+  process.once(signal, () => void stop().finally(() => process.exit(1)));
+}
+try {
+  await run();
+} finally {
+  await stop();
 }
 
 async function run() {

@@ -252,7 +252,10 @@ export async function listCustomers(
   return toPage(await select.execute(), limit, toApiCustomer, (row) => [row.key]);
 }
 
-/** A customer appears once, at the first of its words that begins so, which the index finds without reading others. */
+/**
+ * A customer appears once, at the first of its words that begins so. `offset 0` keeps that question one for each row of the
+ * page, in the order of the index; as a join it would be asked of everyone who begins so before the first row is shown.
+ */
 async function searchCustomers(
   services: ContractServices,
   environmentId: string,
@@ -265,13 +268,17 @@ async function searchCustomers(
   const id = isId(lastId) ? lastId : '00000000-0000-0000-0000-000000000000';
   const beyond = `${prefix}\u{10ffff}`;
   const { rows } = await sql<CustomerRow & { readonly found_word: string }>`
-    select c.*, w.word as found_word
-    from customer_word w join customer c on c.id = w.customer_id
-    where w.environment_id = ${environmentId}
-      and w.word >= ${prefix} and w.word < ${beyond} and (w.word, w.customer_id) > (${word}, ${id}::uuid)
-      and not exists (select from customer_word earlier
-        where earlier.customer_id = w.customer_id and earlier.word >= ${prefix} and earlier.word < w.word)
-    order by w.word, w.customer_id
-    limit ${limit + 1}`.execute(services.database);
+    with page as materialized (
+      select w.word, w.customer_id from customer_word w
+      where w.environment_id = ${environmentId}
+        and w.word >= ${prefix} and w.word < ${beyond} and (w.word, w.customer_id) > (${word}, ${id}::uuid)
+        and not exists (select from customer_word earlier
+          where earlier.customer_id = w.customer_id and earlier.word >= ${prefix} and earlier.word < w.word
+          offset 0)
+      order by w.word, w.customer_id
+      limit ${limit + 1})
+    select c.*, page.word as found_word
+    from page join customer c on c.id = page.customer_id
+    order by page.word, page.customer_id`.execute(services.database);
   return toPage(rows, limit, toApiCustomer, (row) => [row.found_word, row.id]);
 }
