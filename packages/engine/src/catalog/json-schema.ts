@@ -42,8 +42,3 @@ export interface JsonSchema {
 }
 
 export type JsonSchemaType = 'object' | 'array' | 'string' | 'integer' | 'number' | 'boolean' | 'null';
-
-/** As data that can be written to a file or compared. */
-export function schemaAsJson(schema: JsonSchema): JsonObject {
-  return schema as unknown as JsonObject;
-}

@@ -1,8 +1,15 @@
 import type { FlagAnswer, FlagDecision, FlagError, FlagErrorCode } from '@pennon/engine/model/decision';
-import type { OfrepErrorCode } from './fault.js';
 import type { OfrepBulkEvaluation, OfrepEvaluation, OfrepMetadata } from './schemas.js';
 
 /** OFREP has no word for a store that is away: it stays `GENERAL`, and `metadata.cause` says more. */
+/** The error codes that every known client reads. `GENERAL` is what is left. */
+type OfrepErrorCode =
+  | 'PARSE_ERROR'
+  | 'TARGETING_KEY_MISSING'
+  | 'INVALID_CONTEXT'
+  | 'FLAG_NOT_FOUND'
+  | 'GENERAL';
+
 const ERROR_CODES: Record<FlagErrorCode, OfrepErrorCode> = {
   FLAG_NOT_FOUND: 'FLAG_NOT_FOUND',
   TARGETING_KEY_MISSING: 'TARGETING_KEY_MISSING',

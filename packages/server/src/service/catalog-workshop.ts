@@ -35,6 +35,8 @@ export function createCatalogWorkshop(options: {
   function begin(): Worker {
     const started = new Worker(new URL('./catalog-worker.js', import.meta.url), {
       workerData: { connectionString: options.connectionString },
+      // How this process was started must not decide how the worker reads its file.
+      execArgv: [],
       resourceLimits: { maxOldGenerationSizeMb: HEAP_MEGABYTES },
     });
     started.unref();

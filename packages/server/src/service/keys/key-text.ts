@@ -1,8 +1,6 @@
 import { hash, randomBytes } from 'node:crypto';
 import type { KeyCredential } from '../credential.js';
 
-/** 256 bits of randomness behind a prefix that secret scanners find: `pennon_server_` and 43 characters of base64url. */
-export const GENERATED_KEY_PATTERN = /^pennon_(admin|server|client)_[A-Za-z0-9_-]{43}$/;
 /** What fixed keys of the settings may be. */
 export const FIXED_KEY_PATTERN = /^[A-Za-z0-9_-]{32,256}$/;
 const SECRET_BYTES = 32;
