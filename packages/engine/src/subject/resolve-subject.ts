@@ -45,9 +45,11 @@ export function askedKeys(
   if (credential === 'client') return { customers: [], users: [], instance: null };
   if (credential !== 'server') return { customers: [], users: [], instance: named.instanceRef };
   const { customerKey, teamKey, targetingKey, userKey } = named;
-  const texts = (...keys: readonly (string | null)[]): string[] => [
-    ...new Set(keys.filter((key) => key !== null)),
-  ];
+  const texts = (...keys: readonly (string | null)[]): string[] => {
+    const found: string[] = [];
+    for (const key of keys) if (key !== null && !found.includes(key)) found.push(key);
+    return found;
+  };
   return {
     customers: texts(customerKey, teamKey, targetingKey),
     users: texts(userKey ?? targetingKey),
