@@ -47,7 +47,7 @@ async function world(options: Partial<CustomerStatesOptions> = {}) {
   let delayMilliseconds = 0;
   let broken = false;
   const pool = {
-    query: async (config: { name: string }) => {
+    query: async (config: { name: string; text: string }) => {
       statements.push(config.name);
       if (broken) throw new Error('Connection terminated unexpectedly');
       const result = await database.pool.query(config);
