@@ -3,7 +3,7 @@ import { ConfigError, readConfig } from './config.js';
 
 function faultsOf(environment: Record<string, string>): readonly string[] {
   try {
-    readConfig(environment, '/work');
+    readConfig(environment, '/work', false);
   } catch (error) {
     if (error instanceof ConfigError) return error.faults;
     throw error;
@@ -13,7 +13,7 @@ function faultsOf(environment: Record<string, string>): readonly string[] {
 
 describe('readConfig', () => {
   it('needs nothing', () => {
-    expect(readConfig({}, '/srv')).toMatchObject({
+    expect(readConfig({}, '/srv', false)).toMatchObject({
       host: '127.0.0.1',
       port: 8080,
       dataDirectory: '/srv/.pennon',
@@ -22,6 +22,12 @@ describe('readConfig', () => {
       logLevel: 'info',
     });
     expect(readConfig({ PORT: '', PENNON_DATA_DIR: ' ' }, '/srv').port).toBe(8080);
+  });
+
+  it('logs less at a terminal, where the greeting shall be seen, unless told otherwise', () => {
+    expect(readConfig({}, '/srv', true)).toMatchObject({ logLevel: 'warn', terminal: true });
+    expect(readConfig({ PENNON_LOG_LEVEL: 'info' }, '/srv', true).logLevel).toBe('info');
+    expect(readConfig({}, '/srv', false)).toMatchObject({ logLevel: 'info', terminal: false });
   });
 
   it('names every fault at once and shows no secret', () => {

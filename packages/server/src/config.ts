@@ -23,6 +23,8 @@ export interface Config {
   /** The product that a key for all products means; `null`: the example's, else the only one. */
   readonly product: string | null;
   readonly logLevel: LogLevel;
+  /** Whether a person reads along, who is better served by sentences than by lines of JSON. */
+  readonly terminal: boolean;
 }
 
 /** Every setting that is wrong, each in a sentence of its own. */
@@ -52,6 +54,7 @@ const KNOWN = [
 export function readConfig(
   environment: Readonly<Record<string, string | undefined>> = process.env,
   workingDirectory: string = process.cwd(),
+  terminal: boolean = process.stderr.isTTY === true,
 ): Config {
   const faults: string[] = [];
   const reader = new SettingsReader(environment, faults);
@@ -65,7 +68,8 @@ export function readConfig(
     clientKey: reader.key('PENNON_CLIENT_KEY'),
     example: reader.onOrOff('PENNON_EXAMPLE', true),
     product: reader.productKey('PENNON_PRODUCT'),
-    logLevel: reader.logLevel('PENNON_LOG_LEVEL', 'info'),
+    logLevel: reader.logLevel('PENNON_LOG_LEVEL', terminal ? 'warn' : 'info'),
+    terminal,
   };
   refuseSameKeys(config, faults);
   refuseMisspelt(environment, faults);

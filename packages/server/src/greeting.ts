@@ -9,6 +9,9 @@ const SETTING_OF_KIND = {
 type KeyKind = keyof typeof SETTING_OF_KIND;
 const KINDS: readonly KeyKind[] = ['admin', 'server', 'client'];
 
+/** Spending makes a customer known, so this is none that the README or the examples go on to create. */
+const TRIED_CUSTOMER = 'initech';
+
 /** What a person at the terminal wants to know: the address, where the keys are (new ones are shown this once), what to try. */
 export function greeting(facts: {
   readonly url: string;
@@ -68,12 +71,12 @@ function commands(facts: {
     return [
       `curl -s ${url}/readyz`,
       `curl -s ${admin} ${url}/api/v1/products`,
-      `curl -s -X POST ${server} ${json} -d '{"context":{"targetingKey":"acme"}}' ${url}/ofrep/v1/evaluate/flags`,
+      `curl -s -X POST ${server} ${json} -d '{"context":{"targetingKey":"${TRIED_CUSTOMER}"}}' ${url}/ofrep/v1/evaluate/flags`,
     ];
   }
   return [
-    `curl -s -X POST ${server} ${json} -d '{"context":{"targetingKey":"acme"}}' ${url}/ofrep/v1/evaluate/flags/advanced-analytics-v2-ui`,
-    `curl -s -X POST ${server} ${json} -H "Idempotency-Key: $(date +%s)" -d '{"context":{"targetingKey":"acme"},"key":"calling-minutes","amount":1}' ${url}/oep/v1/consume`,
+    `curl -s -X POST ${server} ${json} -d '{"context":{"targetingKey":"${TRIED_CUSTOMER}"}}' ${url}/ofrep/v1/evaluate/flags/advanced-analytics-v2-ui`,
+    `curl -s -X POST ${server} ${json} -H "Idempotency-Key: $(date +%s)" -d '{"context":{"targetingKey":"${TRIED_CUSTOMER}"},"key":"calling-minutes","amount":1}' ${url}/oep/v1/consume`,
     `curl -s ${admin} ${url}/api/v1/products/saleshub/plans/pro@1`,
   ];
 }

@@ -1,16 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { composeServer, EXAMPLE_PRODUCT, type PennonServer } from './compose.js';
-import { type Config, ConfigError, readConfig } from './config.js';
+import { type Config, readConfig } from './config.js';
 import { greeting } from './greeting.js';
-import { KeysFileError, type LoadedKeys, loadOrCreateKeys } from './keys-file.js';
+import { type LoadedKeys, loadOrCreateKeys } from './keys-file.js';
 import { runUntilStopped } from './lifecycle.js';
 import { loadFirstProduct } from './load-example.js';
 import { createLog } from './log.js';
 import { Secret } from './service/secret.js';
-import { EmbeddedDatabaseError } from './store/embedded/embedded-database-error.js';
+import { sentenceOf } from './start-failure.js';
 import { type KeptDatabase, keepEmbeddedDatabase } from './store/embedded/keep-embedded-database.js';
-import { MigrationError } from './store/migrate.js';
 import { watchUncaught } from './uncaught.js';
 
 export interface MainOptions {
@@ -53,7 +52,7 @@ class Run {
       const exitCode = await runUntilStopped({
         start: () => this.start(),
         stop: () => this.stop(),
-        log: (line) => this.log.info(line),
+        log: (line) => this.say('info', line),
         ...(parentPid === undefined ? {} : { parentPid }),
       });
       return failed ? 1 : exitCode;
@@ -67,7 +66,7 @@ class Run {
     const keys = await loadOrCreateKeys({
       dataDirectory: config.dataDirectory,
       fixed: { admin: config.adminKey, server: config.serverKey, client: config.clientKey },
-      log: (line) => log.warn(line),
+      log: (line) => this.say('warn', line),
     });
     this.server = await composeServer({
       databaseUrl: await this.databaseUrl(),
@@ -90,7 +89,7 @@ class Run {
     }
     this.database = await keepEmbeddedDatabase({
       directory: join(config.dataDirectory, 'postgres'),
-      log: (line) => log.info(line),
+      log: (line) => this.say('warn', line),
       onAddressChange: () => {
         log.fatal('the embedded database came back under another port; start again to use it');
         process.kill(process.pid, 'SIGTERM');
@@ -123,6 +122,12 @@ class Run {
     process.stdout.write(greeting({ url, version, config, keys, hasExample }));
   }
 
+  /** One line for whoever runs this: a plain sentence at a terminal, a line of the log elsewhere. */
+  private say(level: 'info' | 'warn', line: string): void {
+    if (this.config.terminal) process.stderr.write(`${line}\n`);
+    else this.log[level](line);
+  }
+
   private async stop(): Promise<void> {
     this.server?.drain();
     await this.server?.close();
@@ -134,40 +139,4 @@ async function readVersion(): Promise<string> {
   const text = await readFile(new URL('../package.json', import.meta.url), 'utf8');
   const { version } = JSON.parse(text) as { readonly version?: string };
   return version ?? 'unknown';
-}
-
-/** What a person can act on is a sentence; only what nobody foresaw comes with its stack. */
-function sentenceOf(error: unknown): string {
-  if (error instanceof ConfigError) {
-    return `These settings are wrong:\n${error.faults.map((fault) => `  ${fault}`).join('\n')}`;
-  }
-  if (
-    error instanceof EmbeddedDatabaseError ||
-    error instanceof KeysFileError ||
-    error instanceof MigrationError
-  ) {
-    return error.message;
-  }
-  if (!(error instanceof Error)) {
-    return String(error);
-  }
-  const { code, port, address } = error as NodeJS.ErrnoException & {
-    readonly port?: number;
-    readonly address?: string;
-  };
-  switch (code) {
-    case 'EADDRINUSE':
-      return `The port ${port ?? ''} of ${address ?? 'this machine'} is taken by another program. Stop that one, or choose another with \`PORT=8081\`.`;
-    case 'EACCES':
-      return port === undefined
-        ? `A file cannot be written: ${error.message}. Set \`PENNON_DATA_DIR\` to a folder that this account may write.`
-        : `This account may not listen on port ${port}. Choose one above 1023 with \`PORT=8080\`.`;
-    case 'EADDRNOTAVAIL':
-    case 'ENOTFOUND':
-      return `\`HOST\` is not an address of this machine: ${error.message}.`;
-    case 'ENOSPC':
-      return `The disk is full: ${error.message}. Free some space and start again; nothing was lost.`;
-    default:
-      return error.stack ?? error.message;
-  }
 }

@@ -4,6 +4,15 @@ import type { LoadedDirectory } from './directory.js';
 import type { KeyRingLoader } from './keys/key-ring-loader.js';
 import type { RunningSnapshots } from './snapshots.js';
 
+/** Neither the database nor the disk had anything: no question could be answered. The cause is the database's error. */
+export class NothingToServeError extends Error {
+  override readonly name = 'NothingToServeError';
+
+  constructor(cause: unknown) {
+    super('The database is away, and there is nothing on disk to answer from.', { cause });
+  }
+}
+
 export interface InstallationParts {
   /** Brings the schema up to date. */
   readonly migrate: () => Promise<unknown>;
@@ -21,7 +30,8 @@ export interface InstallationParts {
 export interface Installation {
   /**
    * Makes the process able to answer: from the database, or from what the last run left on disk when the database is away, and
-   * then from the database as soon as it is there (law 1). Rejects where waiting would not help.
+   * then from the database as soon as it is there (law 1). Rejects where waiting would not help, and with `NothingToServeError`
+   * where there is nothing on disk either.
    */
   open(): Promise<void>;
   /** `database` once everything was loaded from it; `disk` while it was not yet reached. */
@@ -79,8 +89,11 @@ export function createInstallation(parts: InstallationParts): Installation {
         if (!parts.isUnavailable(error)) {
           throw error;
         }
-        parts.onProblem('the database is away; the process starts from what is on disk', error);
         await openFromDisk();
+        if (source === 'none') {
+          throw new NothingToServeError(error);
+        }
+        parts.onProblem('the database is away; the process starts from what is on disk', error);
         void retry();
       }
     },

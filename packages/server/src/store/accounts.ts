@@ -14,6 +14,7 @@ import {
   updateStatement,
 } from './account-statements.js';
 import { numberArray, textArray } from './array-literal.js';
+import { closePool } from './close-pool.js';
 
 /*
  * Accounts and consumptions: the statements of one consume transaction. Everything that can be sent together is sent
@@ -204,10 +205,13 @@ export function openAccounts(options: AccountsOptions): Accounts {
     };
   }
 
-  return { begin, read, close: () => pool.end() };
+  return { begin, read, close: () => closePool(pool) };
 }
 
-async function readTogether(pool: pg.Pool, statements: readonly (pg.QueryConfig & { readonly rowMode: 'array' })[]): Promise<pg.QueryResult[]> {
+async function readTogether(
+  pool: pg.Pool,
+  statements: readonly (pg.QueryConfig & { readonly rowMode: 'array' })[],
+): Promise<pg.QueryResult[]> {
   const client = await pool.connect();
   try {
     const results = await Promise.all(statements.map((statement) => client.query(statement)));

@@ -1,5 +1,6 @@
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
+import { closePool } from './close-pool.js';
 import type { Tables } from './tables.js';
 
 /** One pool of connections and the query builder over it. */
@@ -51,7 +52,8 @@ export function openDatabase(options: DatabaseOptions): Database {
   });
   pool.on('error', (error) => options.onConnectionLost?.(error));
   const kysely = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
-  return { kysely, pool, close: () => kysely.destroy() };
+  // Not `kysely.destroy()`: a builder that was never asked anything has not met its pool, and would leave it open.
+  return { kysely, pool, close: () => closePool(pool) };
 }
 
 /**
