@@ -134,7 +134,7 @@ function asList<Hook>(hooks: Hook | Hook[] | undefined): Hook[] {
   return hooks === undefined ? [] : Array.isArray(hooks) ? hooks : [hooks];
 }
 
-/** Clients of OFREP send nothing at all where they have no context (OFREP-NOTES 5.1). */
+/** Clients of OFREP send nothing at all where they have no context. */
 function emptyBodyIsEmptyObject(request: FastifyRequest, _reply: FastifyReply, done: () => void): void {
   if (request.body === undefined) {
     request.body = {};

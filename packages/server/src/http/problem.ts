@@ -104,7 +104,7 @@ const OEP_CODES: ReadonlySet<string> = new Set([
 
 /**
  * The body of an error below `/ofrep`: every known client finds what it needs (`key` where the path names one, `errorCode`,
- * `errorDetails`, `metadata`), whatever the status (OFREP-NOTES 5.6, 5.7).
+ * `errorDetails`, `metadata`), whatever the status.
  */
 export function toOfrepError(fault: HttpFault, flagKey: string | null): Record<string, unknown> {
   const known = OFREP_CODES.has(fault.code);

@@ -6,7 +6,7 @@ import { ServiceError } from './service-error.js';
 
 /*
  * A re-fetch that a change notice triggered says what it was told. An answer from something older would be kept by the client
- * until the next change, so it waits for a while, and is told 503 rather than the past (OFREP-NOTES: the barrier).
+ * until the next change, so it waits for a while, and is told 503 rather than the past.
  */
 
 export interface BarrierQuery {

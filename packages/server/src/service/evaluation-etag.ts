@@ -3,7 +3,7 @@ import type { Credential } from './credential.js';
 
 /*
  * `"<revision>.<customer version>.<hash>"`: the body decides, hashed together with the reach of the credential; the two
- * numbers only order tags for the barrier of a re-fetch (OFREP-NOTES: ETag rules).
+ * numbers only order tags for the barrier of a re-fetch.
  */
 
 export interface EvaluationTagParts {
