@@ -2,7 +2,7 @@ import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { customer, customerToken, flags, license, RUNTIME_CATALOG, warm } from './runtime-support.js';
 
-/*. */
+/* The evaluated body decides the ETag, and with it everything that can change an answer. */
 
 let server: TestServer;
 
