@@ -148,48 +148,17 @@ export async function warm(server: TestServer, key: string): Promise<void> {
 
 /** A customer, and a license to that plan where one is named. */
 export async function customer(server: TestServer, key: string, plan?: string): Promise<void> {
-  const environment = server.parts.directory.environment(server.environment);
-  const id = randomUUID();
-  await server.parts.database.pool.query(
-    `insert into customer (id, environment_id, key, attributes, version, created_at) values ($1, $2, $3, '{}', 1, now())`,
-    [id, environment?.id, key],
-  );
+  const path = `/api/v1/environments/${server.environment}/customers`;
+  await expectStatus(server.request('POST', path, { body: { key, reason: 'A test.' } }), 201);
   if (plan !== undefined) {
     await license(server, key, plan);
   }
 }
 
-export async function license(
-  server: TestServer,
-  key: string,
-  plan: string,
-  more: { endsAt?: string; anchor?: string } = {},
-): Promise<string> {
-  const environment = server.parts.directory.environment(server.environment);
-  const product = server.parts.directory.product(server.product);
-  const id = randomUUID();
-  const { pool } = server.parts.database;
-  await pool.query(
-    `insert into license (customer_id, id, environment_id, product_id, plan_key, plan_version, quantity, kind, status,
-      starts_at, ends_at, anchor, addons, version, created_at)
-     select c.id, $1, $2, $3, $4, 0, 1, 'paid', 'active', now() - interval '1 day', $6::timestamptz, $7, '[]', 1, now()
-     from customer c where c.environment_id = $2 and c.key = $5`,
-    [
-      id,
-      environment?.id,
-      product?.id,
-      plan,
-      key,
-      more.endsAt ?? null,
-      more.anchor ?? '2026-01-31T00:00:00[UTC]',
-    ],
-  );
-  const raised = await pool.query(
-    'update customer set version = version + 1 where environment_id = $1 and key = $2 returning version',
-    [environment?.id, key],
-  );
-  await server.parts.customers.atLeast(environment?.id ?? '', key, Number(raised.rows[0].version), 1000);
-  return id;
+export async function license(server: TestServer, key: string, plan: string): Promise<void> {
+  const path = `/api/v1/environments/${server.environment}/customers/${key}/licenses`;
+  const body = { product: server.product, plan, planVersion: 0, reason: 'A test.' };
+  await expectStatus(server.request('POST', path, { body }), 201);
 }
 
 /** As a customer's backend does it: a key pair made by the server, and a token signed with it. */
