@@ -141,7 +141,8 @@ function lookupOf(asker: EngineCredential, named: NamedParts, scope: Scope): Cus
   const asked = askedKeys(asker, named);
   const token = typeof asker === 'object' ? asker.token : null;
   return {
-    ...scope,
+    environmentId: scope.environmentId,
+    productId: scope.productId,
     customerKeys: token === null ? asked.customers : [token.customer],
     instanceRef: asked.instance,
     userKeys: token === null ? asked.users : token.user === null ? [] : [token.user],
