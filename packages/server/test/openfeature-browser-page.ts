@@ -1,5 +1,5 @@
 import { OFREPWebProvider } from '@openfeature/ofrep-web-provider';
-import { OpenFeature } from '@openfeature/web-sdk';
+import { OpenFeature, type Provider } from '@openfeature/web-sdk';
 
 /* What a page of a customer's application does, bundled for the browser by the test. */
 
@@ -33,7 +33,7 @@ window.runPage = async ({ url, headers, context }) => {
     pollInterval: 0,
     cacheMode: 'disabled',
   });
-  await OpenFeature.setProviderAndWait(provider).catch((thrown: unknown) => {
+  await OpenFeature.setProviderAndWait(provider as Provider).catch((thrown: unknown) => {
     error = String(thrown);
   });
   const client = OpenFeature.getClient();

@@ -1,5 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, createReadStream, createWriteStream, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  createReadStream,
+  createWriteStream,
+  existsSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -69,7 +77,10 @@ async function findBrowser(): Promise<FoundBrowser> {
 
 async function unpackFromNpm(): Promise<FoundBrowser> {
   const entry = createRequire(import.meta.url).resolve('@sparticuz/chromium');
-  const packageFolder = entry.slice(0, entry.lastIndexOf(join('@sparticuz', 'chromium')) + '@sparticuz/chromium'.length);
+  const packageFolder = entry.slice(
+    0,
+    entry.lastIndexOf(join('@sparticuz', 'chromium')) + '@sparticuz/chromium'.length,
+  );
   const folder = join(tmpdir(), 'pennon-test-chromium-147');
   const found = { executablePath: join(folder, 'chromium'), libraryPath: join(folder, 'lib') };
   if (existsSync(found.executablePath)) {

@@ -86,6 +86,8 @@ function ofToken(
   const sent = context.parts['user'];
   const user = token.user === null ? {} : { user: { ...(sent as JsonObject | undefined), key: token.user } };
   const parts = { ...context.parts, customer: { key: token.customer }, ...user };
+  const claimed =
+    named.teamKey === null || named.teamKey === token.customer ? {} : { teamClaimed: true as const };
   return {
     ok: true,
     subject: {
@@ -94,6 +96,7 @@ function ofToken(
       instance,
       userKey: token.user,
       teamKey: named.teamKey,
+      ...claimed,
       sku: null,
     },
     context: { ...context, parts },

@@ -1,7 +1,4 @@
-import type {
-  ConsumptionDecision,
-  ConsumptionMode,
-} from '@pennon/engine/model/decision';
+import type { ConsumptionDecision, ConsumptionMode } from '@pennon/engine/model/decision';
 import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
 import type { JsonObject } from '@pennon/engine/model/json';
 import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
