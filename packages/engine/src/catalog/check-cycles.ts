@@ -1,3 +1,4 @@
+import { LIMITS } from '../model/limits.js';
 import { type ExpressionChecks, rulesOf } from './check-expressions.js';
 import type { CheckScope } from './check-scope.js';
 import { quoted } from './issue-sink.js';
@@ -11,7 +12,10 @@ interface Edge {
 
 type Edges = (key: string) => readonly Edge[];
 
-/** Prerequisites and `flag()` calls are one graph; segments that ask for segments are another. Neither may turn in circles. */
+/**
+ * Prerequisites and `flag()` calls are one graph; segments that ask for segments are another. Neither may turn in circles, nor go deeper
+ * than one decision may stand inside another.
+ */
 export function checkCycles(checks: ExpressionChecks, scope: CheckScope): void {
   const segments = new Map(scope.catalog.segments.map((segment) => [segment.key, segment]));
   const segmentEdges: Edges = (key) => {
@@ -58,7 +62,7 @@ function reportCycles(
   edgesOf: Edges,
   scope: CheckScope,
 ): void {
-  const done = new Set<string>();
+  const done = new Map<string, Chain>();
   for (const start of keys) {
     if (done.has(start)) continue;
     const path: Visit[] = [{ key: start, edges: edgesOf(start), next: 0 }];
@@ -67,7 +71,7 @@ function reportCycles(
       const edge = visit.edges[visit.next];
       visit.next += 1;
       if (edge === undefined) {
-        done.add(visit.key);
+        done.set(visit.key, endedChain(kind, visit, done, scope));
         onPath.delete(visit.key);
         path.pop();
       } else if (onPath.has(edge.to)) {
@@ -78,6 +82,39 @@ function reportCycles(
       }
     }
   }
+}
+
+/** How deep the longest chain below a key goes, and by which edge. */
+interface Chain {
+  readonly depth: number;
+  readonly by: Edge | undefined;
+}
+
+const ENDS: Chain = { depth: 1, by: undefined };
+
+function endedChain(
+  kind: 'flag' | 'segment',
+  { key, edges }: Visit,
+  done: ReadonlyMap<string, Chain>,
+  scope: CheckScope,
+): Chain {
+  let chain = ENDS;
+  for (const edge of edges) {
+    const depth = (done.get(edge.to)?.depth ?? 0) + 1;
+    if (depth > chain.depth) chain = { depth, by: edge };
+  }
+  if (chain.depth <= LIMITS.dependencyDepth.value) return chain;
+  // The place is the highest one on the chain that is written here: the rest stands in what is known already.
+  let place = chain.by;
+  while (place !== undefined && place.node === undefined) place = done.get(place.to)?.by;
+  const node = place?.node;
+  if (node !== undefined) {
+    const { value, unit } = LIMITS.dependencyDepth;
+    const message = `What ${quoted(key)} asks for asks for other ${kind}s in turn, more than ${value} ${unit} deep; shorten the chain.`;
+    scope.issues.within({ kind, key }, () => scope.issues.at(node, 'DEPENDENCY_DEPTH', message));
+  }
+  // Said once: the chain above is measured anew.
+  return ENDS;
 }
 
 function report(kind: 'flag' | 'segment', path: readonly Visit[], closing: Edge, scope: CheckScope): void {

@@ -128,7 +128,7 @@ describe('parseCatalog', { timeout: 120_000 }, () => {
     expect(parseCatalog(yaml(text), { partial: true }).issues).toEqual([]);
   });
 
-  it('finds a chain of ten thousand flags without a circle, and the circle at its end', () => {
+  it('10 finds a chain of ten thousand flags without a circle, and the circle at its end', () => {
     const flags = Array.from({ length: 9_999 }, (_, index) => ({
       key: `f${index}`,
       type: 'boolean',
@@ -136,11 +136,40 @@ describe('parseCatalog', { timeout: 120_000 }, () => {
     }));
     const last = { key: 'f9999', type: 'boolean' };
     const chain = JSON.stringify({ flags: [...flags, last] });
-    expect(parseCatalog([{ name: 'c.json', text: chain }]).issues).toEqual([]);
+    const tooDeep = parseCatalog([{ name: 'c.json', text: chain }]).issues;
+    expect(new Set(tooDeep.map(({ code }) => code))).toEqual(new Set(['DEPENDENCY_DEPTH']));
+    expect(tooDeep[0]?.message).toContain('more than 50 levels deep');
     const circle = JSON.stringify({
       flags: [...flags, { ...last, prerequisites: [{ flag: 'f0', variant: true }] }],
     });
-    expect(parseCatalog([{ name: 'c.json', text: circle }]).issues).toMatchObject([{ code: 'CYCLE' }]);
+    expect(parseCatalog([{ name: 'c.json', text: circle }]).issues.map(({ code }) => code)).toContain(
+      'CYCLE',
+    );
+  });
+
+  it('10 accepts a chain of flags as deep as the limit, and refuses one more at its place, also above what is known', () => {
+    const chain = (length: number) =>
+      Array.from({ length }, (_, index) => {
+        const below = { prerequisites: [{ flag: `f${index - 1}`, variant: true }] };
+        return { key: `f${index}`, type: 'boolean' as const, ...(index === 0 ? {} : below) };
+      });
+    const read = (length: number) =>
+      parseCatalog([{ name: 'c.json', text: JSON.stringify({ flags: chain(length) }) }]);
+    expect(read(50).issues).toEqual([]);
+    expect(read(51).issues).toMatchObject([{ code: 'DEPENDENCY_DEPTH', line: 1 }]);
+    const known = read(50).catalog ?? undefined;
+    if (known === undefined) throw new Error('refused');
+    const top = '[{ key: top, type: boolean, prerequisites: [{ flag: f49, variant: true }] }]';
+    expect(parseCatalog(yaml(`flags: ${top}`), { known }).issues).toMatchObject([
+      { code: 'DEPENDENCY_DEPTH', line: 1 },
+    ]);
+    const segments = Array.from({ length: 51 }, (_, index) => ({
+      key: `s${index}`,
+      condition: index === 0 ? 'user.key == "a"' : `segment("s${index - 1}")`,
+    }));
+    expect(
+      parseCatalog([{ name: 'c.json', text: JSON.stringify({ segments }) }]).issues.map(({ code }) => code),
+    ).toEqual(['DEPENDENCY_DEPTH']);
   });
 
   it('refuses a document that is too large or has too many items, unread', () => {

@@ -122,6 +122,7 @@ export function applyGrants(draft: Draft, prepared: PreparedCustomer): void {
   }
   if (!draft.feature.numeric) return;
   for (const one of effectsOf(grants, 'add')) {
+    if (!Number.isSafeInteger(one.effect.amount)) continue;
     draft.current = sum(draft.current, one.effect.amount);
     took(draft, one, 'add', one.effect.amount);
   }

@@ -4,6 +4,7 @@ import type { PreparedCustomer } from '../evaluation/prepared-customer.js';
 import { type EntitlementValue, versionedKey } from '../model/catalog.js';
 import type { Instant, License } from '../model/customer.js';
 import type { SourceType } from '../model/decision.js';
+import { isJsonObject, type JsonValue, ownMember } from '../model/json.js';
 import { isCompiledSplit } from '../snapshot/compile-offers.js';
 import type { CompiledPlan, CompiledSplit } from '../snapshot/snapshot.js';
 import { combine } from './combine.js';
@@ -19,11 +20,10 @@ function splitSubject(by: string, prepared: PreparedCustomer, license: License |
     case 'license.id':
       return license?.id;
     default: {
-      const attribute = by.replace(/^customer\.(?:attributes\.)?/, '');
-      const attributes = prepared.state?.attributes;
-      return attributes !== undefined && Object.hasOwn(attributes, attribute)
-        ? attributes[attribute]
-        : undefined;
+      const path = by.replace(/^customer\.(?:attributes\.)?/, '').split('.');
+      let value: JsonValue | undefined = prepared.state?.attributes;
+      for (const member of path) value = isJsonObject(value) ? ownMember(value, member) : undefined;
+      return value;
     }
   }
 }

@@ -1,7 +1,7 @@
 import type { ExpressionFrame } from '../catalog/expression-environment.js';
 import { CelError } from '../cel/values.js';
 import type { Level } from '../entitlement/level.js';
-import type { EntitlementValue } from '../model/catalog.js';
+import type { EntitlementValue, UsageScope } from '../model/catalog.js';
 import type { Instant } from '../model/customer.js';
 import type { FlagDecision, Recorder } from '../model/decision.js';
 import type { EvaluationRequest } from '../model/evaluation.js';
@@ -22,7 +22,12 @@ export interface Layers {
   serveFlag(evaluation: Evaluation, key: string): FlagDecision;
 }
 
-const NO_FLAGS: readonly string[] = [];
+/** Whether somebody is in a segment, as far as this evaluation goes, with what asking for it told. */
+interface Membership {
+  readonly answer: boolean | CelError;
+  readonly until: Instant;
+  readonly metUnavailable: boolean;
+}
 
 export const CUSTOMER_STATE_UNAVAILABLE = 'CUSTOMER_STATE_UNAVAILABLE';
 
@@ -49,13 +54,14 @@ export class Evaluation implements ExpressionFrame {
   until: Instant = NEVER;
   /** While what gives a feature or passes a gate is decided, only the server's own facts are seen. */
   trusted = false;
+  /** While `trusted`: whose account is decided about; members below its level do not count. */
+  trustedPer: UsageScope | null = null;
   /** A fact was asked for that could not be read. It is not absent: whoever asked must not decide on that. */
   metUnavailable = false;
-  /** Keys of flags under way: a cycle that was forced into the data ends here. */
-  flagsUnderWay: readonly string[] = NO_FLAGS;
   #levels: Map<number, Level> | null = null;
   #flags: Map<string, FlagDecision> | null = null;
   #facts: Map<string, JsonObject> | null = null;
+  #memberships: Map<string, Membership> | null = null;
 
   constructor(request: EvaluationRequest<Snapshot>, layers: Layers, recorder: Recorder | null) {
     this.snapshot = request.snapshot;
@@ -155,8 +161,29 @@ export class Evaluation implements ExpressionFrame {
     return level.unlimited ? UNLIMITED_AS_INTEGER : Math.max(0, level.amount - used - reserved);
   }
 
+  /** Each segment is asked once: a few that ask for each other twice would double the work with every level. */
   segment(key: string): boolean | CelError {
-    return this.layers.isMember(this, key);
+    const name = this.trusted ? `${this.trustedPer ?? ''} ${key}` : key;
+    let known = this.#memberships?.get(name);
+    if (known === undefined) {
+      known = this.#membership(key);
+      if (this.#memberships === null) this.#memberships = new Map();
+      this.#memberships.set(name, known);
+    }
+    this.touch(known.until);
+    if (known.metUnavailable) this.metUnavailable = true;
+    return known.answer;
+  }
+
+  #membership(key: string): Membership {
+    const { until: outer, metUnavailable: met } = this;
+    this.until = NEVER;
+    this.metUnavailable = false;
+    const answer = this.layers.isMember(this, key);
+    const { until, metUnavailable } = this;
+    this.until = outer;
+    this.metUnavailable = met;
+    return { answer, until, metUnavailable };
   }
 
   flag(key: string): JsonValue | CelError {
@@ -182,11 +209,12 @@ export class Evaluation implements ExpressionFrame {
       this.touch(known.validUntil ?? NEVER);
       return known;
     }
+    // What a flag could not read is its own affair: it answers all the same, or says so.
+    const met = this.metUnavailable;
     const decision = this.layers.serveFlag(this, key);
-    if (decision.kind === 'answer') {
-      if (this.#flags === null) this.#flags = new Map();
-      this.#flags.set(key, decision);
-    }
+    this.metUnavailable = met;
+    if (this.#flags === null) this.#flags = new Map();
+    this.#flags.set(key, decision);
     return decision;
   }
 

@@ -137,6 +137,14 @@ function decideByRules(evaluation: Evaluation, flag: CompiledFlag): FlagDecision
         faults ??= [];
         faults.push({ ruleIndex: rule.index, code: 'BUCKET_ATTRIBUTE_MISSING', message: absent(outcome.by) });
         break;
+      case 'unavailable':
+        faults ??= [];
+        faults.push({
+          ruleIndex: rule.index,
+          code: 'CUSTOMER_STATE_UNAVAILABLE',
+          message: outcome.message,
+        });
+        break;
       case 'not-yet':
         break;
     }
@@ -199,6 +207,8 @@ function rolloutText(outcome: RolloutOutcome): string {
       return 'The ramp has not begun.';
     case 'no-attribute':
       return absent(outcome.by);
+    case 'unavailable':
+      return outcome.message;
     case 'no-subject':
       return NO_SUBJECT;
   }
@@ -208,20 +218,7 @@ function rolloutText(outcome: RolloutOutcome): string {
 export function serveDeclaredFlag(evaluation: Evaluation, flag: CompiledFlag): FlagDecision {
   const outer = evaluation.until;
   evaluation.until = NEVER;
-  const decision = flag.asksFlags ? decideGuarded(evaluation, flag) : decideFlag(evaluation, flag);
+  const decision = decideFlag(evaluation, flag);
   evaluation.touch(outer);
   return evaluation.planNotFound ? { ...decision, planNotFound: true } : decision;
-}
-
-/** A circle cannot be published; one that was forced into the data ends here instead of in the stack. */
-function decideGuarded(evaluation: Evaluation, flag: CompiledFlag): FlagDecision {
-  const underWay = evaluation.flagsUnderWay;
-  if (underWay.includes(flag.key)) {
-    const path = [...underWay, flag.key].map((key) => `\`${key}\``).join(' → ');
-    return flagError(evaluation, flag.key, 'GENERAL', `Flags ask for each other in a circle: ${path}.`);
-  }
-  evaluation.flagsUnderWay = [...underWay, flag.key];
-  const decision = decideFlag(evaluation, flag);
-  evaluation.flagsUnderWay = underWay;
-  return decision;
 }

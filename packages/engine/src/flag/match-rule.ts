@@ -25,6 +25,8 @@ function faultOf(rule: CompiledRule, error: CelError): RuleFault {
   return { ruleIndex: rule.index, code, message: error.message };
 }
 
+const NO_CONDITION = 'The condition gives neither true nor false.';
+
 /** Whether a rule matches: `true`, `false`, or the fault for which it is skipped. Only `true` is a match. */
 export function matchRule(evaluation: Evaluation, rule: CompiledRule): boolean | RuleFault {
   if (rule.broken !== null) return { ruleIndex: rule.index, code: 'EXPRESSION_ERROR', message: rule.broken };
@@ -38,5 +40,6 @@ export function matchRule(evaluation: Evaluation, rule: CompiledRule): boolean |
   evaluation.metUnavailable = outer;
   if (unavailable) return faultOf(rule, evaluation.unavailable);
   if (result instanceof CelError) return faultOf(rule, result);
-  return result === true;
+  if (typeof result === 'boolean') return result;
+  return { ruleIndex: rule.index, code: 'EXPRESSION_ERROR', message: NO_CONDITION };
 }

@@ -5,11 +5,15 @@ import type { Bucket } from '../model/decision.js';
 import { isJsonObject, type JsonValue, ownMember } from '../model/json.js';
 import type { AttributePath, CompiledRollout, RolloutStep, Share } from '../snapshot/snapshot.js';
 
-/** `not-yet`: before a ramp's first step. `no-attribute`: nothing to be bucketed by. `no-subject`: nobody is named at all. */
+/**
+ * `not-yet`: before a ramp's first step. `no-attribute`: nothing to be bucketed by. `unavailable`: it could not be read.
+ * `no-subject`: nobody is named at all.
+ */
 export type RolloutOutcome =
   | { readonly kind: 'share'; readonly share: Share; readonly bucket: Bucket | null }
   | { readonly kind: 'not-yet' }
   | { readonly kind: 'no-attribute'; readonly by: string }
+  | { readonly kind: 'unavailable'; readonly message: string }
   | { readonly kind: 'no-subject' };
 
 function keyOf(part: JsonValue | undefined): JsonValue | undefined {
@@ -59,7 +63,9 @@ export function serveRollout(evaluation: Evaluation, rollout: CompiledRollout): 
   if (step === null) return { kind: 'not-yet' };
   if (step.whole !== null) return { kind: 'share', share: step.whole, bucket: null };
   const { by, seed } = rollout;
+  evaluation.metUnavailable = false;
   const text = by === null ? subjectText(evaluation.request.context) : attributeText(evaluation, by);
+  if (evaluation.metUnavailable) return { kind: 'unavailable', message: evaluation.unavailable.message };
   if (text === null) return by === null ? { kind: 'no-subject' } : { kind: 'no-attribute', by: by.text };
   const number = bucketNumber(seed, text, step.total);
   const share = shareOf(step, number);

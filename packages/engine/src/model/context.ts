@@ -27,6 +27,11 @@ export interface Subject {
   readonly instance: SubjectInstance | null;
   readonly userKey: string | null;
   readonly teamKey: string | null;
+  /**
+   * The team is only what the holder of a customer token says: like everything of a context it feeds rules and buckets, and gives no
+   * feature.
+   */
+  readonly teamClaimed?: true;
   /** The SKU a server key's caller sent as `plan.key`, for a customer without a license. */
   readonly sku: string | null;
 }

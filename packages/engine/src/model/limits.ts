@@ -40,6 +40,11 @@ export const LIMITS = {
   variantBytes: limit(64 * 1024, 'bytes', 'A flag value travels in every bulk answer.'),
   prerequisitesPerFlag: limit(20, 'prerequisites', 'Each is an evaluation of its own.'),
   requiresPerFlag: limit(20, 'features', 'Each is an entitlement of its own.'),
+  dependencyDepth: limit(
+    50,
+    'levels',
+    'Flags that ask for flags, and segments for segments, are decided one inside the other.',
+  ),
   rampSteps: limit(200, 'steps', 'A ramp is a step function that people read.'),
   rolloutTotal: limit(1_000_000, 'shares', 'A bucket is one of at most so many (DESIGN: a bucket).'),
   expressionBytes: limit(4096, 'bytes', 'Longer conditions belong in a segment.'),

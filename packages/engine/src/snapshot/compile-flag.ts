@@ -73,10 +73,10 @@ export function compileFlag(flag: Flag, context: CompileContext): CompiledFlag {
       compileRule(rule, index, scope, context),
     );
     const reads = readsOfRules(rules, flag);
-    return { ...base, off, fallback, rules, asksFlags: reads.flags.size > 0, broken: null, reads };
+    return { ...base, off, fallback, rules, broken: null, reads };
   } catch (error) {
     if (!(error instanceof BrokenItem)) throw error;
     const fallback = off ?? { name: 'off', value: null };
-    return { ...base, off, fallback, rules: [], asksFlags: false, broken: error.message, reads: NO_READS };
+    return { ...base, off, fallback, rules: [], broken: error.message, reads: NO_READS };
   }
 }

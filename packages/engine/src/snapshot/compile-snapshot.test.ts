@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { evaluateAll } from '../flag/evaluate-all.js';
 import { evaluateFlag } from '../flag/evaluate-flag.js';
 import type { Catalog, Flag } from '../model/catalog.js';
 import type { EvaluationRequest } from '../model/evaluation.js';
@@ -83,14 +84,127 @@ describe('compileSnapshot', () => {
     }
   });
 
-  it('a circle that was forced into the data ends in an answer', () => {
-    const { snapshot } = compile([
+  it('a circle that was forced into the data disables those in it, and nobody who asks for them', () => {
+    const { snapshot, disabled } = compile([
       { key: 'a', type: 'boolean', prerequisites: [{ flag: 'b', variant: true }], rules: [{ serve: true }] },
       { key: 'b', type: 'boolean', prerequisites: [{ flag: 'a', variant: true }], rules: [{ serve: true }] },
       { key: 'self', type: 'boolean', rules: [{ if: 'flag("self") == true', serve: true }] },
+      {
+        key: 'asks',
+        type: 'boolean',
+        prerequisites: [{ flag: 'a', variant: true }],
+        rules: [{ serve: true }],
+      },
+      { key: 'hopes', type: 'boolean', rules: [{ if: 'flag("self") == true', serve: true }] },
+      {
+        key: 'killed',
+        type: 'boolean',
+        prerequisites: [{ flag: 'killed', variant: true }],
+        environments: { production: { enabled: false } },
+      },
     ]);
-    expect(evaluateFlag(ask(snapshot), 'a')).toMatchObject({ value: false, cause: 'PREREQUISITE' });
-    expect(evaluateFlag(ask(snapshot), 'self')).toMatchObject({ value: false, cause: 'NO_RULE_MATCHED' });
+    for (const key of ['a', 'b', 'self']) {
+      expect(evaluateFlag(ask(snapshot), key)).toMatchObject({ kind: 'error', errorCode: 'GENERAL' });
+    }
+    expect(evaluateFlag(ask(snapshot), 'asks')).toMatchObject({ value: false, cause: 'PREREQUISITE' });
+    expect(evaluateFlag(ask(snapshot), 'hopes')).toMatchObject({ value: false, cause: 'NO_RULE_MATCHED' });
+    expect(evaluateFlag(ask(snapshot), 'killed')).toMatchObject({ value: false, cause: 'DISABLED' });
+    expect(disabled.map(({ key }) => key).sort()).toEqual(['a', 'b', 'self']);
+  });
+
+  it('10 a chain of ten thousand flags that was forced into the data exhausts no stack, and answers the same alone and among all', () => {
+    const { snapshot } = compile(
+      Array.from({ length: 10_000 }, (_, index): Flag => {
+        const below = { prerequisites: [{ flag: `f${index - 1}`, variant: true }] };
+        return { key: `f${index}`, type: 'boolean', default: true, ...(index === 0 ? {} : below) };
+      }),
+    );
+    const all = new Map(
+      evaluateAll(ask(snapshot), { clientVisibleOnly: false }).map((one) => [one.key, one]),
+    );
+    expect(all.get('f49')).toMatchObject({ value: true, cause: 'NO_RULES' });
+    expect(all.get('f50')).toMatchObject({ kind: 'error', errorCode: 'GENERAL' });
+    for (const key of ['f49', 'f50', 'f51', 'f5000', 'f9999']) {
+      expect(evaluateFlag(ask(snapshot), key)).toEqual(all.get(key));
+    }
+    expect([...readsOf(snapshot, 'f49').flags]).toHaveLength(49);
+  });
+
+  it('7 who asks twice on every level, of flags or of segments, is answered once', () => {
+    const twice = (name: string, index: number): string =>
+      `${name}("${name}${index - 1}") == true || ${name}("${name}${index - 1}") == false && false`;
+    const levels = Array.from({ length: 45 }, (_, index) => index);
+    // Without anybody to tell apart, each flag ends in an error, which costs as much as an answer.
+    const flags = levels.map((index): Flag => {
+      const asks = index === 0 ? [] : [{ if: twice('flag', index), serve: true }];
+      return { key: `flag${index}`, type: 'boolean', rules: [...asks, { rollout: { percentage: 50 } }] };
+    });
+    const segments = levels.map((index) => ({
+      key: `segment${index}`,
+      condition: index === 0 ? 'user.age > 99' : twice('segment', index),
+    }));
+    const asking: Flag = {
+      key: 'asks-segment',
+      type: 'boolean',
+      rules: [{ if: 'segment("segment44")', serve: true }],
+    };
+    const input = { environment: 'production', revision: 1, productId: 'id' };
+    const { snapshot, disabled } = compileSnapshot({
+      ...input,
+      catalog: { ...EMPTY, segments, flags: [...flags, asking] },
+    });
+    expect(disabled).toEqual([]);
+    const nobody = { ...ask(snapshot), context: { parts: { user: { age: 3 } } } };
+    expect(evaluateFlag(nobody, 'flag44')).toMatchObject({ errorCode: 'TARGETING_KEY_MISSING' });
+    expect(evaluateFlag(nobody, 'asks-segment')).toMatchObject({ cause: 'NO_RULE_MATCHED', faults: [] });
+  });
+
+  it('segments in a circle that was forced into the data are told apart for nobody, and open nothing by `!`', () => {
+    const segments = [
+      { key: 'x', condition: 'segment("y")' },
+      { key: 'y', condition: 'segment("x")' },
+      { key: 'odd', condition: 'user.name' },
+    ];
+    const flags = ['x', 'odd'].map(
+      (key): Flag => ({
+        key,
+        type: 'boolean',
+        rules: [
+          { if: `!segment("${key}")`, serve: true },
+          { if: `segment("${key}")`, serve: true },
+        ],
+      }),
+    );
+    const input = { environment: 'production', revision: 1, productId: 'id' };
+    const { snapshot } = compileSnapshot({ ...input, catalog: { ...EMPTY, segments, flags } });
+    const named = { ...ask(snapshot), context: { parts: { user: { name: 'ada' } } } };
+    for (const key of ['x', 'odd']) {
+      expect(evaluateFlag(named, key)).toMatchObject({
+        value: false,
+        faults: [
+          { ruleIndex: 0, code: 'EXPRESSION_ERROR' },
+          { ruleIndex: 1, code: 'EXPRESSION_ERROR' },
+        ],
+      });
+    }
+  });
+
+  it('a condition that gives neither true nor false is skipped and named', () => {
+    const { snapshot } = compile([{ key: 'a', type: 'boolean', rules: [{ if: 'user.name', serve: true }] }]);
+    const named = { ...ask(snapshot), context: { parts: { user: { name: 'ada' } } } };
+    expect(evaluateFlag(named, 'a')).toMatchObject({
+      cause: 'NO_RULE_MATCHED',
+      faults: [{ code: 'EXPRESSION_ERROR' }],
+    });
+  });
+
+  it('a ramp begins at every instant that can be published', () => {
+    const ramp = [{ at: '2026-01-01t00:00z', percentage: 100 }];
+    const { snapshot, disabled } = compile([{ key: 'a', type: 'boolean', rules: [{ rollout: { ramp } }] }]);
+    expect(disabled).toEqual([]);
+    const before = Date.parse('2026-01-01T00:00:00Z') - 1;
+    expect(evaluateFlag({ ...ask(snapshot), now: before }, 'a')).toMatchObject({ cause: 'NO_RULE_MATCHED' });
+    expect(evaluateFlag({ ...ask(snapshot), now: before + 1 }, 'a')).toMatchObject({ value: true });
   });
 
   it('a required feature that is not there closes the gate', () => {

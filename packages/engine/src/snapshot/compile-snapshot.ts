@@ -22,8 +22,10 @@ import { compileAddon, compileGroup, compilePlan, compileSegment } from './compi
 import { BrokenItem } from './compile-rule.js';
 import { type Condition, readsOfExpression } from './condition.js';
 import { chain, fingerprint } from './fingerprint.js';
+import { NO_READS } from './reads.js';
 import type { CompiledFeature, CompiledFlag, CompiledPlan, CompiledSegment, Snapshot } from './snapshot.js';
 import { sortInSlices } from './sorted-keys.js';
+import { unusableChains } from './unusable-chains.js';
 
 export interface CompileInput {
   readonly catalog: Catalog;
@@ -157,6 +159,7 @@ export function* compileSnapshotInSlices(input: CompileInput): Generator<void, C
   });
   const segments = yield* compiler.all(segmentPlan(catalog, context));
   const flags = yield* compiler.all(flagPlan(catalog, context));
+  const endless = [...(yield* endSegmentChains(segments)), ...(yield* endFlagChains(flags))];
   const keys = yield* sortInSlices([...features.keys(), ...flags.keys()]);
   const currentPlans = currentPlansOf(plans.values());
   const settings = [product?.key, product?.defaultPlan, product?.timeZone, contextHash];
@@ -184,7 +187,41 @@ export function* compileSnapshotInSlices(input: CompileInput): Generator<void, C
     contextHash,
     generation: base === undefined ? 0 : base.generation + 1,
   };
-  return { snapshot, disabled: compiler.disabled };
+  return { snapshot, disabled: [...compiler.disabled, ...endless] };
+}
+
+/** Takes the conditions of segments that ask for segments without end. */
+function* endSegmentChains(segments: Map<string, CompiledSegment>): Generator<void, DisabledItem[]> {
+  const asks = new Map<string, ReadonlySet<string>>();
+  for (const [key, { condition }] of segments) {
+    if (condition !== null && condition.reads.segments.size > 0) asks.set(key, condition.reads.segments);
+  }
+  const disabled: DisabledItem[] = [];
+  for (const [key, message] of yield* unusableChains(asks)) {
+    const segment = segments.get(key);
+    if (segment !== undefined)
+      segments.set(key, { ...segment, condition: null, trusted: false, broken: message });
+    disabled.push({ kind: 'segment', key, message });
+  }
+  return disabled;
+}
+
+/** Takes the reads of flags that ask for flags without end. One that is switched off asks for nobody. */
+function* endFlagChains(flags: Map<string, CompiledFlag>): Generator<void, DisabledItem[]> {
+  const asks = new Map<string, ReadonlySet<string>>();
+  let seen = 0;
+  for (const [key, { enabled, reads }] of flags) {
+    if (enabled && reads.flags.size > 0) asks.set(key, reads.flags);
+    seen += 1;
+    if (seen % 1024 === 0) yield;
+  }
+  const disabled: DisabledItem[] = [];
+  for (const [key, message] of yield* unusableChains(asks)) {
+    const flag = flags.get(key);
+    if (flag !== undefined) flags.set(key, { ...flag, rules: [], broken: message, reads: NO_READS });
+    disabled.push({ kind: 'flag', key, message });
+  }
+  return disabled;
 }
 
 function versioned({ key, version }: { readonly key: string; readonly version?: number }): string {

@@ -79,8 +79,6 @@ export interface CompiledFlag {
   readonly requires: readonly string[];
   readonly prerequisites: readonly CompiledPrerequisite[];
   readonly rules: readonly CompiledRule[];
-  /** Whether it asks for other flags, by prerequisite or by `flag()`. */
-  readonly asksFlags: boolean;
   /** Why reads of this flag are errors, where a broken one was forced into the data. The kill switch works all the same. */
   readonly broken: string | null;
   readonly reads: Reads;

@@ -86,10 +86,8 @@ export function decideConsumption(input: ConsumptionInput): ConsumptionDecision 
   const fill = fillOf(entitlement);
   const hard: Fill = { ...fill, enforcement: 'hard' };
   const wanted = mode === 'all' ? amount : fitting(fill, amount);
-  // The sum stays what JSON carries exactly, whatever the limit.
-  const countable = fill.used + fill.reserved + wanted <= LIMITS.quantity.value;
-  const room =
-    !refused && countable && (mode === 'all' || wanted > 0 || amount === 0) ? fit(fill, wanted) : 'beyond';
+  const asked = mode === 'all' || wanted > 0 || amount === 0;
+  const room = !refused && asked ? fit(fill, wanted) : 'beyond';
   const allowed = entitlement.granted && room !== 'beyond';
   const consumed = allowed ? wanted : 0;
   const usedAfter = fill.used + consumed;

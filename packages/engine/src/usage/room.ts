@@ -1,5 +1,6 @@
 import type { Enforcement, Feature } from '../model/catalog.js';
 import type { Limit } from '../model/decision.js';
+import { LIMITS } from '../model/limits.js';
 
 /** What is taken and held of an account, against its limit. */
 export interface Fill {
@@ -24,18 +25,21 @@ export function ceiling(limit: number, enforcement: Enforcement, overage: Featur
 }
 
 /**
- * INVARIANT: what is held counts as used, and a limit below use allows nothing more, however small the amount.
+ * INVARIANT: what is held counts as used, and a limit below use allows nothing more, however small the amount. Without any limit, too, the
+ * sum stays what JSON carries exactly.
  */
 export function fit(fill: Fill, amount: number): Fit {
-  if (fill.limit.kind === 'unlimited') return 'within';
   const after = fill.used + fill.reserved + amount;
+  if (after > LIMITS.quantity.value) return 'beyond';
+  if (fill.limit.kind === 'unlimited') return 'within';
   if (after <= fill.limit.value) return 'within';
   return after <= ceiling(fill.limit.value, fill.enforcement, fill.overage) ? 'over' : 'beyond';
 }
 
 /** The largest amount of at most `amount` that is not beyond. */
 export function fitting(fill: Fill, amount: number): number {
-  if (fill.limit.kind === 'unlimited') return amount;
-  const top = ceiling(fill.limit.value, fill.enforcement, fill.overage);
-  return Math.max(0, Math.min(amount, top - fill.used - fill.reserved));
+  const { limit } = fill;
+  const top =
+    limit.kind === 'unlimited' ? LIMITS.quantity.value : ceiling(limit.value, fill.enforcement, fill.overage);
+  return Math.max(0, Math.min(amount, Math.min(top, LIMITS.quantity.value) - fill.used - fill.reserved));
 }
