@@ -10,7 +10,7 @@ type KeyKind = keyof typeof SETTING_OF_KIND;
 const KINDS: readonly KeyKind[] = ['admin', 'server', 'client'];
 
 /** Spending makes a customer known, so this is none that the README or the examples go on to create. */
-const TRIED_CUSTOMER = 'initech';
+const TRIED_CUSTOMER = 'newcomer';
 
 /** What a person at the terminal wants to know: the address, where the keys are (new ones are shown this once), what to try. */
 export function greeting(facts: {

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { chmod, link, mkdir, open, unlink } from 'node:fs/promises';
+import { chmod, link, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { KeyCredential } from './service/credential.js';
 import type { FixedKeys } from './service/keys/fixed-keys.js';
 import { FIXED_KEY_PATTERN, generateKey } from './service/keys/key-text.js';
 import { Secret } from './service/secret.js';
+import { makeFolders } from './store/make-folders.js';
 import { writeFileDurably } from './store/write-file-durably.js';
 
 type KeyKind = KeyCredential['kind'];
@@ -56,8 +57,7 @@ export async function loadOrCreateKeys(options: KeysFileOptions): Promise<Loaded
   const wanted = KINDS.filter((kind) => options.fixed[kind] === null);
   if (wanted.length === 0) return { keys: pick(options.fixed, {}), generated: [], path };
   try {
-    // Others may pass through to a database that runs under another account, but not list.
-    await mkdir(options.dataDirectory, { recursive: true, mode: 0o711 });
+    makeFolders(options.dataDirectory);
     for (;;) {
       const stored = await readKeys(path, options.log);
       const generated = wanted.filter((kind) => stored?.[kind] === undefined);

@@ -82,10 +82,12 @@ export function start(options: StartOptions): Started {
       PENNON_DATA_DIR: options.dataDirectory,
       ...options.settings,
     },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
     detached: true,
     ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
   });
+  // What is typed at a program that has ended reaches nobody.
+  child.stdin.on('error', () => undefined);
   const text = { output: '', errors: '' };
   child.stdout.setEncoding('utf8').on('data', (part: string) => {
     text.output += part;

@@ -10,7 +10,8 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
+import { makeFolders } from '../make-folders.js';
 import { writeFileDurably } from '../write-file-durably.js';
 import { type Binaries, completeLinks, copyBinaries } from './binaries.js';
 import { EmbeddedDatabaseError, fromFileError, systemErrorCode } from './embedded-database-error.js';
@@ -95,7 +96,6 @@ function refuseForeignData(dataDirectory: string | null): void {
 function prepareDirectory(requested: string): string {
   const directory = resolve(requested);
   try {
-    // Others may pass through to the data (the account of the database, as root) but not list; every file has a mode of its own.
     makeFolders(directory);
     const probe = join(directory, `.writable-${process.pid}-${randomBytes(4).toString('hex')}`);
     writeFileSync(probe, 'a full disk shows only when bytes are written\n');
@@ -103,17 +103,6 @@ function prepareDirectory(requested: string): string {
     return realpathSync(directory);
   } catch (error) {
     throw fromFileError(error, directory);
-  }
-}
-
-/** One by one: asked for all at once, Node answers "no such file" on a read-only disk. */
-function makeFolders(path: string): void {
-  if (existsSync(path)) return;
-  makeFolders(dirname(path));
-  try {
-    mkdirSync(path, { mode: 0o711 });
-  } catch (error) {
-    if (systemErrorCode(error) !== 'EEXIST') throw error;
   }
 }
 
