@@ -38,10 +38,21 @@ export function readSku(
   return { plan: plan ?? null, facts };
 }
 
+/** Without a SKU a plan's facts are the same for everyone who has it. */
+const plainFacts = new WeakMap<CompiledPlan, JsonObject>();
+
 /** `plan.tier` is the catalog's plan key, whatever the SKU says; the SKU's other parts stand beside it. */
 function planFacts(plan: CompiledPlan, sku: string | null, snapshot: Snapshot): JsonObject {
-  const parts = sku === null || snapshot.sku === null ? null : splitSku(snapshot.sku, sku);
-  return { ...parts, tier: plan.key, version: plan.version, key: sku ?? plan.name };
+  if (sku === null) {
+    let plain = plainFacts.get(plan);
+    if (plain === undefined) {
+      plain = { tier: plan.key, version: plan.version, key: plan.name };
+      plainFacts.set(plan, plain);
+    }
+    return plain;
+  }
+  const parts = snapshot.sku === null ? null : splitSku(snapshot.sku, sku);
+  return { ...parts, tier: plan.key, version: plan.version, key: sku };
 }
 
 function licenseFacts(license: License): JsonObject {

@@ -6,7 +6,13 @@ import { type PreparedCustomer, prepareCustomer } from './prepared-customer.js';
 /** A customer is read under several products and SKUs at most at once; older arrangements are made again when asked for. */
 const KEPT = 4;
 
-const byState = new WeakMap<CustomerState, PreparedCustomer[]>();
+/** The latest arrangement, with those before it behind it: the common case is found without a list. */
+interface Kept {
+  readonly prepared: PreparedCustomer;
+  readonly before: Kept | null;
+}
+
+const byState = new WeakMap<CustomerState, Kept>();
 const anonymous = new WeakMap<Snapshot, PreparedCustomer>();
 
 function prepare(snapshot: Snapshot, state: CustomerState | null, sku: string | null): PreparedCustomer {
@@ -35,16 +41,16 @@ export function preparedFor(
     }
     return shared;
   }
-  let list = byState.get(state);
-  if (list === undefined) {
-    list = [];
-    byState.set(state, list);
-  }
-  for (const prepared of list) {
-    if (prepared.snapshot === snapshot && prepared.askedSku === sku) return prepared;
+  const latest = byState.get(state) ?? null;
+  for (let kept = latest; kept !== null; kept = kept.before) {
+    if (kept.prepared.snapshot === snapshot && kept.prepared.askedSku === sku) return kept.prepared;
   }
   const prepared = prepare(snapshot, state, sku);
-  list.unshift(prepared);
-  if (list.length > KEPT) list.pop();
+  byState.set(state, { prepared, before: shortened(latest, KEPT - 1) });
   return prepared;
+}
+
+function shortened(kept: Kept | null, length: number): Kept | null {
+  if (kept === null || length === 0) return null;
+  return { prepared: kept.prepared, before: shortened(kept.before, length - 1) };
 }

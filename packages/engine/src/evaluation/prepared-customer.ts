@@ -49,10 +49,37 @@ export interface PreparedCustomer {
   /** By feature key, nearest target first; ties: latest start, then id. */
   readonly featureGrants: ReadonlyMap<string, readonly FeatureGrant[]>;
   readonly flagGrants: ReadonlyMap<string, readonly FlagGrant[]>;
-  /** By `CompiledFeature.index`: what was resolved for everyone of this customer alike, with the span it holds for. */
-  readonly levels: Map<number, Level>;
+  /** What was resolved for everyone of this customer alike, with the span it holds for. */
+  readonly levels: LevelMemory;
   plan: PlanFacts | undefined;
 }
+
+/**
+ * Levels by `CompiledFeature.index`. The one asked for last stands in the object itself: most evaluations ask for one feature, and
+ * over many customers every further object is one more line of memory to wait for.
+ */
+export class LevelMemory {
+  #lastIndex = -1;
+  #last: Level | undefined;
+  #all: Map<number, Level> | null = null;
+
+  get(index: number): Level | undefined {
+    return index === this.#lastIndex ? this.#last : this.#all?.get(index);
+  }
+
+  set(index: number, level: Level): void {
+    if (this.#lastIndex !== -1 && this.#lastIndex !== index) {
+      if (this.#all === null) this.#all = new Map();
+      if (this.#last !== undefined) this.#all.set(this.#lastIndex, this.#last);
+      this.#all.set(index, level);
+    }
+    this.#lastIndex = index;
+    this.#last = level;
+  }
+}
+
+/** Shared by all customers without any, for the same reason. */
+const NO_GRANTS: ReadonlyMap<string, never[]> = new Map();
 
 const NEARNESS: ReadonlyMap<string, number> = new Map(TARGET_KINDS.map((kind, index) => [kind, index]));
 
@@ -93,6 +120,7 @@ function arrangeGrants(
   grants: readonly Grant[],
   snapshot: Snapshot,
 ): Pick<PreparedCustomer, 'featureGrants' | 'flagGrants'> {
+  if (grants.length === 0) return { featureGrants: NO_GRANTS, flagGrants: NO_GRANTS };
   const featureGrants = new Map<string, FeatureGrant[]>();
   const flagGrants = new Map<string, FlagGrant[]>();
   for (const grant of grants) {
@@ -148,7 +176,7 @@ export function prepareCustomer(
     groups: arrangeGroups(state, snapshot),
     memberships,
     ...arrangeGrants(state?.grants ?? [], snapshot),
-    levels: new Map(),
+    levels: new LevelMemory(),
     plan: undefined,
   };
 }
