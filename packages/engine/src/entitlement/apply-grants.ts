@@ -4,6 +4,7 @@ import type { FeatureEffect, FeatureGrant, PreparedCustomer } from '../evaluatio
 import type { EntitlementValue, UsageScope } from '../model/catalog.js';
 import { type Grant, inForce, type TargetKind } from '../model/customer.js';
 import type { Source } from '../model/decision.js';
+import type { CompiledFeature } from '../snapshot/snapshot.js';
 import { spanInForce } from './apply-groups.js';
 import { sum } from './combine.js';
 import { multiplyExactly, tenThousandths } from './decimal.js';
@@ -48,6 +49,12 @@ const PERSONAL: Record<TargetKind, UsageScope | null> = {
 function reachesAccount(kind: TargetKind, per: UsageScope | null): boolean {
   const level = PERSONAL[kind];
   return per === null || level === null || per === 'user' || level === per;
+}
+
+/** Whether a grant is for whom is asked about and reaches the feature's account, whenever it holds. */
+export function concerns({ target }: Grant, evaluation: Evaluation, feature: CompiledFeature): boolean {
+  const per = feature.type === 'metered' ? feature.per : null;
+  return reachesAccount(target.kind, per) && isTarget(target, evaluation, per);
 }
 
 /** The grants of a feature that hold now for whom is asked about, nearest first. */

@@ -1,9 +1,11 @@
-import { licenseLapse, nextEdge } from '../evaluation/edges.js';
+import { licenseLapse } from '../evaluation/edges.js';
+import type { Evaluation } from '../evaluation/evaluation.js';
 import type { PreparedCustomer } from '../evaluation/prepared-customer.js';
 import { versionedKey } from '../model/catalog.js';
-import type { Instant, License } from '../model/customer.js';
+import type { License } from '../model/customer.js';
 import type { EntitlementReason, Source, SourceType } from '../model/decision.js';
 import type { CompiledFeature } from '../snapshot/snapshot.js';
+import { concerns } from './apply-grants.js';
 import type { Level } from './level.js';
 
 const BY_SOURCE: Record<SourceType, EntitlementReason> = {
@@ -32,11 +34,12 @@ function wouldGive(license: License, feature: CompiledFeature, prepared: Prepare
   return plan.entitlements.has(feature.key) || group?.entitlements.has(feature.key) === true;
 }
 
-function grantEnded(prepared: PreparedCustomer, feature: CompiledFeature, now: Instant): boolean {
+/** INVARIANT: of whom is asked about only: nobody is told of another user's grant, nor by when it ended. */
+function grantEnded(prepared: PreparedCustomer, feature: CompiledFeature, evaluation: Evaluation): boolean {
+  const now = evaluation.nowMilliseconds;
   return (prepared.featureGrants.get(feature.key) ?? []).some(({ grant, effect }) => {
-    return (
-      effect.type !== 'deny' && grant.endsAt !== null && grant.endsAt <= now && nextEdge(grant, now) > now
-    );
+    const ended = effect.type !== 'deny' && grant.endsAt !== null && grant.endsAt <= now;
+    return ended && concerns(grant, evaluation, feature);
   });
 }
 
@@ -48,8 +51,9 @@ export function missingReason(
   prepared: PreparedCustomer,
   feature: CompiledFeature,
   level: Level,
-  now: Instant,
+  evaluation: Evaluation,
 ): EntitlementReason {
+  const now = evaluation.nowMilliseconds;
   if (level.denied) return 'REVOKED';
   let inForce = prepared.fallbackPlan !== null;
   let ended = false;
@@ -61,6 +65,6 @@ export function missingReason(
       if (lapse === 'ended') ended = true;
     }
   }
-  if (ended || grantEnded(prepared, feature, now)) return 'EXPIRED';
+  if (ended || grantEnded(prepared, feature, evaluation)) return 'EXPIRED';
   return inForce ? 'NOT_ENTITLED' : 'NO_LICENSE';
 }

@@ -75,7 +75,7 @@ function decide(
   const reason =
     level.granted || evaluation.customer === null
       ? FIT_REASONS[room](feature, level)
-      : missingReason(evaluation.customer, feature, level, evaluation.nowMilliseconds);
+      : missingReason(evaluation.customer, feature, level, evaluation);
   return {
     kind: 'entitlement',
     key: feature.key,
