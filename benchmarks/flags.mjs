@@ -6,9 +6,17 @@ import { unleash } from './peers/unleash.mjs';
 import { machine, makeContexts, measureRounds, printRounds } from './rounds.mjs';
 
 // One boolean flag: a gate, a rule of four conditions and a rollout of one half by team, with the full decision, over 2,000
-// different contexts parsed from JSON.
+// different contexts parsed from JSON: users of 100 customers, and, because memory is slower than arithmetic, once more with a
+// customer of its own for each. The peers read the plan from the context; Pennon resolves it from a license.
 const contexts = makeContexts();
-const peers = await Promise.all([pennon(), launchDarkly(), unleash(), growthBook(), flagd()]);
+const peers = await Promise.all([
+  pennon(),
+  pennon({ name: 'Pennon, each context another customer', customers: contexts.length }),
+  launchDarkly(),
+  unleash(),
+  growthBook(),
+  flagd(),
+]);
 const subjects = peers.map((peer) => {
   const prepared = contexts.map((context) => peer.prepare(context));
   return {

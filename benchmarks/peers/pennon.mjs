@@ -27,7 +27,7 @@ flags:
 `;
 
 /** Gate, four conditions and a rollout by team; the plan is a license of the customer, not a word of the caller. */
-export async function pennon() {
+export async function pennon({ name = 'Pennon', customers = 100 } = {}) {
   const { catalog, issues } = parseCatalog([{ name: 'benchmark', text: CATALOG }]);
   if (catalog === null) throw new Error(JSON.stringify(issues));
   const { snapshot } = compileSnapshot({
@@ -37,18 +37,24 @@ export async function pennon() {
     productId: 'bench',
   });
   const now = Date.now();
+  const states = new Map();
+  let prepared = 0;
   return {
-    name: 'Pennon',
+    name,
     asynchronous: false,
     prepare: (context) => {
       const read = namedParts(context);
       if (!read.ok) throw new Error(read.message);
+      // The plan of a customer is that of its first user: the contexts repeat every four.
+      const key = `customer-${prepared % customers}`;
+      prepared += 1;
+      if (!states.has(key)) states.set(key, customerWith(key, context.plan.tier, now));
       return {
         snapshot,
-        customer: customerWith(context.targetingKey, context.plan.tier, now),
+        customer: states.get(key),
         subject: {
           proven: true,
-          customerKey: context.targetingKey,
+          customerKey: key,
           instance: null,
           userKey: context.user.key,
           teamKey: context.team.key,
