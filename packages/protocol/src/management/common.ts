@@ -17,6 +17,8 @@ export const IdSchema = Type.String({
 export const ReasonSchema = Type.String({
   minLength: 1,
   maxLength: LIMITS.textLength.value,
+  // Spaces alone are no reason.
+  pattern: '\\S',
   description: 'Why. It stands in the audit trail.',
 });
 

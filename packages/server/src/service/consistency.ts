@@ -84,14 +84,21 @@ function badToken(): ServiceError {
   );
 }
 
+export interface ConsistencyScope {
+  readonly environmentId: string;
+  readonly productId: string | null;
+  /** Of which customers the caller may learn; absent: of all. */
+  readonly mayKnow?: (customerKey: string) => boolean;
+}
+
 /**
  * Waits until this process has seen everything that the token names within the caller's scope. What lies outside of it is
- * passed over in silence: a token must not become a way to ask about other tenants.
+ * passed over in silence: anybody can write such a token, and it must not become a way to ask about others.
  */
 export async function awaitConsistency(
   dependencies: { readonly snapshots: Snapshots; readonly customers: CustomerStates },
   token: string | undefined,
-  scope: { readonly environmentId: string; readonly productId: string | null },
+  scope: ConsistencyScope,
   deadlineMilliseconds: number,
 ): Promise<void> {
   if (token === undefined) return;
@@ -104,7 +111,7 @@ export async function awaitConsistency(
     waits.push(snapshots.atLeast(one.productId, one.environmentId, one.revision, deadlineMilliseconds));
   }
   for (const one of point.customers) {
-    if (one.environmentId !== scope.environmentId) continue;
+    if (one.environmentId !== scope.environmentId || scope.mayKnow?.(one.customerKey) === false) continue;
     const { customers } = dependencies;
     waits.push(customers.atLeast(one.environmentId, one.customerKey, one.version, deadlineMilliseconds));
   }

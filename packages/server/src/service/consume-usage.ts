@@ -1,8 +1,11 @@
+import { resolveEntitlement } from '@pennon/engine/entitlement/resolve-entitlement';
 import type { Subject } from '@pennon/engine/model/context';
 import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
 import type { JsonObject } from '@pennon/engine/model/json';
 import { LIMITS } from '@pennon/engine/model/limits';
 import type { CompiledFeature, Snapshot } from '@pennon/engine/snapshot/snapshot';
+import { refuseConsumption } from '@pennon/engine/usage/decide-consumption';
+import { refuseRelease } from '@pennon/engine/usage/decide-release';
 import { requestHash } from './canonical-request.js';
 import type { ConsumeBatcher } from './consume-batcher.js';
 import type { ConsumeAnswer, ConsumeItem, ConsumeRequest } from './consume-request.js';
@@ -117,6 +120,7 @@ async function prepareKnown(
   if (known.evaluation.snapshot.defaultPlan === null) {
     throw customerNotFound(known.customerKey);
   }
+  refuseBeforeRegistering(known.evaluation, credential, input);
   await dependencies.registerCustomer({
     credential,
     requestId: input.requestId,
@@ -132,6 +136,25 @@ async function prepareKnown(
     );
   }
   return { ...registered, customerId: registered.customerId };
+}
+
+/** What is refused in any case, a typing error in a feature's key for example, leaves no customer behind. */
+function refuseBeforeRegistering(
+  evaluation: EvaluationRequest<Snapshot>,
+  credential: Credential,
+  input: ConsumeInput,
+): void {
+  for (const { key, amount } of itemsOf(evaluation, credential, input)) {
+    const entitlement = resolveEntitlement(evaluation, key);
+    if (entitlement.kind === 'error') {
+      throw entitlementFault(entitlement.errorCode, entitlement.message);
+    }
+    const question = { entitlement, amount: amount ?? 1 };
+    const refusal = input.operation === 'release' ? refuseRelease(question) : refuseConsumption(question);
+    if (refusal !== null) {
+      throw new ServiceError('invalid', refusal.errorCode, refusal.message);
+    }
+  }
 }
 
 /**

@@ -301,6 +301,11 @@ export function toSubjectPoint(kind: SubjectKind | 'shared', key: string): strin
   return `\u0000${kind}\u0000${key}`;
 }
 
+/** Whether the text stands for such a one and not for a customer. */
+export function isSubjectPoint(text: string): boolean {
+  return fromSubjectPoint(text) !== null;
+}
+
 function fromSubjectPoint(
   text: string,
 ): { readonly kind: SubjectKind | 'shared'; readonly key: string } | null {

@@ -9,9 +9,15 @@ import { ServiceError } from './service-error.js';
  * until the next change, so it waits for a while, and is told 503 rather than the past.
  */
 
+/** As the query was parsed: a name that stands in it twice arrives as a list. */
 export interface BarrierQuery {
-  readonly flagConfigEtag?: string | undefined;
-  readonly flagConfigLastModified?: string | undefined;
+  readonly flagConfigEtag?: string | readonly string[] | undefined;
+  readonly flagConfigLastModified?: string | readonly string[] | undefined;
+}
+
+interface Barrier {
+  readonly etag: string | undefined;
+  readonly lastModified: string | undefined;
 }
 
 const WAIT_MILLISECONDS = 1500;
@@ -24,20 +30,27 @@ export function awaitBarrier(
   input: EvaluationInput,
   query: BarrierQuery,
 ): Promise<void> | null {
-  const { flagConfigEtag, flagConfigLastModified } = query;
-  if (flagConfigEtag === undefined && flagConfigLastModified === undefined) {
-    return null;
+  const etag = single(query.flagConfigEtag, 'flagConfigEtag');
+  const lastModified = single(query.flagConfigLastModified, 'flagConfigLastModified');
+  return etag === undefined && lastModified === undefined
+    ? null
+    : waitFor(dependencies, credential, input, { etag, lastModified });
+}
+
+function single(value: string | readonly string[] | undefined, name: string): string | undefined {
+  if (value === undefined || typeof value === 'string') {
+    return value;
   }
-  return waitFor(dependencies, credential, input, query);
+  throw new ServiceError('invalid', 'PARSE_ERROR', `\`${name}\` stands in the query twice. Send it once.`);
 }
 
 async function waitFor(
   dependencies: EvaluationDependencies,
   credential: Credential,
   input: EvaluationInput,
-  query: BarrierQuery,
+  { etag, lastModified }: Barrier,
 ): Promise<void> {
-  const tag = query.flagConfigEtag === undefined ? null : parseEvaluationEtag(query.flagConfigEtag);
+  const tag = etag === undefined ? null : parseEvaluationEtag(etag);
   if (tag !== null) {
     const { environment, product } = evaluationScopeOf(dependencies.directory, credential, input);
     // The customer version of another caller's tag means nothing here; the revision is everyone's.
@@ -50,8 +63,8 @@ async function waitFor(
       await customers.atLeast(environment.id, credential.customerKey, tag.customerVersion, WAIT_MILLISECONDS);
     }
   }
-  if (query.flagConfigLastModified !== undefined) {
-    await waitForInstant(dependencies, instantOf(query.flagConfigLastModified));
+  if (lastModified !== undefined) {
+    await waitForInstant(dependencies, instantOf(lastModified));
   }
 }
 

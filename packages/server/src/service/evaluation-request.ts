@@ -10,6 +10,7 @@ import {
 } from '@pennon/engine/subject/resolve-subject';
 import { awaitConsistency } from './consistency.js';
 import type { Credential } from './credential.js';
+import { isSubjectPoint } from './customer-states.js';
 import type {
   Clock,
   CustomerLookup,
@@ -70,9 +71,26 @@ export function prepareEvaluation(
   if (input.consistency === undefined) {
     return prepareInScope(dependencies, credential, input, scope);
   }
-  return awaitConsistency(dependencies, input.consistency, scope, CONSISTENCY_MILLISECONDS).then(() =>
+  const reach = { ...scope, mayKnow: (key: string) => mayKnow(credential, key) };
+  return awaitConsistency(dependencies, input.consistency, reach, CONSISTENCY_MILLISECONDS).then(() =>
     prepareInScope(dependencies, credential, input, scope),
   );
+}
+
+/**
+ * INVARIANT: whether and since when a customer exists is told only to who may know that customer. Users, teams and instances
+ * have no version that a wait could give away.
+ */
+function mayKnow(credential: Credential, customerKey: string): boolean {
+  switch (credential.kind) {
+    case 'admin':
+    case 'server':
+      return true;
+    case 'client':
+      return false;
+    case 'customer-token':
+      return customerKey === credential.customerKey || isSubjectPoint(customerKey);
+  }
 }
 
 interface Scope {
