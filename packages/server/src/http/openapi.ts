@@ -1,6 +1,7 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifySchema } from 'fastify';
+import { Type } from 'typebox';
 import type { App } from './app.js';
 import type { RouteRule } from './route-rule.js';
 
@@ -59,7 +60,12 @@ export async function registerOpenApiRoutes(app: App): Promise<void> {
     '/openapi.json',
     {
       config: { access: 'public' },
-      schema: { operationId: 'readOpenApi', tags: ['Operations'], summary: 'This description', response: {} },
+      schema: {
+        operationId: 'readOpenApi',
+        tags: ['Operations'],
+        summary: 'This description',
+        response: { 200: Type.Unknown({ description: 'OpenAPI 3.1.' }) },
+      },
     },
     (_request, reply) => reply.header('cache-control', 'no-cache').send(app.swagger()),
   );

@@ -6,6 +6,7 @@ import { type Explanation, explain } from '../../service/explain.js';
 import type { App } from '../app.js';
 import { credentialOf } from '../authenticate.js';
 import { evaluationInputOf } from '../evaluation-headers.js';
+import { PROBLEMS } from '../problem-responses.js';
 
 /** POST …/explain: one decision and every step that led to it. */
 export function registerExplainRoutes(app: App, services: EvaluationDependencies): void {
@@ -18,7 +19,7 @@ export function registerExplainRoutes(app: App, services: EvaluationDependencies
         summary: 'Why a flag or feature answers what it answers',
         params: Type.Object({ environment: Type.String(), product: Type.String() }),
         body: ExplainRequestSchema,
-        response: { 200: ExplanationSchema },
+        response: { 200: ExplanationSchema, ...PROBLEMS },
       },
       config: { access: ['admin', 'server'], changes: false },
     },
