@@ -1,9 +1,10 @@
 import { resolveEntitlement } from '../entitlement/resolve-entitlement.js';
 import { evaluateFlag } from '../flag/evaluate-flag.js';
 import type { Catalog, CatalogAssertion } from '../model/catalog.js';
+import type { EvaluationContext, SubjectInstance } from '../model/context.js';
 import type { CustomerState, Instant, License } from '../model/customer.js';
 import type { EvaluationRequest } from '../model/evaluation.js';
-import { isJsonObject, type JsonValue } from '../model/json.js';
+import { isJsonObject, type JsonObject, type JsonValue } from '../model/json.js';
 import { compileSnapshot } from '../snapshot/compile-snapshot.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
 import { namedParts } from '../subject/named-parts.js';
@@ -57,12 +58,11 @@ function runAssertion(
   const customerKey = read.named.customerKey ?? read.named.teamKey ?? read.named.targetingKey ?? 'assertion';
   const request: EvaluationRequest<Snapshot> = {
     snapshot: snapshotOf(environment ?? 'production'),
-    customer: customerWith(catalog, customerKey, plan, now),
+    customer: { ...customerWith(catalog, customerKey, plan, now), attributes: attributesOf(read.context) },
     subject: {
       proven: true,
       customerKey,
-      instance:
-        read.named.instanceRef === null ? null : { key: read.named.instanceRef, id: null, metadata: {} },
+      instance: instanceOf(read.named.instanceRef, read.context),
       userKey: read.named.userKey,
       teamKey: read.named.teamKey,
       sku: null,
@@ -90,6 +90,21 @@ function runAssertion(
 
 function failureOf(key: string, expected: JsonValue, actual: JsonValue, message: string): AssertionFailure {
   return { key, expected, actual, message };
+}
+
+/** What an assertion says of its customer is what the server would know of it, flat or under `attributes`. */
+function attributesOf({ parts }: EvaluationContext): JsonObject {
+  const given = parts['customer'];
+  if (!isJsonObject(given)) return {};
+  const { key: _, attributes, ...flat } = given;
+  return isJsonObject(attributes) ? { ...flat, ...attributes } : flat;
+}
+
+function instanceOf(key: string | null, { parts }: EvaluationContext): SubjectInstance | null {
+  if (key === null) return null;
+  const given = parts['instance'];
+  const metadata = isJsonObject(given) ? given['metadata'] : undefined;
+  return { key, id: null, metadata: isJsonObject(metadata) ? metadata : {} };
 }
 
 /** A customer with that plan from before `now`; `pro` means its highest version, `pro@0` that version. */
