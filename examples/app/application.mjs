@@ -19,11 +19,8 @@ export async function createApplication({ pennonUrl, serverKey, domain = 'sales'
   const professionals = new Map();
 
   const customerOf = (request) => request.headers['x-customer'] ?? request.query.customer ?? 'visitor';
-  const isOn = (request, key) =>
-    flags.getBooleanValue(key, false, {
-      targetingKey: customerOf(request),
-      team: { key: customerOf(request) },
-    });
+  const subjectOf = (request) => ({ targetingKey: customerOf(request), team: { key: customerOf(request) } });
+  const isOn = (request, key) => flags.getBooleanValue(key, false, subjectOf(request));
 
   /** Refuses in the backend, whatever the screen showed. */
   const requires = (key, what) => async (request, reply) => {
@@ -50,8 +47,9 @@ export async function createApplication({ pennonUrl, serverKey, domain = 'sales'
       Professionals: meter(await limits.read(customer, 'max_professionals')),
       'Assistant tokens': meter(await limits.read(customer, 'ai-tokens-per-month')),
     };
-    if ((request.headers.accept ?? '').includes('application/json')) return { customer, gates, meters };
-    return reply.type('text/html; charset=utf-8').send(screen({ customer, gates, meters }));
+    if ((request.headers.accept ?? '').includes('application/json'))
+      return { customer, gates, locked, meters };
+    return reply.type('text/html; charset=utf-8').send(screen({ customer, gates, locked, meters }));
   });
 
   application.post('/calls', async (request, reply) => {

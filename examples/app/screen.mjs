@@ -5,12 +5,13 @@ const TITLES = {
   'ai-assistant-screen': 'Assistant',
 };
 
-/** The gated screen: what is on is offered, what is off is shown locked, and the meters say how much is left. */
-export function screen({ customer, gates, meters }) {
-  const tiles = Object.entries(gates).map(
-    ([key, on]) =>
-      `<li class="${on ? 'on' : 'locked'}"><b>${escapeHtml(TITLES[key] ?? key)}</b><span>${on ? 'open' : 'locked — upgrade to use it'}</span></li>`,
-  );
+/** The gated screen: what is on is offered, what was not bought is shown locked, and the meters say how much is used. */
+export function screen({ customer, gates, locked, meters }) {
+  const shown = Object.entries(gates).filter(([key, on]) => on || locked.includes(key));
+  const tiles = shown.map(([key, on]) => {
+    const text = on ? 'open' : 'locked — upgrade to use it';
+    return `<li class="${on ? 'on' : 'locked'}"><b>${escapeHtml(TITLES[key] ?? key)}</b><span>${text}</span></li>`;
+  });
   const rows = Object.entries(meters).map(
     ([name, text]) => `<tr><th>${escapeHtml(name)}</th><td>${escapeHtml(text)}</td></tr>`,
   );
