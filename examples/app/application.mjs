@@ -39,9 +39,16 @@ export async function createApplication({ pennonUrl, serverKey, domain = 'sales'
       'advanced-analytics-v2-ui',
       'ai-assistant-screen',
     ];
-    const gates = Object.fromEntries(
-      await Promise.all(keys.map(async (key) => [key, await isOn(request, key)])),
+    const details = await Promise.all(
+      keys.map((key) => flags.getBooleanDetails(key, false, subjectOf(request))),
     );
+    const gates = Object.fromEntries(details.map(({ flagKey, value }) => [flagKey, value]));
+    // What was not bought is offered; what is only being rolled out is none of the customer's business yet.
+    const locked = details
+      .filter(
+        ({ value, flagMetadata }) => !value && ['NOT_ENTITLED', 'ENTITLEMENT'].includes(flagMetadata.cause),
+      )
+      .map(({ flagKey }) => flagKey);
     const meters = {
       'Calling minutes': meter(await limits.read(customer, 'calling-minutes')),
       Professionals: meter(await limits.read(customer, 'max_professionals')),
