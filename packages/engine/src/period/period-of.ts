@@ -2,12 +2,34 @@ import type { Level } from '../entitlement/level.js';
 import { licenseLapse } from '../evaluation/edges.js';
 import type { Evaluation } from '../evaluation/evaluation.js';
 import type { PreparedCustomer } from '../evaluation/prepared-customer.js';
-import { versionedKey } from '../model/catalog.js';
+import { type EntitlementValue, versionedKey } from '../model/catalog.js';
 import type { Instant, License } from '../model/customer.js';
 import type { Period } from '../model/decision.js';
-import type { CompiledFeature } from '../snapshot/snapshot.js';
+import { isCompiledSplit } from '../snapshot/compile-offers.js';
+import type { CompiledFeature, CompiledSplit, Snapshot } from '../snapshot/snapshot.js';
 import { anchorAt, calendarAnchor, isTimeZone, parseAnchor } from './anchor.js';
 import { periodAt } from './period-at.js';
+
+/** Whether a value of a plan or group is a right: 0 and `false` are none. */
+function isRight(value: EntitlementValue | CompiledSplit | undefined): boolean {
+  if (value === undefined || value === 0 || value === false) return false;
+  if (typeof value !== 'object' || !isCompiledSplit(value)) return true;
+  return value.values.some((share) => isRight(share.value));
+}
+
+/** Whether a license grants the feature: by its plan version with the default group over it, or by an add-on. */
+function grants(license: License, feature: CompiledFeature, snapshot: Snapshot): boolean {
+  const plan = snapshot.plans.get(versionedKey(license.plan, license.planVersion));
+  const group = plan?.defaultGroup == null ? undefined : snapshot.groups.get(plan.defaultGroup);
+  const ofPlan = group?.mode === 'replace' ? undefined : plan?.entitlements.get(feature.key);
+  if (isRight(group?.entitlements.get(feature.key) ?? ofPlan)) return true;
+  return license.addons.some(({ addon, version, quantity }) => {
+    return (
+      quantity >= 1 &&
+      snapshot.addons.get(versionedKey(addon, version))?.entitlements.has(feature.key) === true
+    );
+  });
+}
 
 /** The oldest license in force that grants the feature, else the oldest in force: its anchor is every period's. */
 function anchoringLicense(
@@ -19,9 +41,7 @@ function anchoringLicense(
   for (const license of prepared.licenses) {
     if (licenseLapse(license, now) !== null) continue;
     oldest ??= license;
-    const plan = prepared.snapshot.plans.get(versionedKey(license.plan, license.planVersion));
-    const group = plan?.defaultGroup == null ? undefined : prepared.snapshot.groups.get(plan.defaultGroup);
-    if (plan?.entitlements.has(feature.key) || group?.entitlements.has(feature.key)) return license;
+    if (grants(license, feature, prepared.snapshot)) return license;
   }
   return oldest;
 }
