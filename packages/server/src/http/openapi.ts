@@ -21,6 +21,9 @@ const SECURITY_SCHEMES = {
 } as const;
 
 /** Collects the routes that are registered after it. Call before any of them. */
+/** The page speaks of Pennon, not of the tools that it is made with. */
+const STYLE = '.swagger-ui .topbar { display: none } .swagger-ui .info { margin: 32px 0 }';
+
 export async function collectOpenApi(app: App, version: string): Promise<void> {
   await app.register(swagger, {
     openapi: {
@@ -75,7 +78,8 @@ export async function registerOpenApiRoutes(app: App): Promise<void> {
     await scope.register(swaggerUi, {
       routePrefix: '/docs',
       staticCSP: true,
-      uiConfig: { docExpansion: 'list', deepLinking: true },
+      uiConfig: { docExpansion: 'list', deepLinking: true, persistAuthorization: false },
+      theme: { title: 'Pennon API', css: [{ filename: 'pennon.css', content: STYLE }] },
     });
   });
 }
