@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { composeServer } from '@pennon/server/compose';
@@ -23,6 +23,8 @@ const IN_FLIGHT = [1, 16, 64, 256, 1000];
 const POOLS = [1, 2, 4, 8, 16, 32];
 
 const folder = mkdtempSync(join(tmpdir(), 'pennon-consume-'));
+// Open to pass through: a database started by root would else lie elsewhere, and stay there.
+chmodSync(folder, 0o711);
 const database = await startEmbeddedDatabase({ directory: join(folder, 'postgres') });
 const key = () => new Secret(randomBytes(24).toString('hex'));
 const adminSecret = key();

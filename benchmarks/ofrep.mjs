@@ -1,5 +1,5 @@
 import { fork, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startPennon } from './pennon-server.mjs';
@@ -54,6 +54,8 @@ const context = { targetingKey: 'acme', user: { key: 'u_7', country: 'DE', email
 const body = JSON.stringify({ context });
 
 const folder = mkdtempSync(join(tmpdir(), 'pennon-benchmark-'));
+// Open to pass through: a database started by root would else lie elsewhere, and stay there.
+chmodSync(folder, 0o711);
 const pennon = await startPennon({ directory: join(folder, 'data'), catalog });
 const ask = (path, headers = {}) =>
   fetch(`${pennon.url}${path}`, {

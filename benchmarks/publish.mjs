@@ -1,5 +1,5 @@
 import { fork } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
@@ -109,6 +109,8 @@ async function follow(databaseUrl, directory) {
 
 async function main() {
   const folder = mkdtempSync(join(tmpdir(), 'pennon-bench-'));
+  // Open to pass through: a database started by root would else lie elsewhere, and stay there.
+  chmodSync(folder, 0o711);
   const database = await startEmbeddedDatabase({ directory: join(folder, 'postgres') });
   const server = await startServer(database.url, join(folder, 'writer'));
   await createProduct(server.parts.management, systemContext('benchmark'), {

@@ -1,11 +1,14 @@
-import { mkdtempSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startEmbeddedDatabase } from '@pennon/server/store/embedded/start-embedded-database';
 import { start } from 'unleash-server';
 
 // A process of its own: an Unleash server with a hundred flags of the same shape as ours, on the same kind of database.
-const database = await startEmbeddedDatabase({ directory: mkdtempSync(join(tmpdir(), 'unleash-')) });
+const folder = mkdtempSync(join(tmpdir(), 'unleash-'));
+// Open to pass through: a database started by root would else lie elsewhere, and stay there.
+chmodSync(folder, 0o711);
+const database = await startEmbeddedDatabase({ directory: join(folder, 'postgres') });
 const url = new URL(database.url);
 const admin = '*:*.benchmark-admin-token-0123456789';
 const frontend = 'default:development.benchmark-frontend-0123456789';
@@ -83,5 +86,6 @@ process.send({ url: base, token: frontend });
 process.once('SIGTERM', async () => {
   await unleash.stop();
   await database.stop();
+  rmSync(folder, { recursive: true, force: true });
   process.exit(0);
 });

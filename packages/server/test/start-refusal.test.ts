@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, closeSync, existsSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, inject, it } from 'vitest';
 import { isRoot, mountMemoryDisk } from './embedded-support.js';
 import {
   cleanUp,
@@ -91,6 +91,17 @@ describe('a start is refused with a sentence', { timeout: 120_000 }, () => {
     expect(text).toContain(`The database does not answer (connect ECONNREFUSED 127.0.0.1:${port})`);
     expect(text).toContain('`DATABASE_URL`');
     expect(text).not.toContain('hunter2');
+
+    const wrong = new URL(inject('adminDatabaseUrl'));
+    wrong.password = 'hunter2';
+    const locked = await refusal({
+      dataDirectory: makeDataDirectory(),
+      settings: { DATABASE_URL: wrong.href },
+    });
+    expect(locked.text).toMatch(
+      /^The database refuses: password authentication failed .* Correct `DATABASE_URL`/,
+    );
+    expect(locked.text).not.toContain('hunter2');
   });
 });
 
