@@ -133,6 +133,25 @@ describe('with a server', () => {
     expect(JSON.parse(again.out).changes).toEqual([]);
   });
 
+  it('brings an environment that was left out to what the files say, though nothing else changes', async () => {
+    const body = { key: 'guarded', name: 'Guarded', protected: true, reason: 'a test' };
+    expect((await server.request('POST', '/api/v1/environments', { body })).status).toBe(201);
+    const path = await file('shop.yaml', CATALOG);
+    const words = ['apply', '--yes', path, ...connection()];
+    expect((await pennon(...words)).err).toContain('nothing to change');
+
+    const standing = '/api/v1/products/shop/environments/guarded';
+    expect((await server.request('GET', standing)).status).toBe(404);
+    const applied = await pennon(...words, '--environment', 'guarded');
+    expect(applied, applied.err).toMatchObject({ code: 0 });
+    expect(applied.out).toContain('environment `guarded` moves to revision');
+    const { body: head } = await server.request('GET', '/api/v1/products/shop');
+    expect((await server.request('GET', standing)).body.revision).toBe(head.headRevision);
+
+    const again = await pennon(...words, '--environment', 'guarded');
+    expect(again.err).toContain('nothing to change');
+  });
+
   it('keeps what the files lack and lists it; --prune removes it', async () => {
     await pennon('apply', '--yes', ...connection(), await file('shop.yaml', CATALOG));
     const lacking = CATALOG.replace(/flags:\n.*\n/, '').replace(', export-screen: false', '');

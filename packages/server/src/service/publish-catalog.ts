@@ -1,4 +1,5 @@
 import type { CatalogFile } from '@pennon/engine/catalog/parse-catalog';
+import { bringEnvironmentsToHead } from './catalog/bring-environments-to-head.js';
 import type { ChangeContext, Credential } from './credential.js';
 import type { Directory, ProductRecord } from './ports.js';
 import { type PublishDependencies, type PublishResult, publish } from './publish.js';
@@ -18,19 +19,26 @@ export interface DocumentInput {
   readonly environments?: string;
 }
 
-/** Publishes a whole document: merged by item with what others did since `base`, nothing deleted without `prune`. */
-export function publishCatalog(
+/**
+ * Publishes a whole document: merged by item with what others did since `base`, nothing deleted without `prune`. A document
+ * that changes nothing still brings the environments that it is for to what it says.
+ */
+export async function publishCatalog(
   dependencies: CatalogDependencies,
   credential: Credential,
   context: ChangeContext,
   input: DocumentInput,
 ): Promise<PublishResult> {
-  return publish(dependencies, context, {
-    product: productInReach(dependencies.directory, credential, input.product),
+  const product = productInReach(dependencies.directory, credential, input.product);
+  const result = await publish(dependencies, context, {
+    product,
     edit: editOf(input),
     environments: environmentsOf(input.environments),
     dryRun: input.dryRun ?? false,
   });
+  return result.changed.length > 0
+    ? result
+    : bringEnvironmentsToHead(dependencies, credential, context, product, result);
 }
 
 /** What publishing would change; a document with faults is refused as publishing would refuse it. */
