@@ -1,4 +1,4 @@
-import type { JsonObject, JsonValue } from '../model/json.js';
+import type { JsonValue } from '../model/json.js';
 
 /**
  * The part of JSON Schema 2020-12 that is checked here: for the catalog document itself and for the `schema` of config
