@@ -20,10 +20,10 @@ const SECURITY_SCHEMES = {
   },
 } as const;
 
-/** Collects the routes that are registered after it. Call before any of them. */
 /** The page speaks of Pennon, not of the tools that it is made with. */
 const STYLE = '.swagger-ui .topbar { display: none } .swagger-ui .info { margin: 32px 0 }';
 
+/** Collects the routes that are registered after it. Call before any of them. */
 export async function collectOpenApi(app: App, version: string): Promise<void> {
   await app.register(swagger, {
     openapi: {
