@@ -9,6 +9,9 @@ export function sentenceOf(error: unknown): string {
   if (error instanceof ConfigError) {
     return `These settings are wrong:\n${error.faults.map((fault) => `  ${fault}`).join('\n')}`;
   }
+  if (error instanceof MigrationError && error.cause instanceof Error && isRefusedAccount(error.cause)) {
+    return sentenceOf(error.cause);
+  }
   if (
     error instanceof EmbeddedDatabaseError ||
     error instanceof KeysFileError ||
@@ -49,15 +52,18 @@ function sentenceOfCode(code: string, error: NodeJS.ErrnoException): string {
     case 'ENOSPC':
     case '53100':
       return `The disk is full: ${error.message}. Free some space and start again; nothing was lost.`;
-    // PostgreSQL's own codes: who may log in, to which database, and what the account may do there.
-    case '28P01':
-    case '28000':
-    case '3D000':
-    case '42501':
-      return `The database refuses: ${error.message}. Correct \`DATABASE_URL\`, or what that account may do.`;
     default:
-      return error.stack ?? error.message;
+      return REFUSED_ACCOUNT.has(code)
+        ? `The database refuses: ${error.message}. Correct \`DATABASE_URL\`, or what its account may do.`
+        : (error.stack ?? error.message);
   }
+}
+
+/** PostgreSQL's own codes: who may log in, to which database, and what the account may do there. */
+const REFUSED_ACCOUNT: ReadonlySet<string> = new Set(['28P01', '28000', '3D000', '42501']);
+
+function isRefusedAccount(error: Error): boolean {
+  return 'code' in error && typeof error.code === 'string' && REFUSED_ACCOUNT.has(error.code);
 }
 
 /** The first reason of a driver: for a name with several addresses Node keeps one error for each. */
