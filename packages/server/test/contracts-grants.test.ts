@@ -178,6 +178,12 @@ describe('grants', () => {
       '/target/key',
       undefined,
     ],
+    [
+      { effect: { type: 'set', feature: 'reports', value: true }, target: { kind: 'segment', key: 'staff' } },
+      'SEGMENT_FORGEABLE',
+      '/target/key',
+      undefined,
+    ],
   ])('C-6: are refused with the member named (%#)', async (body, code, pointer, suggestion) => {
     const answer = await grant(body);
     expect([answer.status, answer.body.code]).toEqual([422, code]);

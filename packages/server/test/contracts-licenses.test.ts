@@ -100,6 +100,7 @@ describe('a license', () => {
     [{ sku: 'us-pro-x-01-v1', planVersion: 0 }, 'SKU_CONTRADICTS_PLAN', '/planVersion', undefined],
     [{ plan: 'pro', kind: 'contract' }, 'CONTRACT_REFERENCE_MISSING', '/contractReference', undefined],
     [{ plan: 'pro', kind: 'trial' }, 'TRIAL_WITHOUT_END', '/endsAt', undefined],
+    [{ plan: 'pro', status: 'canceled' }, 'CANCELED_WITHOUT_END', '/endsAt', undefined],
     [
       { plan: 'pro', startsAt: '2027-01-02T00:00:00Z', endsAt: '2027-01-02T00:00:00Z' },
       'SPAN_EMPTY',

@@ -20,6 +20,7 @@ groups:
   - { key: beta, mode: overlay, entitlements: [{ feature: reports, value: true }] }
 segments:
   - { key: demoing, entitlements: [{ feature: reports, value: true }] }
+  - { key: staff, condition: 'user.email.endsWith("@acme.example")' }
 flags:
   - { key: reports-ui, type: boolean, category: release, owner: a@example.com, purpose: Screen, removal: Later, expires: '2030-01-01', requires: [reports], rules: [{ serve: true }] }
   - { key: calls-ui, type: boolean, category: release, owner: a@example.com, purpose: Screen, removal: Later, expires: '2030-01-01', requires: [reports, minutes] }

@@ -52,6 +52,7 @@ export async function createGrant(
       );
     }
     const target = await readTarget(change, items, body.target);
+    checkForgeable(services, product, environment, target);
     const effect = await readEffect(items, body.effect, target.kind);
     await checkCount(change, product, target);
     const row = await change.transaction
@@ -115,6 +116,24 @@ async function readTarget(change: DataChange, items: PublishedItems, target: Tar
     .where('id', '=', target.key)
     .executeTakeFirst();
   return row === undefined ? target : { kind: 'instance', key: row.key };
+}
+
+/** A condition over what callers say of themselves gives nothing, so a grant to such a segment would not reach whom its reader expects. */
+function checkForgeable(
+  { snapshots }: GrantServices,
+  product: ProductRecord,
+  environment: EnvironmentRecord,
+  target: Target,
+): void {
+  if (target.kind !== 'segment') return;
+  const segment = snapshots.current(product.id, environment.id)?.segments.get(target.key);
+  if (segment === undefined || segment.condition === null || segment.trusted) return;
+  throw refuse(
+    'unprocessable',
+    'SEGMENT_FORGEABLE',
+    `The condition of the segment \`${target.key}\` rests on what a caller can forge, so a grant to it would reach its stored members only. Name a segment without such a condition, or ask \`segment("${target.key}")\` in a rule of the flag.`,
+    '/target/key',
+  );
 }
 
 async function checkCount(change: DataChange, product: ProductRecord, target: Target): Promise<void> {

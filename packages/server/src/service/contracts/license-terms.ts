@@ -76,6 +76,14 @@ function checkTerms(terms: LicenseTerms): void {
       '/endsAt',
     );
   }
+  if (terms.status === 'canceled' && terms.endsAt === null) {
+    throw refuse(
+      'unprocessable',
+      'CANCELED_WITHOUT_END',
+      'A canceled license keeps its rights to its end: send `endsAt`, or the status `ended` to take them away now.',
+      '/endsAt',
+    );
+  }
   if (terms.graceEndsAt !== null && terms.graceEndsAt < terms.startsAt) {
     throw refuse(
       'unprocessable',
