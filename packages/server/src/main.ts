@@ -7,6 +7,7 @@ import { type LoadedKeys, loadOrCreateKeys } from './keys-file.js';
 import { runUntilStopped } from './lifecycle.js';
 import { loadFirstProduct } from './load-example.js';
 import { createLog } from './log.js';
+import { refuseTakenPort } from './refuse-taken-port.js';
 import { Secret } from './service/secret.js';
 import { sentenceOf } from './start-failure.js';
 import { type KeptDatabase, keepEmbeddedDatabase } from './store/embedded/keep-embedded-database.js';
@@ -63,6 +64,7 @@ class Run {
 
   private async start(): Promise<void> {
     const { config, log } = this;
+    await refuseTakenPort(config.host, config.port);
     const keys = await loadOrCreateKeys({
       dataDirectory: config.dataDirectory,
       fixed: { admin: config.adminKey, server: config.serverKey, client: config.clientKey },

@@ -15,12 +15,15 @@ import {
   stop,
 } from './start-support.js';
 
+/** Nothing here asks about the example, and publishing it takes its time. */
+const LEAN = { PENNON_EXAMPLE: 'off' };
+
 describe('the account that starts', { timeout: 120_000 }, () => {
   it.runIf(isRoot)('may be root, with the data directory in a folder that is closed to others', async () => {
     const closed = makeDataDirectory(0o700);
     const dataDirectory = join(closed, 'data');
     onTestFinished(() => cleanUp(dataDirectory));
-    const first = start({ dataDirectory });
+    const first = start({ dataDirectory, settings: LEAN });
     const address = await first.address();
     const home = homeElsewhere(dataDirectory);
     expect(readFileSync(join(home ?? '', 'belongs-to'), 'utf8')).toBe(`${join(dataDirectory, 'postgres')}\n`);
@@ -32,7 +35,7 @@ describe('the account that starts', { timeout: 120_000 }, () => {
     expect(made.status).toBe(201);
     await stop(first, dataDirectory);
 
-    const second = start({ dataDirectory });
+    const second = start({ dataDirectory, settings: LEAN });
     const again = asker(await second.address(), keysOf(dataDirectory).admin);
     expect((await again('GET', customer)).body).toMatchObject({ name: 'Acme' });
     expect(homeElsewhere(dataDirectory)).toBe(home);
@@ -48,7 +51,7 @@ describe('the account that starts', { timeout: 120_000 }, () => {
     mkdirSync(dataDirectory);
     chownSync(dataDirectory, user, user);
     chmodSync(dataDirectory, 0o700);
-    const started = start({ dataDirectory, uid: user });
+    const started = start({ dataDirectory, uid: user, settings: LEAN });
     const address = await started.address();
     expect((await fetch(`${address}/readyz`)).status).toBe(200);
     expect(statSync(join(dataDirectory, 'postgres', 'data')).uid).toBe(user);

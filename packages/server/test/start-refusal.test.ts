@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, closeSync, existsSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, inject, it } from 'vitest';
+import { describe, expect, inject, it, onTestFinished } from 'vitest';
 import { isRoot, mountMemoryDisk } from './embedded-support.js';
 import {
   cleanUp,
@@ -15,9 +15,12 @@ import {
   takePort,
 } from './start-support.js';
 
+/** Nothing here asks about the example, and publishing it takes its time. */
+const LEAN = { PENNON_EXAMPLE: 'off' };
+
 /** What a refused start says: sentences for a person, and nothing of the program's insides before or after them. */
 async function refusal(options: StartOptions): Promise<{ text: string; refused: Started }> {
-  const refused = start(options);
+  const refused = start({ ...options, settings: { ...LEAN, ...options.settings } });
   expect(await refused.ended).toBe(1);
   const lines = refused.errors().split('\n');
   const text = lines
@@ -29,9 +32,9 @@ async function refusal(options: StartOptions): Promise<{ text: string; refused: 
 }
 
 describe('a start is refused with a sentence', { timeout: 120_000 }, () => {
-  it('while another runs on the same directory, which goes on; and on a taken port, where no database is left', async () => {
+  it('while another runs on the same directory, which goes on', async () => {
     const dataDirectory = makeDataDirectory();
-    const first = start({ dataDirectory });
+    const first = start({ dataDirectory, settings: LEAN });
     const address = await first.address();
     const database = databasePid(dataDirectory);
 
@@ -40,27 +43,31 @@ describe('a start is refused with a sentence', { timeout: 120_000 }, () => {
     expect((await fetch(`${address}/readyz`)).status).toBe(200);
     expect(databasePid(dataDirectory)).toBe(database);
 
-    const elsewhere = makeDataDirectory();
-    const port = new URL(address).port;
-    const third = await refusal({ dataDirectory: elsewhere, settings: { PORT: port } });
-    expect(third.text).toBe(
-      `The port ${port} of 127.0.0.1 is taken by another program. Stop that one, or choose another port: \`PORT=8081\`.`,
-    );
-    expect(processesIn(elsewhere)).toEqual([]);
     await stop(first, dataDirectory);
   });
 
-  it('on a port that a program without HTTP holds, and works once it is gone', async () => {
-    const dataDirectory = makeDataDirectory();
+  it('on a taken port, before anything is made; and when it is taken meanwhile, with no database left', async () => {
+    const dataDirectory = join(makeDataDirectory(), 'never');
+    onTestFinished(() => cleanUp(dataDirectory));
     const { port, release } = await takePort();
-    const { text } = await refusal({ dataDirectory, settings: { PORT: String(port) } });
-    expect(text).toContain(`The port ${port} of 127.0.0.1 is taken`);
-    expect(processesIn(dataDirectory)).toEqual([]);
+    const settings = { ...LEAN, PORT: String(port) };
+    const sentence = `The port ${port} of 127.0.0.1 is taken by another program. Stop that one, or choose another port: \`PORT=8081\`.`;
+    expect((await refusal({ dataDirectory, settings })).text).toBe(sentence);
+    expect(existsSync(dataDirectory)).toBe(false);
+
     await release();
-    const started = start({ dataDirectory, settings: { PORT: String(port) } });
+    const late = refusal({ dataDirectory, settings });
+    await expect
+      .poll(() => existsSync(join(dataDirectory, 'keys.json')), { interval: 2, timeout: 30_000 })
+      .toBe(true);
+    const again = await takePort(port);
+    expect((await late).text).toBe(sentence);
+    expect(databasePid(dataDirectory)).toBeNull();
+    expect(processesIn(dataDirectory)).toEqual([]);
+
+    await again.release();
+    const started = start({ dataDirectory, settings });
     expect(await started.address()).toBe(`http://127.0.0.1:${port}`);
-    // The refused start has made the keys; nobody has seen them but the file.
-    expect(started.output()).toContain('Keys are kept in');
     await stop(started, dataDirectory);
   });
 
@@ -141,7 +148,7 @@ describe('a start in a directory that cannot be written', { timeout: 120_000 }, 
     const { text } = await refusal({ dataDirectory });
     expect(text).toContain('the disk is full');
     rmSync(join(folder, 'filler'));
-    const started = start({ dataDirectory });
+    const started = start({ dataDirectory, settings: LEAN });
     expect((await fetch(`${await started.address()}/readyz`)).status).toBe(200);
     await stop(started, dataDirectory);
 
@@ -149,7 +156,7 @@ describe('a start in a directory that cannot be written', { timeout: 120_000 }, 
     const again = await refusal({ dataDirectory });
     expect(again.text).toMatch(/The disk .* is full/);
     rmSync(join(folder, 'filler'));
-    const third = start({ dataDirectory });
+    const third = start({ dataDirectory, settings: LEAN });
     await third.address();
     await stop(third, dataDirectory);
     cleanUp(dataDirectory);
@@ -177,7 +184,7 @@ describe('a terminal', { timeout: 120_000 }, () => {
     if (!hasScript()) return context.skip('the program `script` that plays a terminal is not there');
     const dataDirectory = makeDataDirectory();
     const command = ['script', '-qefc', `exec ${process.execPath} tools/start.mjs`, '/dev/null'];
-    const started = start({ dataDirectory, command });
+    const started = start({ dataDirectory, command, settings: LEAN });
     await started.address();
     started.child.stdin?.write('\u0003');
     expect(await started.ended).toBe(0);

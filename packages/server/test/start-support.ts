@@ -183,18 +183,12 @@ export function paste(command: string): Promise<string> {
   });
 }
 
-export async function freePort(): Promise<number> {
-  const holder = await takePort();
-  await holder.release();
-  return holder.port;
-}
-
-/** Another program on a port. */
-export function takePort(): Promise<{ readonly port: number; release(): Promise<void> }> {
+/** Another program on a port, any free one unless it is named. */
+export function takePort(wanted = 0): Promise<{ readonly port: number; release(): Promise<void> }> {
   return new Promise((resolve, reject) => {
     const holder = createServer();
     holder.on('error', reject);
-    holder.listen(0, '127.0.0.1', () => {
+    holder.listen(wanted, '127.0.0.1', () => {
       const address = holder.address();
       const port = typeof address === 'object' && address !== null ? address.port : 0;
       resolve({ port, release: () => new Promise((done) => void holder.close(() => done())) });
