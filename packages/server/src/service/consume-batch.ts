@@ -1,6 +1,4 @@
 import type { ConsumptionDecision } from '@pennon/engine/model/decision';
-import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
-import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
 import type {
   AccountKey,
   Accounts,
@@ -10,15 +8,16 @@ import type {
   LockedFrame,
 } from '../store/accounts.js';
 import type { Settlement } from './consume-batcher.js';
-import type { ConsumeAnswer, ConsumeRequest } from './consume-request.js';
+import type { ConsumeAnswer, ConsumeEvaluation, ConsumeRequest } from './consume-request.js';
 import { decodeAnswer, referenceOf } from './consumption-record.js';
 import { createBatchDecider, nameOf } from './decide-batch.js';
-import type { CustomerStates, Snapshots } from './ports.js';
+import type { CustomerStates, EnvironmentVersions, Snapshots } from './ports.js';
 import { ServiceError } from './service-error.js';
 
 /*
  * One consume transaction (DESIGN: consume): lock; read time, versions and earlier answers; decide; write; commit; and only
- * then tell each caller. What the store says is newer than this process knows is loaded first, with the locks given back.
+ * then tell each caller. What the store says is newer than this process knows is loaded first: a revision and a customer with
+ * the locks given back; what changes for a whole environment under them, so that no stream of such changes holds a batch up.
  */
 
 export interface ConsumeBatchDependencies {
@@ -30,6 +29,10 @@ export interface ConsumeBatchDependencies {
 }
 
 type Settled = readonly Settlement<ConsumeAnswer>[];
+/** A call that cannot be evaluated any more is refused alone, and only where it has no earlier answer. */
+type Evaluations = readonly (ConsumeEvaluation | ServiceError)[];
+
+const ANY_VERSION: EnvironmentVersions = { subjects: 0, shared: 0 };
 
 /** @param deadline in milliseconds of `performance.now()`. All requests are of one customer and one product. */
 export async function runConsumeBatch(
@@ -37,14 +40,14 @@ export async function runConsumeBatch(
   requests: readonly ConsumeRequest[],
   deadline: number,
 ): Promise<Settled> {
-  let evaluations = requests.map((request) => request.evaluation);
+  let evaluations: Evaluations = requests.map((request) => request.evaluation);
   for (;;) {
     try {
       const settled = await runOnce(dependencies, requests, evaluations, deadline);
       if (settled !== null) {
         return settled;
       }
-      evaluations = await Promise.all(requests.map((request) => request.evaluate()));
+      evaluations = await evaluateAll(requests, ANY_VERSION);
     } catch (error) {
       if (!dependencies.isLostRace(error)) {
         throw error instanceof ServiceError ? error : outcomeUnknown(error);
@@ -56,11 +59,18 @@ export async function runConsumeBatch(
   }
 }
 
+function evaluateAll(
+  requests: readonly ConsumeRequest[],
+  atLeast: EnvironmentVersions,
+): Promise<Evaluations> {
+  return Promise.all(requests.map((request) => request.evaluate(atLeast)));
+}
+
 /** `null`: something newer was loaded meanwhile; run again. */
 async function runOnce(
   dependencies: ConsumeBatchDependencies,
   requests: readonly ConsumeRequest[],
-  evaluations: readonly EvaluationRequest<Snapshot>[],
+  known: Evaluations,
   deadline: number,
 ): Promise<Settled | null> {
   const first = requests[0];
@@ -77,8 +87,12 @@ async function runOnce(
   let open = true;
   try {
     const { frame } = transaction;
+    let evaluations = known;
+    if (whatIsNewer(frame, evaluations) === null && isEnvironmentNewer(frame, evaluations)) {
+      evaluations = await evaluateAll(requests, frame.versions);
+    }
     const newer = whatIsNewer(frame, evaluations);
-    if (newer !== null) {
+    if (newer !== null || isEnvironmentNewer(frame, evaluations)) {
       open = false;
       await transaction.rollback();
       await catchUp(dependencies, first, newer, deadline);
@@ -126,8 +140,8 @@ interface Newer {
   readonly customerVersion: number | null;
 }
 
-/** What the store holds that a decision of this process would not know (law 2). */
-function whatIsNewer(frame: LockedFrame, evaluations: readonly EvaluationRequest<Snapshot>[]): Newer | null {
+/** Of revision and customer: what the store holds that a decision of this process would not know (law 2). */
+function whatIsNewer(frame: LockedFrame, evaluations: Evaluations): Newer | null {
   if (frame.customer === null) {
     throw new ServiceError(
       'not-found',
@@ -137,7 +151,11 @@ function whatIsNewer(frame: LockedFrame, evaluations: readonly EvaluationRequest
   }
   let revision: number | null = null;
   let customerVersion: number | null = null;
-  for (const { snapshot, customer } of evaluations) {
+  for (const evaluation of evaluations) {
+    if (evaluation instanceof ServiceError) {
+      continue;
+    }
+    const { snapshot, customer } = evaluation.request;
     if (frame.revision !== null && frame.revision > snapshot.revision) {
       revision = frame.revision;
     }
@@ -149,12 +167,24 @@ function whatIsNewer(frame: LockedFrame, evaluations: readonly EvaluationRequest
   return revision === null && customerVersion === null ? null : { revision, customerVersion };
 }
 
+/** The same of users, teams, instances and the grants of groups and segments. */
+function isEnvironmentNewer({ versions }: LockedFrame, evaluations: Evaluations): boolean {
+  return evaluations.some(
+    (evaluation) =>
+      !(evaluation instanceof ServiceError) &&
+      (versions.subjects > evaluation.versions.subjects || versions.shared > evaluation.versions.shared),
+  );
+}
+
 async function catchUp(
   { snapshots, customers }: ConsumeBatchDependencies,
   { productId, environmentId, customerKey }: ConsumeRequest,
-  newer: Newer,
+  newer: Newer | null,
   deadline: number,
 ): Promise<void> {
+  if (newer === null) {
+    return;
+  }
   const left = Math.max(1, deadline - performance.now());
   if (newer.revision !== null) {
     await snapshots.atLeast(productId, environmentId, newer.revision, left);
@@ -226,7 +256,7 @@ type Decide = ReturnType<typeof createBatchDecider>['decide'];
 /** In order of arrival; the same key is decided once, whether it was stored before or stands twice in the batch. */
 function settleAll(
   requests: readonly ConsumeRequest[],
-  evaluations: readonly EvaluationRequest<Snapshot>[],
+  evaluations: Evaluations,
   stored: Map<string, Stored>,
   frame: LockedFrame,
   decide: Decide,
@@ -242,7 +272,13 @@ function settleAll(
     if (evaluation === undefined) {
       return { ok: false, error: outcomeUnknown(null) };
     }
-    const decided = decide(request, evaluation);
+    if (evaluation instanceof ServiceError) {
+      return { ok: false, error: evaluation };
+    }
+    if (evaluation.request.subject.customerKey !== request.customerKey) {
+      return { ok: false, error: anotherCustomer(request) };
+    }
+    const decided = decide(request, evaluation.request);
     if (decided.kind === 'refused') {
       return { ok: false, error: decided.error };
     }
@@ -253,6 +289,16 @@ function settleAll(
     });
     return { ok: true, answer };
   });
+}
+
+/** A user or an instance went to another customer while the call waited; the accounts that are locked are not the ones. */
+function anotherCustomer({ customerKey }: ConsumeRequest): ServiceError {
+  return new ServiceError(
+    'unavailable',
+    'UNAVAILABLE',
+    `What the context names does not belong to \`${customerKey}\` any more. Nothing was consumed; ask again with the same key.`,
+    { retryAfterSeconds: 1 },
+  );
 }
 
 function answerOf(decisions: readonly ConsumptionDecision[], decidedAt: number): ConsumeAnswer {

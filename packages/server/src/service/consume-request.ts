@@ -3,6 +3,8 @@ import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
 import type { JsonObject } from '@pennon/engine/model/json';
 import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
 import type { AccountKey } from '../store/accounts.js';
+import type { EnvironmentVersions } from './ports.js';
+import type { ServiceError } from './service-error.js';
 
 /** One call on its way into a batch: everything that does not depend on what is read under the lock. */
 export interface ConsumeRequest {
@@ -18,9 +20,14 @@ export interface ConsumeRequest {
   /** As the consumption rows name who did it: `server-key:<id>`. */
   readonly actor: string;
   /** From what this process knew when the call came. */
-  readonly evaluation: EvaluationRequest<Snapshot>;
-  /** The same from what it knows now: asked when the store turned out to know more. */
-  readonly evaluate: () => EvaluationRequest<Snapshot> | Promise<EvaluationRequest<Snapshot>>;
+  readonly evaluation: ConsumeEvaluation;
+  /** The same from what it knows now: asked when the store turned out to know more. Never rejects. */
+  readonly evaluate: (atLeast: EnvironmentVersions) => Promise<ConsumeEvaluation | ServiceError>;
+}
+
+export interface ConsumeEvaluation {
+  readonly request: EvaluationRequest<Snapshot>;
+  readonly versions: EnvironmentVersions;
 }
 
 export interface ConsumeItem {

@@ -8,10 +8,11 @@ import { refuseConsumption } from '@pennon/engine/usage/decide-consumption';
 import { refuseRelease } from '@pennon/engine/usage/decide-release';
 import { requestHash } from './canonical-request.js';
 import type { ConsumeBatcher } from './consume-batcher.js';
-import type { ConsumeAnswer, ConsumeItem, ConsumeRequest } from './consume-request.js';
+import type { ConsumeAnswer, ConsumeEvaluation, ConsumeItem, ConsumeRequest } from './consume-request.js';
 import type { Credential } from './credential.js';
 import { type EntitlementDependencies, entitlementFault, visibleRequest } from './evaluate-entitlement.js';
 import { type EvaluationInput, type PreparedEvaluation, prepareEvaluation } from './evaluation-request.js';
+import type { EnvironmentVersions } from './ports.js';
 import { ServiceError } from './service-error.js';
 
 export interface ConsumeDependencies extends EntitlementDependencies {
@@ -67,12 +68,27 @@ export async function consumeUsage(
     items: itemsOf(evaluation, credential, input),
     actor:
       credential.kind === 'customer-token' ? 'customer-token' : `${credential.kind}-key:${credential.keyId}`,
-    evaluation,
-    evaluate: async () => {
-      const again = await prepareEvaluation(dependencies, credential, { ...input, consistency: undefined });
-      return again.request ?? evaluation;
-    },
+    evaluation: { request: evaluation, versions: prepared.scope.versions },
+    evaluate: (atLeast) => evaluateAgain(dependencies, credential, input, atLeast),
   });
+}
+
+async function evaluateAgain(
+  dependencies: ConsumeDependencies,
+  credential: Credential,
+  input: ConsumeInput,
+  atLeast: EnvironmentVersions,
+): Promise<ConsumeEvaluation | ServiceError> {
+  try {
+    const question = { ...input, consistency: undefined, atLeast };
+    const { request, versions } = await prepareEvaluation(dependencies, credential, question);
+    return request === null ? nothingPublished(input) : { request, versions };
+  } catch (error) {
+    if (error instanceof ServiceError) {
+      return error;
+    }
+    throw error;
+  }
 }
 
 const READ_MILLISECONDS = 500;
@@ -182,10 +198,7 @@ function knownCustomer(
 ): Omit<KnownCustomer, 'customerId'> & { readonly customerId: string | null } {
   const { request } = scope;
   if (request === null) {
-    throw entitlementFault(
-      'ENTITLEMENT_NOT_FOUND',
-      `The feature \`${input.items[0]?.key ?? ''}\` does not exist: nothing was published here yet.`,
-    );
+    throw nothingPublished(input);
   }
   const { customer, subject } = request;
   if (customer === 'unavailable') {
@@ -207,6 +220,13 @@ function knownCustomer(
     customerKey: subject.customerKey,
     customerId: customer?.id ?? null,
   };
+}
+
+function nothingPublished({ items }: ConsumeInput): ServiceError {
+  return entitlementFault(
+    'ENTITLEMENT_NOT_FOUND',
+    `The feature \`${items[0]?.key ?? ''}\` does not exist: nothing was published here yet.`,
+  );
 }
 
 function customerNotFound(key: string): ServiceError {

@@ -13,12 +13,19 @@ import type { JsonObject } from '@pennon/engine/model/json';
  * team or instance, the grants of groups and segments, and balances by scope. `CustomerStates` puts the pieces together.
  */
 
-export interface SubjectFacts {
+export interface HeldFacts {
   readonly memberships: readonly SegmentMembership[];
   readonly grants: readonly Grant[];
 }
 
-export const NO_FACTS: SubjectFacts = { memberships: [], grants: [] };
+/** Of a user, a team or an instance, or (with grants only) of all groups and segments. */
+export interface SubjectFacts extends HeldFacts {
+  /** The environment's count of such changes (`EnvironmentVersions`) when this was read, in the same statement. */
+  readonly version: number;
+}
+
+/** Nothing stands in the store for it, and nothing ever can. */
+export const NO_FACTS: SubjectFacts = { memberships: [], grants: [], version: Number.POSITIVE_INFINITY };
 
 export interface CustomerRecord {
   readonly id: string;
@@ -29,7 +36,7 @@ export interface CustomerRecord {
 }
 
 /** `record: null`: nobody registered that key. Memberships and grants may name it all the same. */
-export interface CustomerFacts extends SubjectFacts {
+export interface CustomerFacts extends HeldFacts {
   readonly key: string;
   readonly record: CustomerRecord | null;
   readonly licenses: readonly License[];

@@ -4,6 +4,7 @@ import type {
   CustomerFacts,
   Facts,
   FactsQuestion,
+  HeldFacts,
   InstanceFacts,
   SubjectFacts,
   UserFacts,
@@ -45,7 +46,7 @@ const MAX_SCOPES = 1000;
 /** Many rows weigh as several customers, so that the bound on memory is one on rows too. */
 const ROWS_PER_UNIT = 32;
 
-function weight(facts: SubjectFacts): number {
+function weight(facts: HeldFacts): number {
   return 1 + Math.floor((facts.grants.length + facts.memberships.length) / ROWS_PER_UNIT);
 }
 
@@ -86,7 +87,7 @@ export class CustomerMemory {
       (entry) => weight(entry.facts) + Math.floor(entry.facts.licenses.length / ROWS_PER_UNIT),
     );
     this.#users = boundedCache<UserFacts>(maxCustomers, weight);
-    this.#teams = boundedCache(maxCustomers, weight);
+    this.#teams = boundedCache<SubjectFacts>(maxCustomers, weight);
     this.#instances = boundedCache<InstanceFacts>(maxCustomers, weight);
     this.#instanceKeys = new LRUCache({ max: maxCustomers });
   }
@@ -148,7 +149,7 @@ export class CustomerMemory {
     return startedAt > this.#everythingForgottenAt && startedAt > (this.#forgottenAt.get(name) ?? 0);
   }
 
-  /** Takes over what a load answered. What is in memory already stays: it is at least as fresh. */
+  /** Takes over what a load answered. What is in memory already stays, unless it is known to be older. */
   remember(
     question: FactsQuestion,
     facts: Facts,
@@ -157,21 +158,23 @@ export class CustomerMemory {
   ): Map<string, CustomerEntry> {
     const { environmentId, productId } = question;
     this.#products.add(productId);
-    const keep = <Value extends object>(
+    const mayKeep = (kind: 'customer' | SubjectKind | 'shared', key: string): boolean =>
+      this.#mayRemember(startedAt, subjectName(environmentId, kind, key));
+    const keep = <Value extends SubjectFacts>(
       cache: LRUCache<string, Value>,
-      kind: 'customer' | SubjectKind,
+      kind: SubjectKind,
       key: string,
       value: Value,
     ): void => {
-      const name = subjectName(environmentId, kind, key);
-      const piece = `${name}/${productId}`;
-      if (!cache.has(piece) && this.#mayRemember(startedAt, name)) cache.set(piece, value);
+      const piece = pieceName(environmentId, kind, key, productId);
+      if (isNewer(cache.peek(piece), value) && mayKeep(kind, key)) cache.set(piece, value);
     };
     const entries = new Map<string, CustomerEntry>();
     for (const [key, customer] of facts.customers) {
       const entry: CustomerEntry = { productId, facts: customer, balances: new Map(), assembled: null };
       entries.set(key, entry);
-      keep(this.#customers, 'customer', key, entry);
+      const piece = pieceName(environmentId, 'customer', key, productId);
+      if (!this.#customers.has(piece) && mayKeep('customer', key)) this.#customers.set(piece, entry);
     }
     for (const [key, user] of facts.users) keep(this.#users, 'user', key, user);
     for (const [key, team] of facts.teams) keep(this.#teams, 'team', key, team);
@@ -180,9 +183,13 @@ export class CustomerMemory {
       keep(this.#instances, 'instance', key, facts.instance);
       if (record !== null) this.#instanceKeys.set(`${environmentId}/${record.id}`, key);
     }
-    const sharedName = subjectName(environmentId, 'shared', '');
-    if (facts.shared !== null && this.#mayRemember(startedAt, sharedName)) {
-      this.#shared.set(`${environmentId}/${productId}`, facts.shared);
+    const sharedName = `${environmentId}/${productId}`;
+    if (
+      facts.shared !== null &&
+      isNewer(this.#shared.get(sharedName), facts.shared) &&
+      mayKeep('shared', '')
+    ) {
+      this.#shared.set(sharedName, facts.shared);
     }
     this.#rememberBalances(question, facts, entries, startedAt, readAt);
     return entries;
@@ -286,6 +293,10 @@ export class CustomerMemory {
   distrustLoads(environmentId: string, customerKey: string): void {
     this.#forgottenAt.set(subjectName(environmentId, 'customer', customerKey), ++this.#happenings);
   }
+}
+
+function isNewer(known: SubjectFacts | undefined, facts: SubjectFacts): boolean {
+  return known === undefined || known.version < facts.version;
 }
 
 function subjectName(environmentId: string, kind: 'customer' | SubjectKind | 'shared', key: string): string {

@@ -11,6 +11,7 @@ import type {
   CustomerLookup,
   CustomerLookupResult,
   CustomerStates,
+  EnvironmentVersions,
 } from './ports.js';
 import { ServiceError } from './service-error.js';
 import { isStorableKey } from './storable-key.js';
@@ -354,8 +355,15 @@ function toResult(request: CustomerLookup, found: Found): CustomerLookupResult {
     customers,
     instance: found.instance?.record ?? null,
     customersOfUsers: ownersOf(request, found.users),
+    versions: versionsOf(found),
     stateOf,
   };
+}
+
+function versionsOf({ instance, users, team, shared }: Found): EnvironmentVersions {
+  let subjects = Math.min(team.version, instance?.version ?? Number.POSITIVE_INFINITY);
+  for (const user of users.values()) subjects = Math.min(subjects, user.version);
+  return { subjects, shared: shared.version };
 }
 
 function ownersOf(

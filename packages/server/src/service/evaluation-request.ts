@@ -17,6 +17,7 @@ import type {
   CustomerLookupResult,
   CustomerStates,
   Directory,
+  EnvironmentVersions,
   Snapshots,
 } from './ports.js';
 import { evaluationScopeOf } from './scope.js';
@@ -38,6 +39,8 @@ export interface EvaluationInput {
   readonly product: string | undefined;
   readonly environment: string | undefined;
   readonly consistency: string | undefined;
+  /** What was read of users, teams, instances and shared grants before these is read again. */
+  readonly atLeast?: EnvironmentVersions;
 }
 
 /** Of which state an answer is. */
@@ -53,6 +56,8 @@ export interface PreparedEvaluation {
   /** `null`: nothing was ever published there, so there are no flags and no features. */
   readonly request: EvaluationRequest<Snapshot> | null;
   readonly stamp: EvaluationStamp;
+  /** How fresh the facts are that have no version of the customer's. */
+  readonly versions: EnvironmentVersions;
 }
 
 const CONSISTENCY_MILLISECONDS = 1500;
@@ -114,7 +119,7 @@ function prepareInScope(
   if (asker === 'client') {
     return assemble(dependencies, scope, who, null);
   }
-  const lookup = dependencies.customers.lookup(lookupOf(asker, named, scope));
+  const lookup = dependencies.customers.lookup(lookupOf(asker, named, scope, input.atLeast));
   if (!(lookup instanceof Promise)) {
     return assemble(dependencies, scope, who, lookup);
   }
@@ -155,7 +160,12 @@ function askerOf(credential: Credential): EngineCredential {
   }
 }
 
-function lookupOf(asker: EngineCredential, named: NamedParts, scope: Scope): CustomerLookup {
+function lookupOf(
+  asker: EngineCredential,
+  named: NamedParts,
+  scope: Scope,
+  atLeast: EnvironmentVersions | undefined,
+): CustomerLookup {
   const asked = askedKeys(asker, named);
   const token = typeof asker === 'object' ? asker.token : null;
   return {
@@ -165,6 +175,7 @@ function lookupOf(asker: EngineCredential, named: NamedParts, scope: Scope): Cus
     instanceRef: asked.instance,
     userKeys: token === null ? asked.users : token.user === null ? [] : [token.user],
     teamKey: named.teamKey,
+    ...(atLeast === undefined ? {} : { atLeast }),
   };
 }
 
@@ -173,6 +184,8 @@ const NOTHING_FOUND = {
   instance: null,
   customersOfUsers: new Map<string, readonly string[]>(),
 } as const;
+
+const NOTHING_READ: EnvironmentVersions = { subjects: -1, shared: -1 };
 
 /** @param found `null` where nobody was looked up, because nobody is proven. */
 function assemble(
@@ -210,6 +223,7 @@ function assemble(
       customerVersion: customer === null || customer === 'unavailable' ? 0 : customer.version,
       asOf: now,
     },
+    versions: known === null ? NOTHING_READ : known.versions,
   };
 }
 

@@ -95,9 +95,27 @@ class Gathering {
     return undefined;
   }
 
+  /** The same, of facts that must not be older than what the look-up asks for. */
+  #freshest<Facts extends SubjectFacts>(
+    remembered: Facts | undefined,
+    read: (overlay: Overlay) => Facts | null | undefined,
+    atLeast = this.#request.atLeast?.subjects,
+  ): Facts | undefined {
+    const isFresh = (facts: Facts): boolean => atLeast === undefined || facts.version >= atLeast;
+    if (remembered !== undefined && isFresh(remembered)) return remembered;
+    return this.#loaded((overlay) => {
+      const loaded = read(overlay);
+      return loaded != null && isFresh(loaded) ? loaded : undefined;
+    });
+  }
+
   #shared(): SubjectFacts {
     const { environmentId, productId } = this.#request;
-    const shared = this.#memory.shared(environmentId, productId) ?? this.#loaded((overlay) => overlay.shared);
+    const shared = this.#freshest(
+      this.#memory.shared(environmentId, productId),
+      (overlay) => overlay.shared,
+      this.#request.atLeast?.shared,
+    );
     if (shared === undefined) this.#missing().shared = true;
     return shared ?? NO_FACTS;
   }
@@ -105,9 +123,9 @@ class Gathering {
   #instance(ref: string): InstanceFacts | null {
     if (!isStorableKey(ref)) return { key: ref, record: null, ...NO_FACTS };
     const { environmentId, productId } = this.#request;
-    const known =
-      this.#memory.instance(environmentId, productId, ref) ??
-      this.#loaded((overlay) => (overlay.instance?.ref === ref ? overlay.instance.facts : null));
+    const known = this.#freshest(this.#memory.instance(environmentId, productId, ref), (overlay) =>
+      overlay.instance?.ref === ref ? overlay.instance.facts : null,
+    );
     if (known === undefined) this.#missing().instanceRef = ref;
     return known ?? null;
   }
@@ -116,8 +134,7 @@ class Gathering {
     if (this.#users.has(key)) return;
     const { environmentId, productId } = this.#request;
     const known = isStorableKey(key)
-      ? (this.#memory.user(environmentId, productId, key) ??
-        this.#loaded((overlay) => overlay.users.get(key)))
+      ? this.#freshest(this.#memory.user(environmentId, productId, key), (overlay) => overlay.users.get(key))
       : { customerKeys: [], ...NO_FACTS };
     if (known === undefined) this.#missing().userKeys.push(key);
     else this.#users.set(key, known);
@@ -126,9 +143,9 @@ class Gathering {
   #team(): SubjectFacts {
     const { environmentId, productId, teamKey } = this.#request;
     if (teamKey === null || !isStorableKey(teamKey)) return NO_FACTS;
-    const known =
-      this.#memory.team(environmentId, productId, teamKey) ??
-      this.#loaded((overlay) => overlay.teams.get(teamKey));
+    const known = this.#freshest(this.#memory.team(environmentId, productId, teamKey), (overlay) =>
+      overlay.teams.get(teamKey),
+    );
     if (known === undefined) this.#missing().teamKeys.push(teamKey);
     return known ?? NO_FACTS;
   }

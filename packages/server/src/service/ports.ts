@@ -41,6 +41,15 @@ export interface EnvironmentRecord {
   readonly key: string;
 }
 
+/**
+ * How often users, teams and instances of an environment changed, and grants of its groups and segments: such a change reaches
+ * customers whose own version it cannot raise.
+ */
+export interface EnvironmentVersions {
+  readonly subjects: number;
+  readonly shared: number;
+}
+
 /** What the caller named, by key as sent; every member may be absent. */
 export interface CustomerLookup {
   readonly environmentId: string;
@@ -51,6 +60,8 @@ export interface CustomerLookup {
   readonly instanceRef: string | null;
   readonly userKeys: readonly string[];
   readonly teamKey: string | null;
+  /** What was read before these is read again. */
+  readonly atLeast?: EnvironmentVersions;
 }
 
 /** What the store knows of those keys. Unreachable is not unknown: that is a rejection with `unavailable`. */
@@ -65,6 +76,8 @@ export interface CustomerLookupResult {
   } | null;
   /** The customers that each user belongs to, by user key. */
   readonly customersOfUsers: ReadonlyMap<string, readonly string[]>;
+  /** The oldest that the answer rests on. */
+  readonly versions: EnvironmentVersions;
   /**
    * The state to decide with, once the subject is resolved to one customer key: the customer's own (or that of an unregistered
    * one), with the grants and memberships of the named user, instance and team, and every group and segment grant.

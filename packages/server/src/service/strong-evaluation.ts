@@ -6,6 +6,7 @@ import {
   type PreparedEvaluation,
   prepareEvaluation,
 } from './evaluation-request.js';
+import type { EnvironmentVersions } from './ports.js';
 import { ServiceError } from './service-error.js';
 
 /** What the store holds at the moment of asking, in one statement and without a lock. */
@@ -19,6 +20,7 @@ export interface FreshBalances {
     readonly revision: number | null;
     /** `null`: the customer's row is gone. */
     readonly customerVersion: number | null;
+    readonly versions: EnvironmentVersions;
     readonly accounts: readonly AccountState[];
   }>;
 }
@@ -53,7 +55,11 @@ export async function prepareStrong(
       ? null
       : customers.atLeast(environmentId, customer.key, fresh.customerVersion, CATCH_UP_MILLISECONDS),
   ]);
-  const again = await prepareEvaluation(dependencies, credential, { ...input, consistency: undefined });
+  const again = await prepareEvaluation(dependencies, credential, {
+    ...input,
+    consistency: undefined,
+    atLeast: fresh.versions,
+  });
   const state = again.request?.customer ?? null;
   if (again.request === null || state === null || state === 'unavailable') {
     return again;

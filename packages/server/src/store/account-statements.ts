@@ -25,12 +25,15 @@ order by feature, scope for update`;
 
 export const READ_FRAME = `
 select floor(extract(epoch from clock_timestamp()) * 1000)::bigint,
-  (select revision from environment_revision where product_id = $1::uuid and environment_id = $2::uuid)`;
+  (select revision from environment_revision where product_id = $1::uuid and environment_id = $2::uuid),
+  subject_version, shared_version
+from environment where id = $2::uuid`;
 
 export const PEEK_FRAME = `
 select floor(extract(epoch from clock_timestamp()) * 1000)::bigint,
   (select revision from environment_revision where product_id = $1::uuid and environment_id = $2::uuid),
-  (select version from customer where id = $3::uuid)`;
+  subject_version, shared_version, (select version from customer where id = $3::uuid)
+from environment where id = $2::uuid`;
 
 export const PEEK_ACCOUNTS = `
 select feature, scope, period_start, period_end, used, reserved from account

@@ -1,5 +1,6 @@
 import type { Instant } from '@pennon/engine/model/customer';
 import pg from 'pg';
+import type { EnvironmentVersions } from '../service/ports.js';
 import {
   closeStatement,
   FIND_ANSWERS,
@@ -102,6 +103,7 @@ export interface LockedFrame {
   readonly customer: { readonly version: number } | null;
   /** `null`: nothing was ever published there. */
   readonly revision: number | null;
+  readonly versions: EnvironmentVersions;
   readonly accounts: readonly LockedAccount[];
   readonly earlier: readonly EarlierConsumption[];
 }
@@ -131,6 +133,7 @@ export interface Accounts {
     readonly now: Instant;
     readonly revision: number | null;
     readonly customerVersion: number | null;
+    readonly versions: EnvironmentVersions;
     readonly accounts: readonly LockedAccount[];
   }>;
   begin(request: LockRequest): Promise<AccountTransaction>;
@@ -196,11 +199,12 @@ export function openAccounts(options: AccountsOptions): Accounts {
       },
       { name: 'account-peek', text: PEEK_ACCOUNTS, values: [customerId, productId], rowMode: 'array' },
     ]);
-    const [now, revision, version] = (frames?.rows[0] ?? []) as readonly (string | null)[];
+    const [now, revision, subjects, shared, version] = frameRow(frames);
     return {
       now: Number(now),
       revision: numberOrNull(revision),
       customerVersion: numberOrNull(version),
+      versions: { subjects: Number(subjects), shared: Number(shared) },
       accounts: (rows?.rows ?? []).map(toLockedAccount),
     };
   }
@@ -221,6 +225,14 @@ async function readTogether(
     client.release(true);
     throw error;
   }
+}
+
+function frameRow(result: pg.QueryResult | undefined): readonly (string | null)[] {
+  const row = result?.rows[0] as readonly (string | null)[] | undefined;
+  if (row === undefined) {
+    throw new Error('The environment does not exist any more.');
+  }
+  return row;
 }
 
 function numberOrNull(text: string | null | undefined): number | null {
@@ -289,10 +301,11 @@ async function lockAndRead(
     }
   }
   const customer = customers.rows[0] as readonly [string] | undefined;
-  const read = frames.rows[0] as readonly [string, string | null];
+  const [now, revision, subjects, shared] = frameRow(frames);
   return transactionOf(client, request, {
-    now: Number(read[0]),
-    revision: read[1] === null ? null : Number(read[1]),
+    now: Number(now),
+    revision: numberOrNull(revision),
+    versions: { subjects: Number(subjects), shared: Number(shared) },
     customer: customer === undefined ? null : { version: Number(customer[0]) },
     accounts: locked.rows.map(toLockedAccount),
     earlier: earlier.rows.map(toEarlier),

@@ -21,6 +21,7 @@ import type {
   CustomerFactsStore,
   Facts,
   FactsQuestion,
+  HeldFacts,
   InstanceFacts,
   ScopeBalances,
   SubjectFacts,
@@ -42,8 +43,25 @@ const LICENSE_COLUMNS = `json_build_array(f.key, l.id, l.plan_key, l.plan_versio
   l.anchor, l.time_zone, l.sku, l.addons)`;
 
 /**
- * Everything that a cold evaluation needs, in one statement and therefore of one instant (law 1). What ended an hour ago can
- * matter to no clock; of ended licenses the last few are kept, because "expired" is another answer than "never had one".
+ * Grants that hold or will hold, and the last few that ended: "expired" is another answer than "never had one". A revoked one comes with an empty span, so that by no clock it holds for a moment longer.
+ */
+function grantsOf(condition: string, fewEnded: number): string {
+  const where = `g.environment_id = $1 and g.product_id = $2 and ${condition}`;
+  return `select * from (
+      (select g.target_kind, g.target_key, g.id, g.kind, g.effect, g.starts_at, g.ends_at from access_grant g
+        where ${where} and g.revoked_at is null and (g.ends_at is null or g.ends_at > now() - interval '1 hour'))
+      union all
+      (select g.target_kind, g.target_key, g.id, g.kind, g.effect, g.starts_at,
+          case when g.revoked_at is null then g.ends_at else g.starts_at end from access_grant g
+        where ${where} and g.starts_at < coalesce(g.revoked_at, g.ends_at)
+          and case when g.revoked_at is null then g.ends_at <= now() - interval '1 hour' else true end
+        order by least(g.revoked_at, g.ends_at) desc limit ${fewEnded})) g`;
+}
+
+/**
+ * Everything that a cold evaluation needs, in one statement and therefore of one instant (law 1), with the environment's
+ * counts of changes as they stood at that instant. What ended an hour ago can matter to no clock; of what ended the last few
+ * are kept, to be told as such.
  */
 const LOAD = `
 with looked as materialized (
@@ -85,6 +103,7 @@ scope (key) as materialized (
 )
 select json_build_object(
   'product', (select p.key from product p where p.id = $2),
+  'versions', (select json_build_array(e.subject_version, e.shared_version) from environment e where e.id = $1),
   'customers', (select json_agg(json_build_array(f.key, f.id, f.version, ${milliseconds('f.created_at')},
       f.time_zone, f.attributes, f.archived_at is not null)) from found f),
   'instance', (select json_build_array(looked.key, looked.id, looked.metadata, c.key)
@@ -103,13 +122,9 @@ select json_build_object(
     from target t join membership m on m.environment_id = $1 and m.member_kind = t.kind and m.member_key = t.key
     where m.product_id = $2 and (m.ends_at is null or m.ends_at > now() - interval '1 hour')),
   'grants', (select json_agg(${GRANT_COLUMNS} order by g.starts_at, g.id)
-    from target t join access_grant g on g.environment_id = $1 and g.target_kind = t.kind and g.target_key = t.key
-    where g.product_id = $2 and g.revoked_at is null and (g.ends_at is null or g.ends_at > now() - interval '1 hour')),
+    from target t cross join lateral (${grantsOf('g.target_kind = t.kind and g.target_key = t.key', 20)}) g),
   'shared', case when $10::boolean then (select json_agg(${GRANT_COLUMNS} order by g.starts_at, g.id)
-    from access_grant g
-    where g.environment_id = $1 and g.target_kind in ('group', 'segment')
-      and g.product_id = $2 and g.revoked_at is null and (g.ends_at is null or g.ends_at > now() - interval '1 hour'))
-    end,
+    from (${grantsOf("g.target_kind in ('group', 'segment')", 200)}) g) end,
   'balanced', (select json_agg(m.key) from metered m),
   'accounts', (select json_agg(json_build_array(m.key, a.scope, a.feature, ${milliseconds('a.period_start')},
       a.used, a.reserved) order by a.feature)
@@ -144,6 +159,8 @@ type LicenseRow = readonly [
 
 interface FactsRow {
   readonly product: string | null;
+  /** Of subjects, and of shared grants. */
+  readonly versions: readonly [number, number] | null;
   readonly customers:
     | readonly (readonly [string, string, number, number, string | null, JsonObject, boolean])[]
     | null;
@@ -228,6 +245,7 @@ function balanceColumns(questions: readonly BalanceQuestion[]): unknown[] {
 }
 
 interface Pieces {
+  readonly subjectVersion: number;
   readonly grants: Map<string, Grant[]>;
   readonly memberships: Map<string, SegmentMembership[]>;
   readonly groups: Map<string, GroupMembership[]>;
@@ -268,6 +286,7 @@ function toLicense(product: string, row: LicenseRow): License {
 
 function toPieces(product: string, row: FactsRow): Pieces {
   const pieces: Pieces = {
+    subjectVersion: row.versions?.[0] ?? 0,
     grants: new Map(),
     memberships: new Map(),
     groups: new Map(),
@@ -288,9 +307,13 @@ function toPieces(product: string, row: FactsRow): Pieces {
   return pieces;
 }
 
-function subjectFacts(pieces: Pieces, kind: string, key: string): SubjectFacts {
+function heldFacts(pieces: Pieces, kind: string, key: string): HeldFacts {
   const subject = `${kind}/${key}`;
   return { memberships: pieces.memberships.get(subject) ?? [], grants: pieces.grants.get(subject) ?? [] };
+}
+
+function subjectFacts(pieces: Pieces, kind: string, key: string): SubjectFacts {
+  return { ...heldFacts(pieces, kind, key), version: pieces.subjectVersion };
 }
 
 function fromFactsRow(question: FactsQuestion, row: FactsRow): Facts {
@@ -302,7 +325,11 @@ function fromFactsRow(question: FactsQuestion, row: FactsRow): Facts {
     users: toUsers(question, row, pieces),
     teams: new Map(question.teamKeys.map((key) => [key, subjectFacts(pieces, 'team', key)])),
     shared: question.shared
-      ? { memberships: [], grants: (row.shared ?? []).map((grant) => toGrant(product, grant)) }
+      ? {
+          memberships: [],
+          grants: (row.shared ?? []).map((grant) => toGrant(product, grant)),
+          version: row.versions?.[1] ?? 0,
+        }
       : null,
     balances: toBalances(question, row),
   };
@@ -322,7 +349,7 @@ function toCustomers(question: FactsQuestion, row: FactsRow, pieces: Pieces): Ma
             record,
             licenses: pieces.licenses.get(key) ?? [],
             groups: pieces.groups.get(key) ?? [],
-            ...subjectFacts(pieces, 'customer', key),
+            ...heldFacts(pieces, 'customer', key),
           },
     );
   }
@@ -334,7 +361,7 @@ function toCustomers(question: FactsQuestion, row: FactsRow, pieces: Pieces): Ma
       record: null,
       licenses: [],
       groups,
-      ...subjectFacts(pieces, 'customer', key),
+      ...heldFacts(pieces, 'customer', key),
     });
   }
   return customers;

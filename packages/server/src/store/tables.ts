@@ -45,6 +45,8 @@ export interface EnvironmentTable {
   protected: boolean;
   version: number;
   created_at: Date;
+  subject_version: Generated<number>;
+  shared_version: Generated<number>;
 }
 
 export interface ProductTable {

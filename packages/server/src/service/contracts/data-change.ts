@@ -105,6 +105,22 @@ export class DataChange {
     });
   }
 
+  /**
+   * INVARIANT (law 2): what reaches customers whose version it cannot raise raises the environment's, in the change's own
+   * transaction. Last of all, so that changes wait for each other on this row as briefly as can be.
+   */
+  async raiseVersions(): Promise<void> {
+    if (this.#subjects.size === 0 && !this.#sharedTouched) return;
+    await this.transaction
+      .updateTable('environment')
+      .set((expression) => ({
+        ...(this.#subjects.size > 0 ? { subject_version: expression('subject_version', '+', 1) } : {}),
+        ...(this.#sharedTouched ? { shared_version: expression('shared_version', '+', 1) } : {}),
+      }))
+      .where('id', '=', this.environmentId)
+      .execute();
+  }
+
   notices(): ChangeNotice[] {
     const { environmentId } = this;
     return [
@@ -188,6 +204,7 @@ async function changeOnce<Item>(
     const result = await work(change);
     const notices = change.notices();
     for (const notice of notices) await services.changes.write(transaction, notice);
+    await change.raiseVersions();
     return { result, change, notices };
   });
   for (const notice of notices) await services.changes.publishLocally(notice);

@@ -4,7 +4,9 @@ import { toInstant } from '../../store/instant.js';
 import type { EnvironmentTable } from '../../store/tables.js';
 import { toTime } from '../times.js';
 
-export function toEnvironmentBody(row: Selectable<EnvironmentTable>): EnvironmentBody {
+type EnvironmentRow = Omit<Selectable<EnvironmentTable>, 'subject_version' | 'shared_version'>;
+
+export function toEnvironmentBody(row: EnvironmentRow): EnvironmentBody {
   return {
     id: row.id,
     key: row.key,

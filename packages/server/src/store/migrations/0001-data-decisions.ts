@@ -24,7 +24,11 @@ const STATEMENTS: readonly string[] = [
     name text not null,
     protected boolean not null,
     version bigint not null,
-    created_at timestamptz(3) not null
+    created_at timestamptz(3) not null,
+    -- Raised by every change of a user, team or instance, and of a grant of a group or segment: a consume compares them with
+    -- what its process read, because such a change reaches customers whose own version it cannot raise.
+    subject_version bigint not null default 0,
+    shared_version bigint not null default 0
   )`,
 
   `create table product (
