@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, closeSync, existsSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, inject, it, onTestFinished } from 'vitest';
+import { createTestDatabase } from '@pennon/testkit/test-database';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { isRoot, mountMemoryDisk } from './embedded-support.js';
 import {
   cleanUp,
@@ -99,7 +100,9 @@ describe('a start is refused with a sentence', { timeout: 120_000 }, () => {
     expect(text).toContain('`DATABASE_URL`');
     expect(text).not.toContain('hunter2');
 
-    const wrong = new URL(inject('adminDatabaseUrl'));
+    const database = await createTestDatabase();
+    onTestFinished(() => database.drop());
+    const wrong = new URL(database.url);
     wrong.password = 'hunter2';
     const locked = await refusal({
       dataDirectory: makeDataDirectory(),
@@ -163,6 +166,9 @@ describe('a start in a directory that cannot be written', { timeout: 120_000 }, 
   });
 });
 
+/** The program of util-linux that plays a terminal. */
+const TERMINAL = 'script';
+
 /** Writes a file until the disk has no byte left. */
 function fill(path: string): void {
   const file = openSync(path, 'w');
@@ -183,7 +189,7 @@ describe('a terminal', { timeout: 120_000 }, () => {
   it('shows the greeting without lines of a log, and says that it stops on Ctrl-C', async (context) => {
     if (!hasScript()) return context.skip('the program `script` that plays a terminal is not there');
     const dataDirectory = makeDataDirectory();
-    const command = ['script', '-qefc', `exec ${process.execPath} tools/start.mjs`, '/dev/null'];
+    const command = [TERMINAL, '-qefc', `exec ${process.execPath} tools/start.mjs`, '/dev/null'];
     const started = start({ dataDirectory, command, settings: LEAN });
     await started.address();
     started.child.stdin?.write('\u0003');
@@ -196,7 +202,7 @@ describe('a terminal', { timeout: 120_000 }, () => {
 
 function hasScript(): boolean {
   try {
-    return /util-linux/.test(execFileSync('script', ['--version'], { encoding: 'utf8' }));
+    return /util-linux/.test(execFileSync(TERMINAL, ['--version'], { encoding: 'utf8' }));
   } catch {
     return false;
   }
