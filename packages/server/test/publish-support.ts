@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
 import { createCatalogWorkshop } from '@pennon/server/service/catalog-workshop';
 import { createDatabaseClock } from '@pennon/server/service/clock';
 import type { ChangeContext } from '@pennon/server/service/credential';
@@ -108,7 +109,7 @@ export async function startProcess(url: string, options: ProcessOptions = {}) {
       publish(publishing, change(), documentInput(text, input)),
     edit: (edit: CatalogEdit) =>
       publish(publishing, change(), { product: PRODUCT, edit, environments: null, dryRun: false }),
-    current: (environment = PRODUCTION) => snapshots.current(PRODUCT.id, environment.id),
+    current: (environment = PRODUCTION): Snapshot | null => snapshots.current(PRODUCT.id, environment.id),
     async stop() {
       await feed.stop();
       await snapshots.stop();

@@ -76,7 +76,7 @@ flags:
       - rollout: { percentage: 10 }
 `;
 
-export const SECOND = 1000;
+const SECOND = 1000;
 
 export function idempotencyKey(): string {
   return randomUUID();
