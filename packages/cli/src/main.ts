@@ -9,6 +9,7 @@ import { validate } from './commands/validate.js';
 import { CommandFailure, EXIT_CODES, type ExitCodeName } from './exit-codes.js';
 import { ProblemFailure } from './management-client.js';
 import { type Output, processOutput } from './output.js';
+import { version } from './version.js';
 
 /** Runs one command line and says with which code to end; it never ends the process by itself. */
 export async function main(argv: readonly string[], output: Output = processOutput()): Promise<number> {
@@ -43,6 +44,7 @@ function report(failure: unknown, output: Output): ExitCodeName {
 function program(output: Output, finish: (code: ExitCodeName) => void): Command {
   const pennon = new Command('pennon')
     .description('Feature flags and entitlements from one catalog')
+    .version(version, '--version', 'print the version')
     .exitOverride()
     .showSuggestionAfterError()
     .configureOutput({
@@ -98,8 +100,8 @@ function program(output: Output, finish: (code: ExitCodeName) => void): Command 
     .option('--yes', 'do not ask')
     .option('--reason <text>', 'why, for the audit trail')
     .option(
-      '--environment <environment...>',
-      'publish to these environments only (default: all that are not protected)',
+      '--environment <keys>',
+      'publish to these environments only, with commas (default: all that are not protected)',
     )
     .action(async (paths: string[], options) => finish(await apply(paths, options, output)));
 

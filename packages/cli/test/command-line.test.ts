@@ -85,6 +85,14 @@ describe('without a server', () => {
     expect(broken.out).toContain('`seats` is 1, expected 2');
   });
 
+  it('says its version and its words', async () => {
+    expect(await pennon('--version')).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/^\d+\.\d+\.\d+/),
+    });
+    expect((await pennon('--help')).out).toContain('explain');
+  });
+
   it('refuses words it does not know, files that are not there, and text that is not UTF-8', async () => {
     expect((await pennon('validte')).code).toBe(EXIT_CODES.usage);
     expect((await pennon('validate', join(folder, 'absent.yaml'))).code).toBe(EXIT_CODES.usage);

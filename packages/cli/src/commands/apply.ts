@@ -9,7 +9,8 @@ import { type Comparison, compare, type DiffOptions, printComparison } from './d
 export interface ApplyOptions extends DiffOptions {
   readonly yes?: boolean;
   readonly reason?: string;
-  readonly environment?: readonly string[];
+  /** Keys with commas. */
+  readonly environment?: string;
 }
 
 interface PublishAnswer {
@@ -79,7 +80,7 @@ function publish(
       prune: options.prune === true ? 'true' : undefined,
       dryRun: dryRun ? 'true' : undefined,
       reason: reasonOf(options),
-      environments: options.environment?.join(','),
+      environments: options.environment,
     },
     body: { mediaType: 'application/yaml', text: toCatalogYaml(comparison.local) },
   });
