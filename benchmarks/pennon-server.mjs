@@ -1,16 +1,16 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:net';
-import { fileURLToPath } from 'node:url';
 
-const MAIN = fileURLToPath(new URL('../packages/server/dist/main.js', import.meta.url));
+const MAIN = new URL('../packages/server/dist/main.js', import.meta.url).href;
+const START = `const { main } = await import(${JSON.stringify(MAIN)}); process.exit(await main());`;
 
 /** A Pennon process of its own on the embedded database, with one catalog published. */
-export async function startPennon({ directory, catalog, environment = {} }) {
+export async function startPennon({ directory, catalog, environment = {}, nodeOptions = [] }) {
   const key = () => randomBytes(24).toString('base64url');
   const keys = { PENNON_ADMIN_KEY: key(), PENNON_SERVER_KEY: key(), PENNON_CLIENT_KEY: key() };
   const port = await freePort();
-  const child = spawn(process.execPath, [MAIN], {
+  const child = spawn(process.execPath, [...nodeOptions, '--input-type=module', '--eval', START], {
     env: {
       ...process.env,
       ...keys,

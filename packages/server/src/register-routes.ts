@@ -1,5 +1,6 @@
 import type { Parts } from './compose.js';
 import type { App } from './http/app.js';
+import { openOfrepShortWay } from './http/ofrep-short-way.js';
 import { registerOpenApiRoutes } from './http/openapi.js';
 import { registerCatalogRoutes } from './http/routes/catalog.js';
 import { registerCatalogItemRoutes } from './http/routes/catalog-items.js';
@@ -12,6 +13,7 @@ import { registerOfrepRoutes } from './http/routes/ofrep.js';
 import { type Readiness, registerOperationsRoutes } from './http/routes/operations.js';
 import { registerProductRoutes } from './http/routes/products.js';
 import { registerTokenKeyRoutes } from './http/routes/token-keys.js';
+import { createFlagsEvaluation } from './service/evaluate-flags.js';
 import { createCustomerRegistration } from './service/register-customer.js';
 
 /** Every route of the server. What is not listed here does not exist. */
@@ -33,7 +35,8 @@ export async function registerRoutes(app: App, parts: Parts, readiness: () => Re
     knownUntil: parts.knownUntil,
   };
   registerExplainRoutes(app, evaluation);
-  registerOfrepRoutes(app, evaluation);
+  const ofrep = { ...evaluation, evaluateFlags: createFlagsEvaluation(evaluation) };
+  registerOfrepRoutes(app, ofrep);
   registerOepRoutes(app, {
     ...evaluation,
     balances: parts.accounts,
@@ -41,4 +44,5 @@ export async function registerRoutes(app: App, parts: Parts, readiness: () => Re
     registerCustomer: createCustomerRegistration(parts.management, parts.customers),
   });
   await registerOpenApiRoutes(app);
+  openOfrepShortWay(app, { ...ofrep, authenticator: parts.authenticator, metrics: parts.metrics });
 }

@@ -19,6 +19,13 @@ const ALLOWED_HEADERS = [
 ] as const;
 const EXPOSED_HEADERS =
   'ETag, Retry-After, X-Request-ID, Idempotency-Replayed, Pennon-Consistency, Pennon-Revision, Pennon-Customer-Version, Pennon-As-Of';
+/** Name, value, name, value: what an answer to a browser says. */
+export const ORIGIN_HEADERS: readonly string[] = [
+  'access-control-allow-origin',
+  '*',
+  'access-control-expose-headers',
+  EXPOSED_HEADERS,
+];
 const TOKEN = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$/;
 /** One day; browsers cap it lower. */
 const PREFLIGHT_SECONDS = '86400';
@@ -28,8 +35,9 @@ const REQUESTED_HEADERS = 40;
 /** Browsers of any origin may ask: what they get is decided by their key, and no cookie is ever read here. */
 export function allowOrigin(raw: IncomingMessage, response: ServerResponse): void {
   if (raw.headers.origin !== undefined) {
-    response.setHeader('access-control-allow-origin', '*');
-    response.setHeader('access-control-expose-headers', EXPOSED_HEADERS);
+    for (let index = 0; index < ORIGIN_HEADERS.length; index += 2) {
+      response.setHeader(ORIGIN_HEADERS[index] ?? '', ORIGIN_HEADERS[index + 1] ?? '');
+    }
   }
 }
 

@@ -32,17 +32,37 @@ function instantText(instant: number): string {
   return shownText;
 }
 
+/** Headers as `writeHead` takes them: name, value, name, value. */
+export type FlatHeaders = string[];
+
 /**
  * How old and of which state the answer is (law 1), as headers: an OFREP body must not move when nothing else does. Answers
  * depend on who asks, so no shared cache may mix them up.
  */
+export function stampHeaders(stamp: EvaluationStamp, cacheControl: string): FlatHeaders {
+  return [
+    'cache-control',
+    cacheControl,
+    'vary',
+    'Authorization, X-API-Key',
+    'pennon-revision',
+    String(stamp.revision),
+    'pennon-customer-version',
+    String(stamp.customerVersion),
+    'pennon-as-of',
+    instantText(stamp.asOf),
+  ];
+}
+
+export const JSON_TYPE = 'application/json; charset=utf-8';
+
 export function writeStamp(reply: FastifyReply, stamp: EvaluationStamp, cacheControl: string): void {
-  reply.headers({
-    'content-type': 'application/json; charset=utf-8',
-    'cache-control': cacheControl,
-    vary: 'Authorization, X-API-Key',
-    'pennon-revision': String(stamp.revision),
-    'pennon-customer-version': String(stamp.customerVersion),
-    'pennon-as-of': instantText(stamp.asOf),
-  });
+  void reply.header('content-type', JSON_TYPE);
+  writeHeaders(reply, stampHeaders(stamp, cacheControl));
+}
+
+export function writeHeaders(reply: FastifyReply, headers: FlatHeaders): void {
+  for (let index = 0; index < headers.length; index += 2) {
+    void reply.header(headers[index] ?? '', headers[index + 1]);
+  }
 }

@@ -1,4 +1,4 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Gauge, Histogram, type Metric, Registry } from 'prom-client';
 import type { Metrics } from '../service/metrics.js';
 
 export interface PrometheusMetrics extends Metrics {
@@ -16,24 +16,25 @@ export function createPrometheusMetrics(): PrometheusMetrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
-  const requests = new Counter({
+  const routes = new Map<string, RouteCounts>();
+  const evaluations = new Map<string, { count: number }>();
+  registerPlain(registry, {
     name: 'pennon_http_requests_total',
     help: 'Answered requests by route, method and status.',
-    labelNames: ['route', 'method', 'status'],
-    registers,
+    type: 'counter',
+    read: () => [...routes].flatMap(([route, counts]) => counts.requestSamples(route)),
   });
-  const durations = new Histogram({
+  registerPlain(registry, {
     name: 'pennon_http_request_duration_seconds',
     help: 'From the first byte of a request to the last of its answer.',
-    labelNames: ['route'],
-    buckets: DURATION_BUCKETS,
-    registers,
+    type: 'histogram',
+    read: () => [...routes].flatMap(([route, counts]) => counts.durationSamples(route)),
   });
-  const evaluations = new Counter({
+  registerPlain(registry, {
     name: 'pennon_evaluations_total',
     help: 'Evaluations by kind of what was asked.',
-    labelNames: ['kind'],
-    registers,
+    type: 'counter',
+    read: () => [...evaluations].map(([kind, { count }]) => ({ labels: { kind }, value: count })),
   });
   const batches = new Histogram({
     name: 'pennon_consume_batch_requests',
@@ -49,21 +50,21 @@ export function createPrometheusMetrics(): PrometheusMetrics {
   });
   return {
     requestObserver(route) {
-      const duration = durations.labels(route);
-      const counters = new Map<string, Counter.Internal>();
-      return (method, status, seconds) => {
-        const known = `${method}${status}`;
-        let counter = counters.get(known);
-        if (counter === undefined) {
-          counter = requests.labels(route, method, String(status));
-          counters.set(known, counter);
-        }
-        counter.inc();
-        duration.observe(seconds);
-      };
+      let counts = routes.get(route);
+      if (counts === undefined) {
+        counts = new RouteCounts();
+        routes.set(route, counts);
+      }
+      const own = counts;
+      return (method, status, seconds) => own.count(method, status, seconds);
     },
     countEvaluation(kind) {
-      evaluations.inc({ kind });
+      const known = evaluations.get(kind);
+      if (known === undefined) {
+        evaluations.set(kind, { count: 1 });
+      } else {
+        known.count += 1;
+      }
     },
     observeConsumeBatch(count, seconds) {
       batches.observe(count);
@@ -83,4 +84,72 @@ export function createPrometheusMetrics(): PrometheusMetrics {
       return { contentType: registry.contentType, text: await registry.metrics() };
     },
   };
+}
+
+interface Sample {
+  readonly labels: Readonly<Record<string, string | number>>;
+  readonly value: number;
+  /** Where it is not the metric's own. */
+  readonly metricName?: string;
+}
+
+interface PlainMetric {
+  readonly name: string;
+  readonly help: string;
+  readonly type: 'counter' | 'histogram';
+  read(): readonly Sample[];
+}
+
+/** The library's counters look their labels up with every call, which costs more than a decision; these are read when asked for. */
+function registerPlain(registry: Registry, { name, help, type, read }: PlainMetric): void {
+  const metric = { name, help, get: async () => ({ name, help, type, values: read() }) };
+  // The library's own classes are all that its types know; what it calls is `get`.
+  registry.registerMetric(metric as unknown as Metric);
+}
+
+/** What one route has answered. */
+class RouteCounts {
+  readonly #byStatus = new Map<number, Map<string, { count: number }>>();
+  readonly #buckets: number[] = new Array(DURATION_BUCKETS.length + 1).fill(0);
+  #seconds = 0;
+
+  count(method: string, status: number, seconds: number): void {
+    let byMethod = this.#byStatus.get(status);
+    if (byMethod === undefined) {
+      byMethod = new Map();
+      this.#byStatus.set(status, byMethod);
+    }
+    const known = byMethod.get(method);
+    if (known === undefined) {
+      byMethod.set(method, { count: 1 });
+    } else {
+      known.count += 1;
+    }
+    let bucket = 0;
+    while (bucket < DURATION_BUCKETS.length && seconds > (DURATION_BUCKETS[bucket] ?? 0)) bucket += 1;
+    this.#buckets[bucket] = (this.#buckets[bucket] ?? 0) + 1;
+    this.#seconds += seconds;
+  }
+
+  requestSamples(route: string): Sample[] {
+    return [...this.#byStatus].flatMap(([status, byMethod]) =>
+      [...byMethod].map(([method, { count }]) => ({ labels: { route, method, status }, value: count })),
+    );
+  }
+
+  durationSamples(route: string): Sample[] {
+    const name = 'pennon_http_request_duration_seconds';
+    let count = 0;
+    const buckets = this.#buckets.map((own, index) => {
+      count += own;
+      const le = DURATION_BUCKETS[index] ?? '+Inf';
+      return { labels: { le, route }, value: count, metricName: `${name}_bucket` };
+    });
+    if (count === 0) return [];
+    return [
+      ...buckets,
+      { labels: { route }, value: this.#seconds, metricName: `${name}_sum` },
+      { labels: { route }, value: count, metricName: `${name}_count` },
+    ];
+  }
 }

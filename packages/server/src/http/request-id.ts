@@ -9,7 +9,12 @@ let counter = 0;
 /** The caller's `x-request-id` when it is a plain word, else one of ours: unique, and cheap enough for every evaluation. */
 export function requestIdOf(raw: Pick<IncomingMessage, 'headers'>): string {
   const given = raw.headers['x-request-id'];
-  if (typeof given === 'string' && ACCEPTED.test(given)) {
+  return requestIdFor(typeof given === 'string' ? given : undefined);
+}
+
+/** @param given the header as sent. */
+export function requestIdFor(given: string | undefined): string {
+  if (given !== undefined && ACCEPTED.test(given)) {
     return given;
   }
   counter += 1;
@@ -19,8 +24,14 @@ export function requestIdOf(raw: Pick<IncomingMessage, 'headers'>): string {
 /** Sends the request id and a well-formed `traceparent` back, so that logs of both sides meet. */
 export function echoIds(raw: IncomingMessage, response: ServerResponse, requestId: string): void {
   response.setHeader('x-request-id', requestId);
-  const traceParent = raw.headers.traceparent;
-  if (typeof traceParent === 'string' && TRACE_PARENT.test(traceParent)) {
+  const { traceparent } = raw.headers;
+  const traceParent = traceParentOf(typeof traceparent === 'string' ? traceparent : undefined);
+  if (traceParent !== null) {
     response.setHeader('traceparent', traceParent);
   }
+}
+
+/** `null`: none was sent, or none that the standard knows. */
+export function traceParentOf(given: string | undefined): string | null {
+  return given !== undefined && TRACE_PARENT.test(given) ? given : null;
 }

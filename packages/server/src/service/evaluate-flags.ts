@@ -1,6 +1,13 @@
 import { evaluateAll } from '@pennon/engine/flag/evaluate-all';
+import type { Subject } from '@pennon/engine/model/context';
+import type { CustomerState, Instant } from '@pennon/engine/model/customer';
 import type { FlagDecision } from '@pennon/engine/model/decision';
+import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
+import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
+import { serializeOfrepBulk } from '@pennon/protocol/ofrep/serialize';
+import { LRUCache } from 'lru-cache';
 import type { Credential } from './credential.js';
+import { evaluationEtag } from './evaluation-etag.js';
 import {
   type EvaluationDependencies,
   type EvaluationInput,
@@ -10,28 +17,148 @@ import {
 } from './evaluation-request.js';
 import { seesOnlyClientVisible } from './flag-visibility.js';
 
+/** Every flag and every feature that the credential may see, as the text of the answer. */
 export interface FlagsEvaluation {
-  /** Sorted by key. */
-  readonly decisions: readonly FlagDecision[];
+  readonly body: string;
+  readonly etag: string;
   readonly stamp: EvaluationStamp;
 }
 
-/** Decides every flag and every feature that the credential may see. */
-export function evaluateFlags(
-  dependencies: EvaluationDependencies,
+export type EvaluateFlags = (
   credential: Credential,
   input: EvaluationInput,
-): FlagsEvaluation | Promise<FlagsEvaluation> {
-  const prepared = prepareEvaluation(dependencies, credential, input);
-  return prepared instanceof Promise
-    ? prepared.then((ready) => decide(credential, ready))
-    : decide(credential, prepared);
+  /** The context as it was sent; the same text means the same context. `null`: not at hand. */
+  contextText: string | null,
+) => FlagsEvaluation | Promise<FlagsEvaluation>;
+
+interface Remembered {
+  readonly credential: Credential;
+  readonly customer: CustomerState | null;
+  readonly subject: Subject;
+  /** When it was decided, and until when it holds by time alone. */
+  readonly from: Instant;
+  readonly until: Instant;
+  readonly body: string;
+  readonly etag: string;
 }
 
-function decide(credential: Credential, { request, stamp }: PreparedEvaluation): FlagsEvaluation {
-  if (request === null) {
-    return { decisions: [], stamp };
+const REMEMBERED_ANSWERS = 5000;
+const REMEMBERED_CHARACTERS = 32 * 1024 * 1024;
+const LONGEST_CONTEXT = 4096;
+
+/**
+ * Answers about all flags at once, and remembers answers: most calls of a client that polls ask the same again.
+ * INVARIANT: an answer is given again only to the same credential, for the same context, decided from the same snapshot and
+ * the same state of the customer, before the instant up to which it holds; and only where no flag looks at usage.
+ */
+export function createFlagsEvaluation(dependencies: EvaluationDependencies): EvaluateFlags {
+  const remembered = new LRUCache<string, Remembered>({
+    max: REMEMBERED_ANSWERS,
+    maxSize: REMEMBERED_CHARACTERS,
+    sizeCalculation: (answer, name) => answer.body.length + name.length,
+  });
+  const answer = (
+    credential: Credential,
+    { request, stamp }: PreparedEvaluation,
+    contextText: string | null,
+  ): FlagsEvaluation => {
+    if (request === null) {
+      return toEvaluation(credential, [], stamp);
+    }
+    const { customer, subject, now, snapshot } = request;
+    if (customer === 'unavailable' || !mayRemember(contextText, snapshot)) {
+      return toEvaluation(credential, decideAll(request, credential), stamp);
+    }
+    const name = `${serialOf(snapshot)} ${contextText}`;
+    const known = remembered.get(name);
+    if (
+      known !== undefined &&
+      known.credential === credential &&
+      known.customer === customer &&
+      known.from <= now &&
+      now < known.until &&
+      isSameSubject(known.subject, subject)
+    ) {
+      return { body: known.body, etag: known.etag, stamp };
+    }
+    const decisions = decideAll(request, credential);
+    const fresh = toEvaluation(credential, decisions, stamp);
+    const { body, etag } = fresh;
+    remembered.set(name, { credential, customer, subject, from: now, until: untilOf(decisions), body, etag });
+    return fresh;
+  };
+  return (credential, input, contextText) => {
+    const prepared = prepareEvaluation(dependencies, credential, input);
+    return prepared instanceof Promise
+      ? prepared.then((ready) => answer(credential, ready, contextText))
+      : answer(credential, prepared, contextText);
+  };
+}
+
+function decideAll(request: EvaluationRequest<Snapshot>, credential: Credential): readonly FlagDecision[] {
+  return evaluateAll(request, { clientVisibleOnly: seesOnlyClientVisible(credential) });
+}
+
+function toEvaluation(
+  credential: Credential,
+  decisions: readonly FlagDecision[],
+  stamp: EvaluationStamp,
+): FlagsEvaluation {
+  const body = serializeOfrepBulk(decisions);
+  return { body, etag: evaluationEtag(stamp, credential, body), stamp };
+}
+
+/** What reads `now` says that it holds until now, so that it is never given again. */
+function untilOf(decisions: readonly FlagDecision[]): Instant {
+  let end = Number.POSITIVE_INFINITY;
+  for (const { validUntil } of decisions) {
+    if (validUntil !== null && validUntil < end) end = validUntil;
   }
-  const clientVisibleOnly = seesOnlyClientVisible(credential);
-  return { decisions: evaluateAll(request, { clientVisibleOnly }), stamp };
+  return end;
+}
+
+function mayRemember(contextText: string | null, snapshot: Snapshot): contextText is string {
+  return contextText !== null && contextText.length <= LONGEST_CONTEXT && !readsUsage(snapshot);
+}
+
+/** A name lives in the answers' keys; the snapshot itself must not be held by them. */
+const serials = new WeakMap<Snapshot, number>();
+let lastSerial = 0;
+
+function serialOf(snapshot: Snapshot): number {
+  let serial = serials.get(snapshot);
+  if (serial === undefined) {
+    lastSerial += 1;
+    serial = lastSerial;
+    serials.set(snapshot, serial);
+  }
+  return serial;
+}
+
+const usageReaders = new WeakMap<Snapshot, boolean>();
+
+function readsUsage(snapshot: Snapshot): boolean {
+  let reads = usageReaders.get(snapshot);
+  if (reads === undefined) {
+    reads =
+      [...snapshot.flags.values()].some((flag) => flag.reads.usage.size > 0) ||
+      [...snapshot.segments.values()].some((segment) => (segment.condition?.reads.usage.size ?? 0) > 0);
+    usageReaders.set(snapshot, reads);
+  }
+  return reads;
+}
+
+/** Whom the context means rests on memberships and on an instance's data, which move without the context. */
+function isSameSubject(left: Subject, right: Subject): boolean {
+  return (
+    left.proven === right.proven &&
+    left.customerKey === right.customerKey &&
+    left.userKey === right.userKey &&
+    left.teamKey === right.teamKey &&
+    left.teamClaimed === right.teamClaimed &&
+    left.sku === right.sku &&
+    left.instance?.id === right.instance?.id &&
+    left.instance?.key === right.instance?.key &&
+    left.instance?.metadata === right.instance?.metadata
+  );
 }

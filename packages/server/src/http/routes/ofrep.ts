@@ -1,5 +1,4 @@
 import { fromOfrepRequest } from '@pennon/protocol/ofrep/context';
-import { ofrepStatusOf } from '@pennon/protocol/ofrep/evaluation';
 import {
   OfrepBarrierQuery,
   OfrepBulkEvaluation,
@@ -9,22 +8,26 @@ import {
   OfrepFault,
   OfrepFlagParams,
 } from '@pennon/protocol/ofrep/schemas';
-import { serializeOfrepBulk, serializeOfrepEvaluation } from '@pennon/protocol/ofrep/serialize';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
-import { evaluateFlag, type FlagEvaluation } from '../../service/evaluate-flag.js';
-import { evaluateFlags, type FlagsEvaluation } from '../../service/evaluate-flags.js';
+import type { Credential } from '../../service/credential.js';
+import { evaluateFlag } from '../../service/evaluate-flag.js';
+import type { EvaluateFlags } from '../../service/evaluate-flags.js';
 import { awaitBarrier, type BarrierQuery } from '../../service/evaluation-barrier.js';
-import { evaluationEtag, hasSameBody } from '../../service/evaluation-etag.js';
 import type { EvaluationDependencies } from '../../service/evaluation-request.js';
 import { ServiceError } from '../../service/service-error.js';
 import type { App } from '../app.js';
 import { credentialOf } from '../authenticate.js';
-import { evaluationInputOf, writeStamp } from '../evaluation-headers.js';
+import { evaluationInputOf, writeHeaders } from '../evaluation-headers.js';
+import { type OfrepAnswer, toFlagAnswer, toFlagsAnswer } from '../ofrep-answer.js';
 
-export type OfrepServices = EvaluationDependencies;
+export interface OfrepServices extends EvaluationDependencies {
+  readonly evaluateFlags: EvaluateFlags;
+}
 
-const ACCESS = ['server', 'client', 'customer-token', 'admin'] as const;
+export const BULK_PATH = '/ofrep/v1/evaluate/flags';
+export const SINGLE_ROUTE = `${BULK_PATH}/:key` as const;
+export const OFREP_ACCESS: readonly Credential['kind'][] = ['server', 'client', 'customer-token', 'admin'];
 /** The bodies of OFREP are read leniently and by its own codes, so that no general validator stands before the handler. */
 const acceptAll = () => () => true;
 
@@ -42,8 +45,9 @@ const FAULTS = {
 
 /** OFREP 0.3, single and bulk (K-1). */
 export function registerOfrepRoutes(app: App, services: OfrepServices): void {
+  const { evaluateFlags } = services;
   app.post<{ Params: { key: string } }>(
-    '/ofrep/v1/evaluate/flags/:key',
+    SINGLE_ROUTE,
     {
       schema: {
         operationId: 'evaluateFlag',
@@ -54,21 +58,20 @@ export function registerOfrepRoutes(app: App, services: OfrepServices): void {
         response: { ...FAULTS, 200: OfrepEvaluationSuccess, 404: OfrepEvaluationFailure },
       },
       validatorCompiler: acceptAll,
-      config: { access: ACCESS, changes: false },
+      config: { access: OFREP_ACCESS, changes: false },
     },
     (request, reply) => {
       request.evaluationKind = 'flag';
       const input = evaluationInputOf(request, contextOf(request));
       const evaluation = evaluateFlag(services, credentialOf(request), request.params.key, input);
-      if (evaluation instanceof Promise) {
-        return evaluation.then((done) => sendFlag(reply, done));
-      }
-      return sendFlag(reply, evaluation);
+      return evaluation instanceof Promise
+        ? evaluation.then((done) => send(reply, toFlagAnswer(done)))
+        : send(reply, toFlagAnswer(evaluation));
     },
   );
 
   app.post<{ Querystring: BarrierQuery }>(
-    '/ofrep/v1/evaluate/flags',
+    BULK_PATH,
     {
       schema: {
         operationId: 'evaluateFlagsBulk',
@@ -79,21 +82,21 @@ export function registerOfrepRoutes(app: App, services: OfrepServices): void {
         response: { ...FAULTS, 200: OfrepBulkEvaluation, 304: Type.Null() },
       },
       validatorCompiler: acceptAll,
-      config: { access: ACCESS, changes: false },
+      config: { access: OFREP_ACCESS, changes: false },
     },
     (request, reply) => {
       request.evaluationKind = 'flags';
       const input = evaluationInputOf(request, contextOf(request));
       const credential = credentialOf(request);
       const barrier = awaitBarrier(services, credential, input, request.query);
+      const known = request.headers['if-none-match'];
       const evaluation =
         barrier === null
-          ? evaluateFlags(services, credential, input)
-          : barrier.then(() => evaluateFlags(services, credential, input));
-      if (evaluation instanceof Promise) {
-        return evaluation.then((done) => sendFlags(request, reply, done));
-      }
-      return sendFlags(request, reply, evaluation);
+          ? evaluateFlags(credential, input, null)
+          : barrier.then(() => evaluateFlags(credential, input, null));
+      return evaluation instanceof Promise
+        ? evaluation.then((done) => send(reply, toFlagsAnswer(done, known)))
+        : send(reply, toFlagsAnswer(evaluation, known));
     },
   );
 }
@@ -106,29 +109,8 @@ function contextOf(request: FastifyRequest): Readonly<Record<string, unknown>> {
   return read.context;
 }
 
-function sendFlag(reply: FastifyReply, { decision, stamp }: FlagEvaluation): FastifyReply {
-  const status = ofrepStatusOf(decision);
-  writeStamp(reply, stamp, 'no-store');
-  if (status === 503) {
-    void reply.header('retry-after', '1');
-  }
-  return reply.code(status).send(serializeOfrepEvaluation(decision));
-}
-
-function sendFlags(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  { decisions, stamp }: FlagsEvaluation,
-): FastifyReply {
-  const body = serializeOfrepBulk(decisions);
-  const etag = evaluationEtag(stamp, credentialOf(request), body);
-  // `private`, not `no-store`: the caller keeps the answer and asks whether it still holds.
-  writeStamp(reply, stamp, 'private, no-cache');
-  void reply.header('etag', etag);
-  const known = request.headers['if-none-match'];
-  if (known !== undefined && hasSameBody(known, etag)) {
-    void reply.removeHeader('content-type');
-    return reply.code(304).send();
-  }
-  return reply.code(200).send(body);
+function send(reply: FastifyReply, { status, headers, body }: OfrepAnswer): FastifyReply {
+  writeHeaders(reply, headers);
+  void reply.code(status);
+  return body === null ? reply.send() : reply.send(body);
 }

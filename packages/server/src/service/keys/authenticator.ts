@@ -28,6 +28,7 @@ const TOKEN_ELSEWHERE = refusal(
 
 const REMEMBERED_TOKENS = 10_000;
 /** Three parts, and no key of ours has a dot. */
+const BEARER = /^bearer /i;
 const LOOKS_LIKE_TOKEN = /^[^.]+\.[^.]+\.[^.]*$/;
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
@@ -125,7 +126,7 @@ function inForce(credential: CustomerTokenCredential, ring: KeyRing, now: number
 
 function bearerOf(headers: Headers): string | null {
   const header = single(headers.authorization);
-  if (header === null || !/^bearer /i.test(header)) {
+  if (header === null || !BEARER.test(header)) {
     return null;
   }
   return header.slice(7).trim();
