@@ -30,7 +30,7 @@ const ONE_STATEMENT = `
 with locked as (
   select used, reserved from account where customer_id = $1::uuid and product_id = $2::uuid and feature = 'units' and scope = '' for update
 ), earlier as (
-  select 1 from consumption where customer_id = $1::uuid and idempotency_key = $5 and operation = 'consume' and (select used from locked) is not null
+  select 1 from consumption where customer_id = $1::uuid and idempotency_key = $5 and hashtextextended(idempotency_key, 0) = hashtextextended($5, 0) and operation = 'consume' and (select used from locked) is not null
 ), taken as (
   update account a set used = a.used + 1, updated_at = clock_timestamp() from locked
   where a.customer_id = $1::uuid and a.product_id = $2::uuid and a.feature = 'units' and a.scope = ''
@@ -48,7 +48,7 @@ const CONDITIONAL = `update account set used = used + 1, updated_at = clock_time
   returning used`;
 const RECORD = `${INSERT} values ($1::uuid, $2::uuid, $3::uuid, clock_timestamp(), $4::uuid, 0, 'consume', $5, $6::bytea, 'units', '', true,
   'PLAN', 'hard', 1, 1, $9::bigint, 0, $7::bigint, 1, $8, 'benchmark')`;
-const EARLIER = `select 1 from consumption where customer_id = $1::uuid and idempotency_key = $2 and operation = 'consume'`;
+const EARLIER = `select 1 from consumption where customer_id = $1::uuid and idempotency_key = $2 and hashtextextended(idempotency_key, 0) = hashtextextended($2, 0) and operation = 'consume'`;
 
 async function inTransaction(pool, work) {
   const client = await pool.connect();

@@ -9,7 +9,7 @@ import type {
 } from '../store/accounts.js';
 import type { Settlement } from './consume-batcher.js';
 import type { ConsumeAnswer, ConsumeEvaluation, ConsumeRequest } from './consume-request.js';
-import { decodeAnswer, referenceOf } from './consumption-record.js';
+import { decodeAnswer, referenceOf, rowText } from './consumption-record.js';
 import { createBatchDecider, nameOf } from './decide-batch.js';
 import type { CustomerStates, EnvironmentVersions, Snapshots } from './ports.js';
 import { ServiceError } from './service-error.js';
@@ -232,14 +232,17 @@ async function framesOf(
   rows: readonly EarlierConsumption[],
 ): Promise<Map<EarlierConsumption, string>> {
   const framed = new Map<EarlierConsumption, string>();
-  const references = rows.flatMap((row) => referenceOf(row.answer) ?? []);
+  const references = rows.flatMap((row) => {
+    const reference = referenceOf(row.answer);
+    return reference === null ? [] : [{ ...reference, decidedAt: row.decidedAt }];
+  });
   if (references.length === 0) {
     return framed;
   }
   const answers = await transaction.answersOf(references);
   for (const row of rows) {
     const reference = referenceOf(row.answer);
-    const answer = reference === null ? undefined : answers.get(`${reference.id}.${reference.item}`);
+    const answer = reference === null ? undefined : answers.get(rowText(reference));
     if (answer !== undefined) {
       framed.set(row, answer);
     }

@@ -2,7 +2,7 @@ import type { ConsumptionDecision, EntitlementDecision } from '@pennon/engine/mo
 import { decideConsumption } from '@pennon/engine/usage/decide-consumption';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createAnswerEncoder, decodeAnswer, referenceOf } from './consumption-record.js';
+import { createAnswerEncoder, decodeAnswer, referenceOf, rowText } from './consumption-record.js';
 
 const ENTITLEMENT: EntitlementDecision = {
   kind: 'entitlement',
@@ -47,6 +47,11 @@ function columnsOf(decision: ConsumptionDecision) {
   };
 }
 
+/** Keys may hold the characters of the encoding. */
+function rowOf(index: number) {
+  return { item: index % 2, operation: 'consume', idempotencyKey: `.#@;key.${index}` };
+}
+
 describe('a recorded consumption', () => {
   it('X-5 decodes to the decision it was, spelt out or by reference', () => {
     fc.assert(
@@ -61,11 +66,13 @@ describe('a recorded consumption', () => {
           const rows = calls.map(({ amount, used, other }, index) => {
             const entitlement = { ...(other ? sold : ENTITLEMENT), usage: used };
             const decision = decideConsumption({ entitlement, amount, mode: 'all' });
-            return { decision, id: `id-${index}`, answer: encoder.encode(decision, `id-${index}`, 0) };
+            const row = rowOf(index);
+            return { decision, name: rowText(row), answer: encoder.encode(decision, row) };
           });
           for (const { decision, answer } of rows) {
             const reference = referenceOf(answer);
-            const framed = reference === null ? answer : rows.find((row) => row.id === reference.id)?.answer;
+            const framed =
+              reference === null ? answer : rows.find((row) => row.name === rowText(reference))?.answer;
             expect(decodeAnswer(columnsOf(decision), answer, framed ?? '')).toEqual(decision);
           }
         },
@@ -78,14 +85,10 @@ describe('a recorded consumption', () => {
     const answers = [0, 1, 2].map((used) =>
       encoder.encode(
         decideConsumption({ entitlement: { ...ENTITLEMENT, usage: used }, amount: 1, mode: 'all' }),
-        `row-${used}`,
-        0,
+        rowOf(used),
       ),
     );
     expect(referenceOf(answers[0] ?? '')).toBeNull();
-    expect(answers.slice(1).map(referenceOf)).toEqual([
-      { id: 'row-0', item: 0 },
-      { id: 'row-0', item: 0 },
-    ]);
+    expect(answers.slice(1).map(referenceOf)).toEqual([rowOf(0), rowOf(0)]);
   });
 });

@@ -33,17 +33,29 @@ export interface RecordedColumns {
   readonly enforcement: string;
 }
 
+/** Names a row of one instant. */
+export interface RowName {
+  readonly item: number;
+  readonly operation: string;
+  readonly idempotencyKey: string;
+}
+
+/** As one text, to find it by. */
+export function rowText({ item, operation, idempotencyKey }: RowName): string {
+  return `${item}.${operation}.${idempotencyKey}`;
+}
+
 const OWN = ';';
 const FRAME = '#';
 const REFERENCE = '@';
 
 /** Encodes the decisions of one batch; rows that follow a row with the same frame refer to it. */
 export function createAnswerEncoder(): {
-  encode(decision: ConsumptionDecision, rowId: string, item: number): string;
+  encode(decision: ConsumptionDecision, row: RowName): string;
 } {
   const frames = new Map<string, { readonly decision: EntitlementDecision; readonly reference: string }>();
   return {
-    encode(decision, rowId, item) {
+    encode(decision, row) {
       const { entitlement } = decision;
       const own = ownText(decision);
       const name = `${decision.key}|${entitlement.scope}`;
@@ -51,21 +63,27 @@ export function createAnswerEncoder(): {
       if (known !== undefined && sameFrame(known.decision, entitlement)) {
         return `${own}${REFERENCE}${known.reference}`;
       }
-      frames.set(name, { decision: entitlement, reference: `${rowId}.${item}` });
+      frames.set(name, { decision: entitlement, reference: rowText(row) });
       return `${own}${FRAME}${JSON.stringify(frameOf(entitlement))}`;
     },
   };
 }
 
 /** The row that an answer refers to, `null` when it is complete in itself. */
-export function referenceOf(answer: string): { readonly id: string; readonly item: number } | null {
+export function referenceOf(answer: string): RowName | null {
   const at = answer.indexOf(REFERENCE);
   const frame = answer.indexOf(FRAME);
   if (at === -1 || (frame !== -1 && frame < at)) {
     return null;
   }
-  const dot = answer.lastIndexOf('.');
-  return { id: answer.slice(at + 1, dot), item: Number(answer.slice(dot + 1)) };
+  // A key may hold any of these characters, so that it stands last.
+  const dot = answer.indexOf('.', at);
+  const next = answer.indexOf('.', dot + 1);
+  return {
+    item: Number(answer.slice(at + 1, dot)),
+    operation: answer.slice(dot + 1, next),
+    idempotencyKey: answer.slice(next + 1),
+  };
 }
 
 /** @param framed the answer of the row that `referenceOf` names, or the row's own. */

@@ -151,7 +151,11 @@ export function createBatchDecider(frame: LockedFrame): BatchDecider {
         periodStart: account?.periodStart ?? null,
         revision: entitlement.revision,
         attributes: attributes === undefined || isEmpty(attributes) ? null : JSON.stringify(attributes),
-        answer: encoder.encode(decision, id, item),
+        answer: encoder.encode(decision, {
+          item,
+          operation: request.operation,
+          idempotencyKey: request.idempotencyKey,
+        }),
         actor: request.actor,
       });
     }

@@ -1,6 +1,6 @@
 import type { Instant } from '@pennon/engine/model/customer';
 import type pg from 'pg';
-import type { BatchWrite, LockRequest } from './accounts.js';
+import type { BatchWrite, ConsumptionRow, LockRequest } from './accounts.js';
 import { booleanArray, numberArray, textArray } from './array-literal.js';
 
 /* The statements of a consume transaction, and how a batch becomes their parameters. */
@@ -39,19 +39,31 @@ export const PEEK_ACCOUNTS = `
 select feature, scope, period_start, period_end, used, reserved from account
 where customer_id = $1::uuid and product_id = $2::uuid`;
 
-// The upper bound spares the partitions that were made ahead.
-export const FIND_EARLIER = `
-select id, item, operation, idempotency_key, encode(request_hash, 'hex') as request_hash, decided_at, feature, scope,
-  allowed, reason, enforcement, requested, consumed, used_after, reserved_after, limit_at_decision, revision, answer
-from consumption
-where customer_id = $1::uuid and idempotency_key = any ($2::text[])
-  and decided_at > now() - interval '35 days' and decided_at < now() + interval '1 day'
-order by id, item`;
+// INVARIANT: `offset 0` keeps the planner from turning the look-up around: it takes an empty partition for a small one, and would
+// read all that a customer ever consumed. So each key is one descent of the only index. The upper bound spares the partitions
+// that were made ahead.
+const ofKey = (columns: string, more: string) => `cross join lateral (
+  select ${columns} from consumption c
+  where c.customer_id = $1::uuid and hashtextextended(c.idempotency_key, 0) = hashtextextended(n.key, 0)
+    and c.idempotency_key = n.key and c.decided_at < now() + interval '1 day' and ${more}
+  offset 0) c`;
 
+const EARLIER_COLUMNS = `id, item, operation, idempotency_key, encode(request_hash, 'hex') as request_hash, decided_at, feature, scope,
+  allowed, reason, enforcement, requested, consumed, used_after, reserved_after, limit_at_decision, revision, answer`;
+
+export const FIND_EARLIER = `
+select c.* from (select distinct k collate "C" as key from unnest($2::text[]) as k) n
+${ofKey(EARLIER_COLUMNS, "c.decided_at > now() - interval '35 days'")}
+order by c.id, c.item`;
+
+// Rows of one batch were decided at one instant.
 export const FIND_ANSWERS = `
-select c.id, c.item, c.answer from consumption c, unnest($2::uuid[], $3::integer[]) as n (id, item)
-where c.customer_id = $1::uuid and c.id = n.id and c.item = n.item and c.decided_at > now() - interval '36 days'
-  and c.decided_at < now() + interval '1 day'`;
+select distinct c.* from unnest($2::text[], $3::text[], $4::integer[], $5::bigint[]) as n (key, operation, item, decided_at)
+${ofKey(
+  'item, operation, idempotency_key, answer',
+  `c.decided_at > now() - interval '36 days' and c.operation = n.operation and c.item = n.item
+    and c.decided_at = ${AT('n.decided_at')}`,
+)}`;
 
 const CLOSE_PERIODS = `
 insert into account_period (customer_id, product_id, feature, scope, period_start, environment_id, period_end, used, closed_at)
@@ -73,18 +85,26 @@ with written as (
 )
 select 1 / (case when (select count(*) from written) = $12::integer then 1 else 0 end)`;
 
+/*
+ * A set of columns out of two dozen arrays is two dozen tables to PostgreSQL; one series of numbers that looks into the arrays
+ * costs half. What most rows of a batch have in common is sent once, as profiles that rows refer to.
+ */
+const OWN = (parameter: string) => `(${parameter})[n.i]`;
+const COMMON = (parameter: string) => `(${parameter})[n.profile]`;
 const INSERT_CONSUMPTIONS = `
-insert into consumption (customer_id, product_id, environment_id, decided_at, id, item, operation, idempotency_key,
-  request_hash, feature, scope, allowed, reason, enforcement, requested, consumed, used_after, reserved_after,
-  limit_at_decision, period_start, revision, attributes, answer, actor)
-select $1::uuid, $2::uuid, $3::uuid, ${AT('$4::bigint')}, n.id, n.item, n.operation, n.idempotency_key,
-  decode(n.request_hash, 'hex'), n.feature, n.scope, n.allowed, n.reason, n.enforcement, n.requested, n.consumed,
-  n.used_after, n.reserved_after, n.limit_at_decision, ${AT('n.period_start')}, n.revision, n.attributes, n.answer, n.actor
-from unnest($5::uuid[], $6::integer[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::boolean[],
-  $13::text[], $14::text[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[],
-  $21::bigint[], $22::text[], $23::text[], $24::text[])
-  as n (id, item, operation, idempotency_key, request_hash, feature, scope, allowed, reason, enforcement, requested,
-    consumed, used_after, reserved_after, limit_at_decision, period_start, revision, attributes, answer, actor)`;
+insert into consumption (customer_id, product_id, environment_id, decided_at, id, item, idempotency_key, request_hash,
+  allowed, requested, consumed, used_after, reserved_after, attributes, answer,
+  operation, feature, scope, reason, enforcement, limit_at_decision, period_start, revision, actor)
+select $1::uuid, $2::uuid, $3::uuid, $4::timestamptz, ${OWN('$6::uuid[]')}, ${OWN('$7::integer[]')},
+  ${OWN('$8::text[]')}, ${OWN('$9::bytea[]')}, ${OWN('$10::boolean[]')}, ${OWN('$11::bigint[]')}, ${OWN('$12::bigint[]')},
+  ${OWN('$13::bigint[]')}, ${OWN('$14::bigint[]')}, ${OWN('$15::text[]')}, ${OWN('$16::text[]')},
+  ${COMMON('$17::text[]')}, ${COMMON('$18::text[]')}, ${COMMON('$19::text[]')}, ${COMMON('$20::text[]')},
+  ${COMMON('$21::text[]')}, ${COMMON('$22::bigint[]')}, ${COMMON('$23::timestamptz[]')}, ${COMMON('$24::bigint[]')},
+  ${COMMON('$25::text[]')}
+from unnest($5::integer[]) with ordinality as n (profile, i)`;
+
+/** Looking into an array of texts takes as long as what stands before: so many rows go into one statement. */
+const ROWS_TOGETHER = 256;
 
 function instants(values: readonly (Instant | null)[]): string {
   return numberArray(values);
@@ -131,8 +151,21 @@ export function updateStatement(request: LockRequest, write: BatchWrite): pg.Que
   };
 }
 
-export function insertStatement(request: LockRequest, write: BatchWrite): pg.QueryConfig {
-  const rows = write.consumptions;
+export function insertStatements(request: LockRequest, write: BatchWrite): pg.QueryConfig[] {
+  const statements: pg.QueryConfig[] = [];
+  for (let from = 0; from < write.consumptions.length; from += ROWS_TOGETHER) {
+    const rows = write.consumptions.slice(from, from + ROWS_TOGETHER);
+    statements.push(insertStatement(request, write.now, rows));
+  }
+  return statements;
+}
+
+function insertStatement(
+  request: LockRequest,
+  now: Instant,
+  rows: readonly ConsumptionRow[],
+): pg.QueryConfig {
+  const { profiles, numbers } = profilesOf(rows);
   return {
     name: 'consumption-insert',
     text: INSERT_CONSUMPTIONS,
@@ -140,27 +173,64 @@ export function insertStatement(request: LockRequest, write: BatchWrite): pg.Que
       request.customerId,
       request.productId,
       request.environmentId,
-      write.now,
+      new Date(now).toISOString(),
+      numberArray(numbers),
       `{${rows.map((row) => row.id).join(',')}}`,
       numberArray(rows.map((row) => row.item)),
-      textArray(rows.map((row) => row.operation)),
       textArray(rows.map((row) => row.idempotencyKey)),
-      `{${rows.map((row) => row.requestHash).join(',')}}`,
-      textArray(rows.map((row) => row.feature)),
-      textArray(rows.map((row) => row.scope)),
+      `{${rows.map((row) => `"\\\\x${row.requestHash}"`).join(',')}}`,
       booleanArray(rows.map((row) => row.allowed)),
-      textArray(rows.map((row) => row.reason)),
-      textArray(rows.map((row) => row.enforcement)),
       numberArray(rows.map((row) => row.requested)),
       numberArray(rows.map((row) => row.consumed)),
       numberArray(rows.map((row) => row.usedAfter)),
       numberArray(rows.map((row) => row.reservedAfter)),
-      numberArray(rows.map((row) => row.limitAtDecision)),
-      instants(rows.map((row) => row.periodStart)),
-      numberArray(rows.map((row) => row.revision)),
-      textArray(rows.map((row) => row.attributes)),
+      rows.some((row) => row.attributes !== null) ? textArray(rows.map((row) => row.attributes)) : null,
       textArray(rows.map((row) => row.answer)),
-      textArray(rows.map((row) => row.actor)),
+      textArray(profiles.map((row) => row.operation)),
+      textArray(profiles.map((row) => row.feature)),
+      textArray(profiles.map((row) => row.scope)),
+      textArray(profiles.map((row) => row.reason)),
+      textArray(profiles.map((row) => row.enforcement)),
+      numberArray(profiles.map((row) => row.limitAtDecision)),
+      textArray(
+        profiles.map(({ periodStart }) =>
+          periodStart === null ? null : new Date(periodStart).toISOString(),
+        ),
+      ),
+      numberArray(profiles.map((row) => row.revision)),
+      textArray(profiles.map((row) => row.actor)),
     ],
   };
+}
+
+/** One row of each kind, and for every row the number (from 1) of its kind. */
+function profilesOf(rows: readonly ConsumptionRow[]): {
+  readonly profiles: readonly ConsumptionRow[];
+  readonly numbers: readonly number[];
+} {
+  const profiles: ConsumptionRow[] = [];
+  let last = 0;
+  const numbers = rows.map((row) => {
+    const known = profiles[last];
+    if (known === undefined || !sameProfile(known, row)) {
+      const found = profiles.findIndex((profile) => sameProfile(profile, row));
+      last = found === -1 ? profiles.push(row) - 1 : found;
+    }
+    return last + 1;
+  });
+  return { profiles, numbers };
+}
+
+function sameProfile(left: ConsumptionRow, right: ConsumptionRow): boolean {
+  return (
+    left.feature === right.feature &&
+    left.scope === right.scope &&
+    left.operation === right.operation &&
+    left.reason === right.reason &&
+    left.enforcement === right.enforcement &&
+    left.limitAtDecision === right.limitAtDecision &&
+    left.periodStart === right.periodStart &&
+    left.revision === right.revision &&
+    left.actor === right.actor
+  );
 }

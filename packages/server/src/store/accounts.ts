@@ -1,12 +1,13 @@
 import type { Instant } from '@pennon/engine/model/customer';
 import pg from 'pg';
+import { type RowName, rowText } from '../service/consumption-record.js';
 import type { EnvironmentVersions } from '../service/ports.js';
 import {
   closeStatement,
   FIND_ANSWERS,
   FIND_EARLIER,
   INSERT_ACCOUNTS,
-  insertStatement,
+  insertStatements,
   LOCK_ACCOUNTS,
   LOCK_CUSTOMER,
   PEEK_ACCOUNTS,
@@ -118,9 +119,9 @@ export interface BatchWrite {
 
 export interface AccountTransaction {
   readonly frame: LockedFrame;
-  /** The rows of `earlier` that others refer to. */
+  /** Of the rows that rows of `earlier` refer to, by `rowText`. */
   answersOf(
-    ids: readonly { readonly id: string; readonly item: number }[],
+    rows: readonly (RowName & { readonly decidedAt: Instant })[],
   ): Promise<ReadonlyMap<string, string>>;
   /** Writes and commits; when this rejects, the outcome may be unknown. */
   commit(write: BatchWrite): Promise<void>;
@@ -323,17 +324,26 @@ function resultOf(settled: PromiseSettledResult<pg.QueryResult>): pg.QueryResult
 function transactionOf(client: pg.PoolClient, request: LockRequest, frame: LockedFrame): AccountTransaction {
   return {
     frame,
-    async answersOf(ids) {
-      const found = await client.query<{ id: string; item: number; answer: string | null }>({
+    async answersOf(rows) {
+      const found = await client.query<{
+        item: number;
+        operation: string;
+        idempotency_key: string;
+        answer: string | null;
+      }>({
         name: 'consumption-answers',
         text: FIND_ANSWERS,
         values: [
           request.customerId,
-          `{${ids.map((one) => one.id).join(',')}}`,
-          numberArray(ids.map((one) => one.item)),
+          textArray(rows.map((one) => one.idempotencyKey)),
+          textArray(rows.map((one) => one.operation)),
+          numberArray(rows.map((one) => one.item)),
+          numberArray(rows.map((one) => one.decidedAt)),
         ],
       });
-      return new Map(found.rows.map((row) => [`${row.id}.${row.item}`, row.answer ?? '']));
+      return new Map(
+        found.rows.map((row) => [rowText({ ...row, idempotencyKey: row.idempotency_key }), row.answer ?? '']),
+      );
     },
     async commit(write) {
       try {
@@ -365,7 +375,9 @@ async function writeAndCommit(client: pg.PoolClient, request: LockRequest, write
     sent.push(client.query(updateStatement(request, write)));
   }
   if (write.consumptions.length > 0) {
-    sent.push(client.query(insertStatement(request, write)));
+    for (const statement of insertStatements(request, write)) {
+      sent.push(client.query(statement));
+    }
   }
   sent.push(client.query('commit'));
   const outcome = await Promise.allSettled(sent);
