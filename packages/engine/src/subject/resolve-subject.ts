@@ -11,7 +11,7 @@ export type Credential =
 /** What the store knows of the keys that a context names; see `askedKeys`. */
 export interface SubjectLookup {
   /** Which of the asked keys are customers. */
-  readonly customers: ReadonlySet<string>;
+  readonly customers: Pick<ReadonlySet<string>, 'has'>;
   readonly instance: {
     readonly id: string;
     readonly key: string;
@@ -44,17 +44,15 @@ export function askedKeys(
 } {
   if (credential === 'client') return { customers: [], users: [], instance: null };
   if (credential !== 'server') return { customers: [], users: [], instance: named.instanceRef };
-  const { customerKey, teamKey, targetingKey, userKey } = named;
-  const texts = (...keys: readonly (string | null)[]): string[] => {
-    const found: string[] = [];
-    for (const key of keys) if (key !== null && !found.includes(key)) found.push(key);
-    return found;
-  };
-  return {
-    customers: texts(customerKey, teamKey, targetingKey),
-    users: texts(userKey ?? targetingKey),
-    instance: named.instanceRef,
-  };
+  const { customerKey, teamKey, targetingKey } = named;
+  const customers: string[] = [];
+  if (customerKey !== null) customers.push(customerKey);
+  if (teamKey !== null && teamKey !== customerKey) customers.push(teamKey);
+  if (targetingKey !== null && targetingKey !== customerKey && targetingKey !== teamKey) {
+    customers.push(targetingKey);
+  }
+  const user = named.userKey ?? targetingKey;
+  return { customers, users: user === null ? [] : [user], instance: named.instanceRef };
 }
 
 const NOBODY: Subject = {
@@ -107,38 +105,50 @@ function instanceOf({ id, key, metadata }: NonNullable<SubjectLookup['instance']
   return { id, key, metadata };
 }
 
-/** One part of the context with the customers that it may mean. */
+/** One part of the context with the customers that it may mean; never none. */
 interface Claim {
-  readonly part: string;
+  readonly part: 'instance' | 'customer' | 'user' | 'team' | 'targetingKey';
+  readonly key: string;
   readonly customers: readonly string[];
 }
+
+const NO_CUSTOMERS: readonly string[] = [];
 
 function claimsOf(
   named: NamedParts,
   lookup: SubjectLookup,
 ): { readonly claims: readonly Claim[]; readonly userKey: string | null } {
   const claims: Claim[] = [];
-  const belongs = (user: string): readonly string[] => lookup.customersOfUsers.get(user) ?? [];
-  if (lookup.instance !== null)
-    claims.push({ part: `instance \`${named.instanceRef}\``, customers: [lookup.instance.customerKey] });
-  if (named.customerKey !== null)
-    claims.push({ part: `customer \`${named.customerKey}\``, customers: [named.customerKey] });
-  if (named.userKey !== null)
-    claims.push({ part: `user \`${named.userKey}\``, customers: belongs(named.userKey) });
-  if (named.teamKey !== null && lookup.customers.has(named.teamKey)) {
-    claims.push({ part: `team \`${named.teamKey}\``, customers: [named.teamKey] });
+  const { instanceRef, customerKey, teamKey, targetingKey } = named;
+  if (lookup.instance !== null) {
+    claims.push({ part: 'instance', key: instanceRef ?? '', customers: [lookup.instance.customerKey] });
   }
-  const { targetingKey } = named;
-  let userKey = named.userKey;
+  if (customerKey !== null) claims.push({ part: 'customer', key: customerKey, customers: [customerKey] });
+  if (named.userKey !== null) claimOfUser(claims, 'user', named.userKey, lookup);
+  if (teamKey !== null && lookup.customers.has(teamKey)) {
+    claims.push({ part: 'team', key: teamKey, customers: [teamKey] });
+  }
+  let { userKey } = named;
   if (targetingKey !== null) {
-    const part = `targetingKey \`${targetingKey}\``;
-    if (lookup.customers.has(targetingKey)) claims.push({ part, customers: [targetingKey] });
-    else if (userKey === null && belongs(targetingKey).length > 0) {
+    if (lookup.customers.has(targetingKey)) {
+      claims.push({ part: 'targetingKey', key: targetingKey, customers: [targetingKey] });
+    } else if (userKey === null && claimOfUser(claims, 'targetingKey', targetingKey, lookup)) {
       userKey = targetingKey;
-      claims.push({ part, customers: belongs(targetingKey) });
     }
   }
-  return { claims: claims.filter(({ customers }) => customers.length > 0), userKey };
+  return { claims, userKey };
+}
+
+/** Whether the user belongs to anybody. */
+function claimOfUser(
+  claims: Claim[],
+  part: 'user' | 'targetingKey',
+  key: string,
+  lookup: SubjectLookup,
+): boolean {
+  const customers = lookup.customersOfUsers.get(key) ?? NO_CUSTOMERS;
+  if (customers.length > 0) claims.push({ part, key, customers });
+  return customers.length > 0;
 }
 
 function listed(keys: readonly string[]): string {
@@ -151,15 +161,18 @@ function strangerOf(named: NamedParts): string | null {
 }
 
 function intersection(claims: readonly Claim[]): readonly string[] {
-  const [first, ...rest] = claims;
-  return (first?.customers ?? []).filter((key) => rest.every(({ customers }) => customers.includes(key)));
+  const [first] = claims;
+  if (first === undefined || claims.length === 1) return first?.customers ?? NO_CUSTOMERS;
+  return first.customers.filter((key) => claims.every(({ customers }) => customers.includes(key)));
 }
 
 function ofServerKey({ context, named, lookup }: SubjectInput): SubjectResult {
   const { claims, userKey } = claimsOf(named, lookup);
   const common = claims.length === 0 ? null : intersection(claims);
   if (common !== null && common.length !== 1) {
-    const said = claims.map(({ part, customers }) => `${part} means ${listed(customers)}`).join('; ');
+    const said = claims
+      .map(({ part, key, customers }) => `${part} \`${key}\` means ${listed(customers)}`)
+      .join('; ');
     const next = common.length === 0 ? 'send parts of one customer only' : 'say which one with `customer`';
     return {
       ok: false,

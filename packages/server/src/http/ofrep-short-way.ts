@@ -152,32 +152,38 @@ function write(
   headers: PlainHeaders,
   { status, headers: own, body }: OfrepAnswer,
 ): void {
-  const head = ['x-request-id', requestIdFor(headers.requestId)];
-  const traceParent = traceParentOf(headers.traceParent);
-  if (traceParent !== null) {
-    head.push('traceparent', traceParent);
-  }
-  if (headers.origin !== undefined) {
-    head.push(...ORIGIN_HEADERS);
-  }
-  for (const part of own) {
-    head.push(part);
-  }
+  // In front of the others, where the framework puts them.
+  own.unshift('x-request-id', requestIdFor(headers.requestId), ...echoed(headers));
   if (body === null) {
-    response.writeHead(status, head);
+    response.writeHead(status, own);
     response.end();
     return;
   }
-  head.push('content-length', String(Buffer.byteLength(body)));
-  response.writeHead(status, head);
+  const length = Buffer.byteLength(body);
+  own.push('content-length', String(length));
+  // What is ASCII, as nearly everything is, goes out without being encoded.
+  const encoding = length === body.length ? 'latin1' : 'utf8';
+  response.writeHead(status, own);
   const { socket } = response;
   if (socket === null || socket.writableCorked > 0) {
-    response.end(body);
+    response.end(body, encoding);
     return;
   }
   // Head and body in one plain write; `end` with a body would gather them with an empty piece behind.
   socket.cork();
-  response.write(body);
+  response.write(body, encoding);
   socket.uncork();
   response.end();
+}
+
+const NOTHING: readonly string[] = [];
+
+/** What few requests bring: a trace, an origin. */
+function echoed(headers: PlainHeaders): readonly string[] {
+  if (headers.traceParent === undefined && headers.origin === undefined) {
+    return NOTHING;
+  }
+  const traceParent = traceParentOf(headers.traceParent);
+  const trace = traceParent === null ? NOTHING : ['traceparent', traceParent];
+  return headers.origin === undefined ? trace : [...trace, ...ORIGIN_HEADERS];
 }

@@ -133,11 +133,7 @@ function isPlain(bytes: Buffer): boolean {
       case BACKSLASH:
         return false;
       case QUOTE:
-        index = bytes.indexOf(QUOTE, index + 1);
-        // A backslash inside may have escaped that quote; the careful reader decides.
-        if (index === -1) {
-          return false;
-        }
+        index = endOfPlainText(bytes, index + 1);
         break;
       case 0x7b:
       case 0x5b:
@@ -163,7 +159,20 @@ function isPlain(bytes: Buffer): boolean {
         break;
     }
   }
-  return members <= EVALUATION.members && !bytes.includes(BACKSLASH);
+  return members <= EVALUATION.members;
+}
+
+/** The place of the quote that closes the text; of the backslash before it, for the careful reader to decide; else the end. */
+function endOfPlainText(bytes: Buffer, start: number): number {
+  let index = start;
+  while (index < bytes.length && bytes[index] !== QUOTE) {
+    if (bytes[index] === BACKSLASH) {
+      // One step back, so that whoever goes on meets it.
+      return index - 1;
+    }
+    index += 1;
+  }
+  return index;
 }
 
 function isDigit(byte: number | undefined): boolean {

@@ -203,7 +203,7 @@ function assemble(
       known === null
         ? NOTHING_FOUND
         : {
-            customers: keysOf(known.customers),
+            customers: known.customers,
             instance: known.instance,
             customersOfUsers: known.customersOfUsers,
           },
@@ -216,7 +216,8 @@ function assemble(
   const snapshot = dependencies.snapshots.current(scope.productId, scope.environmentId);
   const now = dependencies.clock.now();
   return {
-    ...scope,
+    environmentId: scope.environmentId,
+    productId: scope.productId,
     request: snapshot === null ? null : { snapshot, customer, subject, context, now },
     stamp: {
       revision: snapshot?.revision ?? 0,
@@ -225,11 +226,6 @@ function assemble(
     },
     versions: known === null ? NOTHING_READ : known.versions,
   };
-}
-
-/** Most look-ups find one customer or none. */
-function keysOf(customers: ReadonlyMap<string, unknown>): ReadonlySet<string> {
-  return customers.size === 0 ? NOTHING_FOUND.customers : new Set(customers.keys());
 }
 
 function stateOf(found: CustomerLookupResult | null, subject: Subject) {
