@@ -63,4 +63,7 @@ export const storeWithoutAdapters = [
   'database-error',
   'instant',
   'write-file-durably',
+  'make-folders',
+  'migration-error',
+  'embedded/embedded-database-error',
 ];

@@ -2,7 +2,7 @@ import { ConfigError } from './config.js';
 import { KeysFileError } from './keys-file.js';
 import { NothingToServeError } from './service/open-installation.js';
 import { EmbeddedDatabaseError } from './store/embedded/embedded-database-error.js';
-import { MigrationError } from './store/migrate.js';
+import { MigrationError } from './store/migration-error.js';
 
 /** Why a start failed, for the person at the terminal. What one can act on is a sentence; only what nobody foresaw comes with its stack. */
 export function sentenceOf(error: unknown): string {

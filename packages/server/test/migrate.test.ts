@@ -1,6 +1,7 @@
 import { openDatabase } from '@pennon/server/store/database';
 import { isDatabaseUnavailable } from '@pennon/server/store/database-error';
-import { MigrationError, migrate } from '@pennon/server/store/migrate';
+import { migrate } from '@pennon/server/store/migrate';
+import { MigrationError } from '@pennon/server/store/migration-error';
 import { createTestDatabase, type TestDatabase } from '@pennon/testkit/test-database';
 import { sql } from 'kysely';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';

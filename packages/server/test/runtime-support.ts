@@ -76,8 +76,6 @@ flags:
       - rollout: { percentage: 10 }
 `;
 
-const SECOND = 1000;
-
 export function idempotencyKey(): string {
   return randomUUID();
 }

@@ -1,20 +1,13 @@
 import { type Migration, Migrator } from 'kysely';
 import { openDatabase } from './database.js';
 import { isDatabaseUnavailable } from './database-error.js';
+import { MigrationError } from './migration-error.js';
 import * as dataDecisions from './migrations/0001-data-decisions.js';
 
 /** Listed by hand, in order: a bundler sees them, and no folder is read at start. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-data-decisions': dataDecisions,
 };
-
-/** The database was written by a newer release, or a migration failed; nothing of the failed one remains. */
-export class MigrationError extends Error {
-  constructor(message: string, cause: unknown) {
-    super(message, { cause });
-    this.name = 'MigrationError';
-  }
-}
 
 /**
  * Brings the schema up to this release: from empty, or from any earlier release; does nothing when it is there. Processes that
