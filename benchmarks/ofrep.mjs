@@ -9,8 +9,8 @@ import { machine, median } from './rounds.mjs';
  * OFREP over HTTP, one process, load by wrk on the same machine. What is compared is the server's CPU time for a request,
  * because the load generator shares the cores: utime + stime of the process from /proc, before and after a round.
  */
-const ROUNDS = 5;
-const SECONDS = 5;
+const ROUNDS = Number(process.env.ROUNDS ?? 5);
+const SECONDS = Number(process.env.SECONDS ?? 5);
 const CONNECTIONS = 32;
 
 if (spawnSync('wrk', ['-v']).error !== undefined) {
