@@ -140,7 +140,7 @@ describe('the import table', () => {
     const shapes = Object.fromEntries(
       storeWithoutAdapters.flatMap((name) => [
         [`packages/server/src/store/${name}.ts`, 'export const thing = 1;\n'],
-        [`packages/server/src/service/uses-${name}.ts`, use(`../store/${name}.js`)],
+        [`packages/server/src/service/uses-${name.replaceAll('/', '-')}.ts`, use(`../store/${name}.js`)],
       ]),
     );
     const rule = ['adapters-are-constructed-in-one-file'];
