@@ -161,6 +161,8 @@ for (const { name, targets } of cases) {
   }
 }
 bare.kill();
-unleash.kill('SIGTERM');
+const unleashEnded = new Promise((resolve) => unleash.once('exit', resolve));
+unleash.send('stop');
+await unleashEnded;
 await pennon.stop();
 rmSync(folder, { recursive: true, force: true });
