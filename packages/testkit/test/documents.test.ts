@@ -76,11 +76,13 @@ describe('what the documents tell a reader to paste works', () => {
     }));
     const runs = await runBlocks(here, {
       directory: ROOT,
-      environment: { ...process.env, PATH: `${folder}:${process.env.PATH}`, PENNON_PRODUCT: 'saleshub' },
+      // Nothing of Pennon is set for the reader beforehand.
+      environment: { ...process.env, PATH: `${folder}:${process.env.PATH}` },
     });
     const output = runs.map((run) => run.output).join('\n');
     expect(output).toContain('"value":true');
     expect(output).toContain('"allowed":true');
+    expect(output).toMatch(/= advanced-analytics-v2-ui: (true|false)/);
     expect(output).not.toMatch(/"status":[45]\d\d/);
   });
 
