@@ -7,11 +7,6 @@ import { describe, expect, it } from 'vitest';
 interface SubjectCase {
   readonly name: string;
   readonly credential?: Credential;
-  readonly exists: {
-    readonly customers: readonly string[];
-    readonly instances: readonly { readonly id: string; readonly key: string; readonly customer: string }[];
-    readonly users: Readonly<Record<string, readonly string[]>>;
-  };
   readonly context: JsonValue;
   readonly expect: {
     readonly errorCode?: string;
@@ -20,8 +15,17 @@ interface SubjectCase {
   };
 }
 
+interface Existing {
+  readonly customers: readonly string[];
+  readonly instances: readonly { readonly id: string; readonly key: string; readonly customer: string }[];
+  readonly users: Readonly<Record<string, readonly string[]>>;
+}
+
 const file = new URL('../../../conformance/subject.json', import.meta.url);
-const { cases } = JSON.parse(readFileSync(file, 'utf8')) as { cases: readonly SubjectCase[] };
+const { cases, exists } = JSON.parse(readFileSync(file, 'utf8')) as {
+  cases: readonly SubjectCase[];
+  exists: Existing;
+};
 
 /** Looks up what `askedKeys` names and nothing else, as a store does. */
 function resolve(one: SubjectCase): ReturnType<typeof resolveSubject> {
@@ -29,26 +33,24 @@ function resolve(one: SubjectCase): ReturnType<typeof resolveSubject> {
   if (!read.ok) return read;
   const credential = one.credential ?? 'server';
   const asked = askedKeys(credential, read.named);
-  const instance = one.exists.instances.find(
-    ({ id, key }) => asked.instance === id || asked.instance === key,
-  );
+  const instance = exists.instances.find(({ id, key }) => asked.instance === id || asked.instance === key);
   return resolveSubject({
     credential,
     context: read.context,
     named: read.named,
     lookup: {
-      customers: new Set(asked.customers.filter((key) => one.exists.customers.includes(key))),
+      customers: new Set(asked.customers.filter((key) => exists.customers.includes(key))),
       instance:
         instance === undefined
           ? null
           : { id: instance.id, key: instance.key, customerKey: instance.customer, metadata: {} },
-      customersOfUsers: new Map(asked.users.map((user) => [user, one.exists.users[user] ?? []])),
+      customersOfUsers: new Map(asked.users.map((user) => [user, exists.users[user] ?? []])),
     },
   });
 }
 
-it('conformance: there are at least forty cases of who is asked about', () => {
-  expect(cases.length).toBeGreaterThanOrEqual(40);
+it('conformance: there are at least sixty cases of who is asked about', () => {
+  expect(cases.length).toBeGreaterThanOrEqual(60);
 });
 
 describe('conformance: subject', () => {
@@ -59,7 +61,7 @@ describe('conformance: subject', () => {
       for (const name of one.expect.names ?? []) expect(result.message).toContain(name);
       return;
     }
-    const { proven, customerKey, instance, userKey, teamKey, sku } = result.subject;
+    const { proven, customerKey, instance, userKey, teamKey, teamClaimed, sku } = result.subject;
     expect({
       proven,
       customer: customerKey,
@@ -67,6 +69,7 @@ describe('conformance: subject', () => {
       user: userKey,
       team: teamKey,
       sku,
+      ...(teamClaimed === undefined ? {} : { teamClaimed }),
     }).toEqual(one.expect);
   });
 });

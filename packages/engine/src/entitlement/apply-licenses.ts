@@ -16,7 +16,7 @@ function splitSubject(by: string, prepared: PreparedCustomer, license: License |
     case 'customer.key':
     case 'team.key':
     case 'targetingKey':
-      return prepared.state?.key;
+      return prepared.state?.key === '' ? undefined : prepared.state?.key;
     case 'license.id':
       return license?.id;
     default: {

@@ -116,6 +116,7 @@ export interface InstanceState {
 export interface CustomerState {
   /** `null`: a customer that is not registered. Grants and memberships may name it all the same. */
   readonly id: string | null;
+  /** Empty where no customer was named: then the state holds what the named user, instance and team have of their own. */
   readonly key: string;
   /** Raised by any change of the customer, its licenses, memberships and grants; not by usage. */
   readonly version: number;

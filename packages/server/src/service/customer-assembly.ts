@@ -1,5 +1,5 @@
 import type { AccountState, CustomerState } from '@pennon/engine/model/customer';
-import type { SubjectFacts } from './customer-facts.js';
+import { NO_FACTS, type SubjectFacts } from './customer-facts.js';
 import type { CustomerEntry } from './customer-memory.js';
 import type { Found } from './gather-customer.js';
 
@@ -8,14 +8,8 @@ import type { Found } from './gather-customer.js';
  * that whatever is derived from a state can be kept by its identity.
  */
 export function assembleState(entry: CustomerEntry, found: Found): CustomerState {
-  const subjects: SubjectFacts[] = [];
-  const addSubject = (facts: SubjectFacts): void => {
-    if (facts.grants.length > 0 || facts.memberships.length > 0) subjects.push(facts);
-  };
-  if (found.instance !== null) addSubject(found.instance);
-  for (const user of found.users.values()) addSubject(user);
-  addSubject(found.team);
-  addSubject(found.shared);
+  const subjects = ownSubjects(found);
+  if (hasAny(found.shared)) subjects.push(found.shared);
 
   const accounts: (readonly AccountState[])[] = [];
   const addAccounts = (scope: string): void => {
@@ -30,6 +24,25 @@ export function assembleState(entry: CustomerEntry, found: Found): CustomerState
   const state = toState(entry, subjects, accounts);
   entry.assembled = { pieces, state };
   return state;
+}
+
+function hasAny(facts: SubjectFacts): boolean {
+  return facts.grants.length > 0 || facts.memberships.length > 0;
+}
+
+/** The named instance, users and team that have grants or memberships of their own. */
+function ownSubjects(found: Found): SubjectFacts[] {
+  const named = [found.instance, ...found.users.values(), found.team];
+  return named.filter((facts): facts is SubjectFacts => facts !== null && hasAny(facts));
+}
+
+/** A user, instance or team that belongs to no customer may have been given something all the same. */
+export function assembleNobody(productId: string, found: Found): CustomerState | null {
+  const subjects = ownSubjects(found);
+  if (subjects.length === 0) return null;
+  const facts = { key: '', record: null, licenses: [], groups: [], ...NO_FACTS };
+  const entry: CustomerEntry = { productId, facts, balances: new Map(), assembled: null };
+  return toState(entry, hasAny(found.shared) ? [...subjects, found.shared] : subjects, []);
 }
 
 function same(left: readonly object[], right: readonly object[]): boolean {

@@ -1,7 +1,7 @@
 import type { CustomerState } from '@pennon/engine/model/customer';
 import { LIMITS } from '@pennon/engine/model/limits';
 import { BalanceRefresher } from './balance-refresher.js';
-import { assembleState } from './customer-assembly.js';
+import { assembleNobody, assembleState } from './customer-assembly.js';
 import type { CustomerFactsStore, Facts, FactsQuestion, UserFacts } from './customer-facts.js';
 import { type CustomerEntry, CustomerMemory, type SubjectKind } from './customer-memory.js';
 import { type Found, type Gap, gather, type Overlay } from './gather-customer.js';
@@ -357,6 +357,7 @@ function toResult(request: CustomerLookup, found: Found): CustomerLookupResult {
     customersOfUsers: ownersOf(request, found.users),
     versions: versionsOf(found),
     stateOf,
+    stateOfNobody: () => assembleNobody(request.productId, found),
   };
 }
 

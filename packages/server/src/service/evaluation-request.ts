@@ -229,5 +229,6 @@ function assemble(
 }
 
 function stateOf(found: CustomerLookupResult | null, subject: Subject) {
-  return found === null || subject.customerKey === null ? null : found.stateOf(subject.customerKey);
+  if (found === null) return null;
+  return subject.customerKey === null ? found.stateOfNobody() : found.stateOf(subject.customerKey);
 }

@@ -83,6 +83,11 @@ export interface CustomerLookupResult {
    * one), with the grants and memberships of the named user, instance and team, and every group and segment grant.
    */
   stateOf(customerKey: string): CustomerState;
+  /**
+   * Where no customer is named: what the named user, instance and team have of their own, under an empty key. `null` where they
+   * have nothing, which is the common case.
+   */
+  stateOfNobody(): CustomerState | null;
 }
 
 export interface CustomerStates {
