@@ -302,6 +302,7 @@ flags:
 
   const breakAudit = (when: 'before' | 'after'): ProcessOptions => ({
     audit: (audit): AuditTrail => ({
+      ...audit,
       async recordChange(transaction, context, entry) {
         const id = when === 'after' ? await audit.recordChange(transaction, context, entry) : '';
         throw new Error(`planted ${when} the audit entry ${id}`);

@@ -143,6 +143,12 @@ export interface AuditTrail {
     context: ChangeContext,
     change: AuditChange,
   ): Promise<string>;
+  /** The same for many changes of one transaction, in few statements. */
+  recordChanges(
+    transaction: Transaction<Tables>,
+    context: ChangeContext,
+    changes: readonly AuditChange[],
+  ): Promise<void>;
 }
 
 /** What other processes must hear of; a row in the change's own transaction (freshness). */
@@ -177,6 +183,8 @@ export type ChangeNotice =
 export interface ChangeFeed {
   /** Writes the row; the notice reaches this process before `publishLocally` returns, others within a second. */
   write(transaction: Transaction<Tables>, notice: ChangeNotice): Promise<void>;
+  /** The same for many, in few statements. */
+  writeAll(transaction: Transaction<Tables>, notices: readonly ChangeNotice[]): Promise<void>;
   /** Called after commit by whoever wrote, before it answers: the writing process answers with its own change. */
   publishLocally(notice: ChangeNotice): Promise<void>;
   subscribe(listener: (notice: ChangeNotice) => void | Promise<void>): void;

@@ -12,39 +12,53 @@ import type { Tables } from './tables.js';
 const FORMAT = 1;
 const KEY_BYTES = 32;
 const IV_BYTES = 12;
+/** A statement takes at most 65,535 parameters. */
+const ROWS_PER_STATEMENT = 1000;
 
 /**
  * The one audit trail. INVARIANT (law 8): an entry is written in the transaction of its change, so neither exists without
  * the other. What is stored are the canonical bytes that a later tree hashes; the other columns only find them.
  */
 export function createAuditTrail(dependencies: { readonly clock: Clock }): AuditTrail {
+  async function toRow(transaction: Transaction<Tables>, context: ChangeContext, change: AuditChange) {
+    const id = newId();
+    const occurredAt = fromInstant(dependencies.clock.now());
+    const entry: JsonObject = {
+      format: FORMAT,
+      id,
+      occurredAt: occurredAt.toISOString(),
+      environmentId: change.environmentId,
+      productId: change.productId,
+      actor: {
+        kind: context.actor.kind,
+        id: context.actor.id,
+        onBehalfOf: context.actor.onBehalfOf,
+      },
+      requestId: context.requestId,
+      reason: context.reason,
+      action: change.action,
+      object: { kind: change.objectKind, id: change.objectId, version: change.objectVersion },
+      after: change.after,
+      personal: await encryptPersonal(transaction, id, change, occurredAt),
+    };
+    return { ...columns(context, change), id, occurred_at: occurredAt, bytes: bytesOf(entry) };
+  }
+
   return {
-    async recordChange(transaction, context, change): Promise<string> {
-      const id = newId();
-      const occurredAt = fromInstant(dependencies.clock.now());
-      const entry: JsonObject = {
-        format: FORMAT,
-        id,
-        occurredAt: occurredAt.toISOString(),
-        environmentId: change.environmentId,
-        productId: change.productId,
-        actor: {
-          kind: context.actor.kind,
-          id: context.actor.id,
-          onBehalfOf: context.actor.onBehalfOf,
-        },
-        requestId: context.requestId,
-        reason: context.reason,
-        action: change.action,
-        object: { kind: change.objectKind, id: change.objectId, version: change.objectVersion },
-        after: change.after,
-        personal: await encryptPersonal(transaction, id, change, occurredAt),
-      };
-      await transaction
-        .insertInto('audit_entry')
-        .values({ ...columns(context, change), id, occurred_at: occurredAt, bytes: bytesOf(entry) })
-        .execute();
-      return id;
+    async recordChange(transaction, context, change) {
+      const row = await toRow(transaction, context, change);
+      await transaction.insertInto('audit_entry').values(row).execute();
+      return row.id;
+    },
+
+    async recordChanges(transaction, context, changes) {
+      for (let begin = 0; begin < changes.length; begin += ROWS_PER_STATEMENT) {
+        const rows: Awaited<ReturnType<typeof toRow>>[] = [];
+        for (const change of changes.slice(begin, begin + ROWS_PER_STATEMENT)) {
+          rows.push(await toRow(transaction, context, change));
+        }
+        await transaction.insertInto('audit_entry').values(rows).execute();
+      }
     },
   };
 }

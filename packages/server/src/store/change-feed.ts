@@ -14,6 +14,8 @@ const PRUNE_MILLISECONDS = 60_000;
 /** A process that slept longer than half of this starts over instead of trusting what is left of the rows. */
 const RETENTION_MILLISECONDS = 3_600_000;
 const RECONNECT_MILLISECONDS = 2000;
+/** A statement takes at most 65,535 parameters. */
+const ROWS_PER_STATEMENT = 1000;
 
 export interface ChangeFeedOptions {
   readonly database: Database;
@@ -191,12 +193,20 @@ export function createChangeFeed(options: ChangeFeedOptions): RunningChangeFeed 
     }
   }
 
+  async function writeAll(transaction: Transaction<Tables>, notices: readonly ChangeNotice[]): Promise<void> {
+    if (notices.length === 0) return;
+    const created_at = fromInstant(clock.now());
+    for (let begin = 0; begin < notices.length; begin += ROWS_PER_STATEMENT) {
+      const some = notices.slice(begin, begin + ROWS_PER_STATEMENT);
+      const rows = some.map((notice) => ({ ...toChangeRow(notice), id: newId(), created_at }));
+      await transaction.insertInto('change').values(rows).execute();
+    }
+    await sql`select pg_notify(${CHANNEL}, '')`.execute(transaction);
+  }
+
   return {
-    async write(transaction: Transaction<Tables>, notice: ChangeNotice): Promise<void> {
-      const row = { ...toChangeRow(notice), id: newId(), created_at: fromInstant(clock.now()) };
-      await transaction.insertInto('change').values(row).execute();
-      await sql`select pg_notify(${CHANNEL}, '')`.execute(transaction);
-    },
+    write: (transaction, notice) => writeAll(transaction, [notice]),
+    writeAll,
     publishLocally: deliver,
     subscribe(listen_): void {
       listeners.push(listen_);

@@ -1,5 +1,5 @@
 import type { Instant } from '@pennon/engine/model/customer';
-import type { Kysely, Transaction } from 'kysely';
+import { type Kysely, sql, type Transaction } from 'kysely';
 import { violatedUniqueIndex } from '../../store/database-error.js';
 import type { CustomerTable, Tables } from '../../store/tables.js';
 import { encodeConsistency } from '../consistency.js';
@@ -63,19 +63,22 @@ export class DataChange {
     return row ?? null;
   }
 
-  /** Raises the versions of customers that are concerned, in the order of their keys, once per change. */
+  /**
+   * Raises the versions of customers that are concerned, once per change. Their rows are locked in the order of their keys, so
+   * that changes of many customers never wait for each other in a circle.
+   */
   async touchCustomers(keys: Iterable<string>): Promise<void> {
-    for (const key of [...new Set(keys)].sort()) {
-      if (this.#customers.has(key)) continue;
-      const row = await this.transaction
-        .updateTable('customer')
-        .set((expression) => ({ version: expression('version', '+', 1) }))
-        .where('environment_id', '=', this.environmentId)
-        .where('key', '=', key)
-        .returning('version')
-        .executeTakeFirst();
-      this.#customers.set(key, row?.version ?? 0);
-    }
+    const untouched = [...new Set(keys)].filter((key) => !this.#customers.has(key)).sort();
+    if (untouched.length === 0) return;
+    const { rows } = await sql<{ key: string; version: number }>`
+      update customer set version = customer.version + 1
+      from (select c.id from customer c
+            where c.environment_id = ${this.environmentId} and c.key = any(${untouched}::text[])
+            order by c.key for update) as concerned
+      where customer.id = concerned.id
+      returning customer.key, customer.version`.execute(this.transaction);
+    for (const key of untouched) this.#customers.set(key, 0);
+    for (const { key, version } of rows) this.#customers.set(key, version);
   }
 
   async touchCustomer(key: string): Promise<number> {
@@ -103,6 +106,16 @@ export class DataChange {
       ...change,
       environmentId: this.environmentId,
     });
+  }
+
+  /** The same for many changes at once. */
+  async recordAll(changes: readonly Omit<AuditChange, 'environmentId'>[]): Promise<void> {
+    const { environmentId } = this;
+    await this.#services.audit.recordChanges(
+      this.transaction,
+      this.#context,
+      changes.map((change) => ({ ...change, environmentId })),
+    );
   }
 
   /**
@@ -203,7 +216,7 @@ async function changeOnce<Item>(
     const change = new DataChange(services, context, environmentId, transaction);
     const result = await work(change);
     const notices = change.notices();
-    for (const notice of notices) await services.changes.write(transaction, notice);
+    await services.changes.writeAll(transaction, notices);
     await change.raiseVersions();
     return { result, change, notices };
   });
