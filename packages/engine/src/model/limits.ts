@@ -53,6 +53,11 @@ export const LIMITS = {
   contextDepth: limit(20, 'levels', 'Hostile nesting is refused at the parser.'),
   contextKeys: limit(1000, 'members', 'Bounds the work of one evaluation.'),
   managementBodyBytes: limit(8 * 1024 * 1024, 'bytes', 'A whole catalog document.'),
+  streamedBodyBytes: limit(
+    1024 * 1024 * 1024,
+    'bytes',
+    'A million customers, or several million members, in one call; they are never held at once.',
+  ),
   managementBodyMembers: limit(20_000, 'members', 'Bounds the work of one management call.'),
   headerBytes: limit(16 * 1024, 'bytes', 'Tokens fit; header floods do not.'),
   itemsPerConsume: limit(20, 'items', 'All-or-nothing over more accounts than this holds too many locks.'),

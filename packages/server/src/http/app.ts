@@ -21,14 +21,22 @@ export type ErrorShape = 'problem' | 'ofrep' | 'oep';
 /**
  * How a body is read. `strict`: duplicate members are refused too (management, consume). `fast`: `JSON.parse` behind a guard
  * (evaluation). `document`: not parsed here, the handler gets a `DocumentBody` and its parser finds every fault with its position.
+ * `csv` and `ndjson`: not even read here, the handler gets a `StreamedBody` and takes as long as it needs.
  */
-export type BodyReading = 'strict' | 'fast' | 'document';
+export type BodyReading = 'strict' | 'fast' | 'document' | StreamedReading;
+export type StreamedReading = 'csv' | 'ndjson';
 
 /** The body of a route with `config.body: 'document'`: valid UTF-8 without NUL, not parsed. */
 export interface DocumentBody {
   readonly mediaType: 'application/json' | 'application/yaml';
   readonly text: string;
 }
+
+/**
+ * The body of a route with `config.body: 'csv'` or `'ndjson'`: valid UTF-8 without NUL, in pieces as they arrive; the sender waits
+ * while nobody takes them. Throws a ServiceError where the text is neither, or longer than a streamed body may be.
+ */
+export type StreamedBody = AsyncIterable<string>;
 
 declare module 'fastify' {
   interface FastifyContextConfig {

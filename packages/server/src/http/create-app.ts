@@ -13,10 +13,11 @@ import { allowOrigin, registerPreflightRoutes } from './cross-origin.js';
 import { type AccessDependencies, createGate } from './enforce-access.js';
 import { createNotFoundHandler, type IsUnavailable, sendFault, toFault } from './errors.js';
 import { readBody } from './read-body.js';
-import { guardRequest, mediaTypeOf } from './request-guard.js';
+import { guardRequest, mediaTypeOf, UnsupportedMediaType } from './request-guard.js';
 import { echoIds, requestIdOf } from './request-id.js';
 import { RouteIndex } from './route-index.js';
 import { type RouteRule, toRouteRule } from './route-rule.js';
+import { isStreamed, streamedBody, takesItsTime } from './streamed-body.js';
 import { compileValidator, createSerializer } from './validate.js';
 
 declare module 'fastify' {
@@ -104,6 +105,9 @@ function attach(route: RouteOptions, rule: RouteRule, options: AppOptions): void
   if (isProtocol) {
     route.bodyLimit ??= LIMITS.contextBytes.value;
   }
+  if (isStreamed(rule.body)) {
+    route.bodyLimit ??= LIMITS.streamedBodyBytes.value;
+  }
   const gate = createGate(options, rule);
   const enter: typeof gate = (request, reply, done) => {
     echoIds(request.raw, reply.raw, request.id);
@@ -168,10 +172,14 @@ function logCall(
 
 function readBodies(app: App): void {
   app.removeAllContentTypeParsers();
-  // The gate has decided on the media type from the headers; this reads what it let through.
+  // The gate has decided on the media type from the headers; these read what it let through.
+  app.addContentTypeParser(['text/csv', 'application/x-ndjson'], (request, _payload, done) =>
+    done(null, streamedBody(request.raw)),
+  );
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (request, bytes, done) => {
     const reading = request.routeOptions.config.rule?.body ?? 'strict';
     try {
+      if (isStreamed(reading)) throw new UnsupportedMediaType('This call takes a streamed body.');
       const body = bytes as Buffer;
       done(null, body.length === 0 ? undefined : readBody(body, reading, mediaTypeOf(request.raw, reading)));
     } catch (error) {
@@ -191,6 +199,7 @@ function answerClientError(error: Error & { code?: string }, socket: Socket): vo
     socket.destroy();
     return;
   }
+  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && takesItsTime(socket)) return;
   const line = STATUS_LINE_OF_CLIENT_ERROR[error.code ?? ''] ?? '400 Bad Request';
   const body = JSON.stringify({
     type: 'https://pennon.dev/problems/http-malformed',

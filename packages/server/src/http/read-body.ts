@@ -1,8 +1,9 @@
 import { isUtf8 } from 'node:buffer';
 import { LIMITS } from '@pennon/engine/model/limits';
 import { ServiceError } from '../service/service-error.js';
-import type { BodyReading, DocumentBody } from './app.js';
+import type { BodyReading, DocumentBody, StreamedReading } from './app.js';
 import { type JsonReadLimits, readJson } from './json-reader.js';
+import type { MediaType } from './request-guard.js';
 
 const MANAGEMENT: JsonReadLimits = {
   depth: LIMITS.documentDepth.value,
@@ -24,7 +25,11 @@ const BACKSLASH = 0x5c;
 const NUL = 0;
 
 /** Reads the bytes of a body as the route wants them; an empty body is `undefined`. Throws a ServiceError, nothing else. */
-export function readBody(bytes: Buffer, reading: BodyReading, mediaType: DocumentBody['mediaType']): unknown {
+export function readBody(
+  bytes: Buffer,
+  reading: Exclude<BodyReading, StreamedReading>,
+  mediaType: MediaType,
+): unknown {
   if (bytes.length === 0) {
     return undefined;
   }
@@ -37,7 +42,7 @@ export function readBody(bytes: Buffer, reading: BodyReading, mediaType: Documen
   }
   switch (reading) {
     case 'document':
-      return readDocument(bytes, mediaType);
+      return readDocument(bytes, mediaType === 'application/yaml' ? mediaType : 'application/json');
     case 'strict':
       return readJson(withoutByteOrderMark(bytes), MANAGEMENT);
     case 'fast':

@@ -80,24 +80,32 @@ export function announcesBody(raw: IncomingMessage): boolean {
   return raw.headers['transfer-encoding'] !== undefined || (length !== undefined && length !== '0');
 }
 
+export type MediaType = DocumentBody['mediaType'] | 'text/csv' | 'application/x-ndjson';
+
+const ACCEPTED: Readonly<Record<BodyReading, readonly MediaType[]>> = {
+  strict: ['application/json'],
+  fast: ['application/json'],
+  document: ['application/json', 'application/yaml'],
+  csv: ['text/csv'],
+  ndjson: ['application/x-ndjson'],
+};
+
 /**
  * The media type of the body that follows, exact: one type, at most the parameter `charset=utf-8`. Throws before a byte is read:
  * any `Content-Encoding` (the decoders of unmaintained Node releases are exploitable), and any other type.
  */
-export function mediaTypeOf(raw: IncomingMessage, reading: BodyReading): DocumentBody['mediaType'] {
+export function mediaTypeOf(raw: IncomingMessage, reading: BodyReading): MediaType {
   if (raw.headers['content-encoding'] !== undefined) {
     throw new UnsupportedMediaType('Bodies with a `Content-Encoding` are refused. Send it plain.');
   }
   const header = raw.headers['content-type'] ?? '';
   const type = MEDIA_TYPE.exec(header)?.[1]?.toLowerCase();
-  if (type === 'application/json') {
-    return 'application/json';
+  const accepted = ACCEPTED[reading];
+  const found = accepted.find((one) => one === type);
+  if (found === undefined) {
+    throw new UnsupportedMediaType(
+      `The body must be ${accepted.map((one) => `\`${one}\``).join(' or ')} in UTF-8, named by the header \`Content-Type\`.`,
+    );
   }
-  if (reading === 'document' && type === 'application/yaml') {
-    return 'application/yaml';
-  }
-  const accepted = reading === 'document' ? '`application/json` or `application/yaml`' : '`application/json`';
-  throw new UnsupportedMediaType(
-    `The body must be ${accepted} in UTF-8, named by the header \`Content-Type\`.`,
-  );
+  return found;
 }
