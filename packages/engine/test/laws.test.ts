@@ -2,11 +2,12 @@ import { resolveAllEntitlements, resolveEntitlement } from '@pennon/engine/entit
 import { StepRecorder } from '@pennon/engine/explain/recorder';
 import { evaluateAll } from '@pennon/engine/flag/evaluate-all';
 import { evaluateFlag } from '@pennon/engine/flag/evaluate-flag';
-import type { EntitlementDecision, FlagDecision } from '@pennon/engine/model/decision';
+import { DENIAL_REASONS, type EntitlementDecision, type FlagDecision } from '@pennon/engine/model/decision';
 import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
 import { compileSnapshot } from '@pennon/engine/snapshot/compile-snapshot';
 import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
 import { decideConsumption, entitlementAfter } from '@pennon/engine/usage/decide-consumption';
+import { decideConsumptions } from '@pennon/engine/usage/decide-consumptions';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ORIGIN, request } from './arbitrary-request.js';
@@ -169,6 +170,36 @@ describe('laws', () => {
       ),
       RUNS,
     );
+  });
+
+  it('X-5 several: all or nothing, and who is refused never reads as having access', () => {
+    const denials: ReadonlySet<string> = new Set(DENIAL_REASONS);
+    const wanted = fc.array(fc.record({ key: meteredKey, amount: fc.nat(80) }), {
+      minLength: 2,
+      maxLength: 5,
+    });
+    let refusals = 0;
+    fc.assert(
+      fc.property(request, wanted, (asked, items) => {
+        const inputs = items.flatMap(({ key, amount }) => {
+          const entitlement = resolved(asked, key);
+          return entitlement === null ? [] : [{ entitlement, amount, mode: 'all' as const }];
+        });
+        const { allowed, decisions } = decideConsumptions(inputs);
+        expect(decisions.every((decision) => decision.allowed === allowed)).toBe(true);
+        if (allowed) return;
+        for (const { reason, refusedBy, consumed, usedAfter, usedBefore } of decisions) {
+          expect(denials.has(reason)).toBe(true);
+          expect([consumed, usedAfter]).toEqual([0, usedBefore]);
+          const refused = refusedBy === null ? null : decisions[refusedBy];
+          if (refused === null) continue;
+          refusals += 1;
+          expect(refused).toMatchObject({ reason, refusedBy: null });
+        }
+      }),
+      { numRuns: 1000, seed: 5 },
+    );
+    expect(refusals).toBeGreaterThan(0);
   });
 
   it('X-12 an answer holds until `validUntil`: nothing changes by the clock before', () => {

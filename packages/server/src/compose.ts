@@ -23,6 +23,7 @@ import { createInstallation } from './service/open-installation.js';
 import type { Secret } from './service/secret.js';
 import { seedInstallation } from './service/seed.js';
 import { createSnapshots } from './service/snapshots.js';
+import { STANDARD_USAGE_MONTHS } from './service/usage-retention.js';
 import { type Accounts, isLostRace, openAccounts } from './store/accounts.js';
 import { createAuditTrail } from './store/audit-trail.js';
 import { createCatalogSource } from './store/catalog-source.js';
@@ -49,6 +50,8 @@ export interface ServerSettings {
   readonly log: FastifyBaseLogger;
   /** Tests: an answer that its schema does not describe becomes a 500. */
   readonly checkResponses?: boolean;
+  /** How many whole months usage records are kept; default 13. */
+  readonly usageMonths?: number;
   /** How long a cold look-up of a customer may take; default 50 ms. */
   readonly customerDeadlineMilliseconds?: number;
 }
@@ -141,7 +144,12 @@ function composeParts(settings: ServerSettings) {
     customers,
     isLostRace,
   });
-  const partitions = createConsumptionPartitions({ pool: database.pool, clock, onProblem });
+  const partitions = createConsumptionPartitions({
+    pool: database.pool,
+    clock,
+    usageMonths: settings.usageMonths ?? STANDARD_USAGE_MONTHS,
+    onProblem,
+  });
   const workshop = createCatalogWorkshop({ connectionString });
   const authenticator = createAuthenticator({ ring, directory, clock });
 

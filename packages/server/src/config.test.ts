@@ -20,6 +20,7 @@ describe('readConfig', () => {
       databaseUrl: null,
       example: true,
       logLevel: 'info',
+      usageMonths: 13,
     });
     expect(readConfig({ PORT: '', PENNON_DATA_DIR: ' ' }, '/srv').port).toBe(8080);
   });
@@ -38,9 +39,10 @@ describe('readConfig', () => {
       PENNON_EXAMPLE: 'no',
       PENNON_PRODUCT: 'a/b',
       PENNON_LOG_LEVEL: 'loud',
+      PENNON_USAGE_MONTHS: '1',
       PENNON_SERVR_KEY: 'x'.repeat(40),
     });
-    expect(faults).toHaveLength(7);
+    expect(faults).toHaveLength(8);
     const text = faults.join('\n');
     for (const name of [
       'PORT',
@@ -49,6 +51,7 @@ describe('readConfig', () => {
       'PENNON_EXAMPLE',
       'PENNON_PRODUCT',
       'PENNON_LOG_LEVEL',
+      'PENNON_USAGE_MONTHS',
     ]) {
       expect(text).toContain(`\`${name}\` must`);
     }

@@ -1,8 +1,9 @@
 import { resolve } from 'node:path';
 import { suggestName } from '@pennon/engine/cel/suggest';
-import { KEY_PATTERN } from '@pennon/engine/model/limits';
+import { KEY_PATTERN, LIMITS } from '@pennon/engine/model/limits';
 import { FIXED_KEY_PATTERN } from './service/keys/key-text.js';
 import { Secret } from './service/secret.js';
+import { STANDARD_USAGE_MONTHS } from './service/usage-retention.js';
 
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -23,6 +24,8 @@ export interface Config {
   /** The product that a key for all products means; `null`: the example's, else the only one. */
   readonly product: string | null;
   readonly logLevel: LogLevel;
+  /** How many whole months usage records are kept; idempotency needs two. */
+  readonly usageMonths: number;
   /** Whether a person reads along, who is better served by sentences than by lines of JSON. */
   readonly terminal: boolean;
 }
@@ -46,6 +49,7 @@ const KNOWN = [
   'PENNON_EXAMPLE',
   'PENNON_PRODUCT',
   'PENNON_LOG_LEVEL',
+  'PENNON_USAGE_MONTHS',
   // Read by the command, not by the server; set for both it is no mistake.
   'PENNON_URL',
 ] as const;
@@ -69,6 +73,7 @@ export function readConfig(
     example: reader.onOrOff('PENNON_EXAMPLE', true),
     product: reader.productKey('PENNON_PRODUCT'),
     logLevel: reader.logLevel('PENNON_LOG_LEVEL', terminal ? 'warn' : 'info'),
+    usageMonths: reader.usageMonths('PENNON_USAGE_MONTHS', STANDARD_USAGE_MONTHS),
     terminal,
   };
   refuseSameKeys(config, faults);
@@ -147,6 +152,22 @@ class SettingsReader {
       this.faults.push(`\`${name}\` must be the key of a product; \`${value.slice(0, 40)}\` cannot be one.`);
     }
     return value;
+  }
+
+  usageMonths(name: string, standard: number): number {
+    const value = this.text(name);
+    if (value === null) {
+      return standard;
+    }
+    const least = LIMITS.usageMonthsLeast.value;
+    const most = LIMITS.usageMonthsMost.value;
+    const months = /^\d{1,4}$/.test(value) ? Number(value) : Number.NaN;
+    if (!(months >= least && months <= most)) {
+      this.faults.push(
+        `\`${name}\` must be a number of months from ${least} to ${most}; it is \`${value.slice(0, 40)}\`.`,
+      );
+    }
+    return months;
   }
 
   logLevel(name: string, standard: LogLevel): LogLevel {

@@ -76,6 +76,7 @@ class Run {
       fixedKeys: keys.keys,
       preferredProducts: [...(config.product === null ? [] : [config.product]), EXAMPLE_PRODUCT, 'default'],
       version: this.version,
+      usageMonths: config.usageMonths,
       log,
     });
     await this.server.open();

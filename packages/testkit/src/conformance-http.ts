@@ -389,8 +389,9 @@ function consumptionAnswer(body: Body): Record<string, unknown> {
   if (body.errorCode !== undefined) return { errorCode: body.errorCode };
   if (body.items !== undefined) return { allowed: body.allowed, items: body.items.map(consumptionAnswer) };
   const { allowed, reason, consumed, released, entitlement } = body;
+  const refusedBy = body.refusedBy?.item ?? null;
   const { usage, balance, overage, hasAccess } = entitlement;
-  const taken = released === undefined ? { allowed, reason, consumed } : { released };
+  const taken = released === undefined ? { allowed, reason, consumed, refusedBy } : { released };
   return { ...taken, usedAfter: usage, balance, overage, hasAccess };
 }
 

@@ -200,10 +200,12 @@ export type ConsumptionMode = 'all' | 'upTo';
 export interface ConsumptionDecision {
   readonly key: string;
   readonly allowed: boolean;
+  /** INVARIANT: never one with access where `allowed` is false. */
   readonly reason: EntitlementReason;
   readonly requested: number;
   readonly consumed: number;
   readonly usedBefore: number;
+  /** `usedBefore + consumed`, and where nothing bounds usage at most what JSON carries exactly. */
   readonly usedAfter: number;
   readonly reservedAfter: number;
   /** `null`: unlimited. */
@@ -211,6 +213,11 @@ export interface ConsumptionDecision {
   readonly enforcement: Enforcement;
   /** Observe mode records what a hard limit would have said. */
   readonly wouldHaveDenied: boolean;
+  /**
+   * All or nothing: the number (from 0) of the item that was refused, where this one alone would have fitted. `reason` is then why that
+   * item was refused. `null`: the attempt was decided by itself.
+   */
+  readonly refusedBy: number | null;
   readonly entitlement: EntitlementDecision;
 }
 

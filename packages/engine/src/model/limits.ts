@@ -67,6 +67,12 @@ export const LIMITS = {
     'More waiting for one customer are told 503 at once instead of late.',
   ),
   consumeBatch: limit(256, 'requests', 'One transaction decides at most so many.'),
+  usageMonthsLeast: limit(2, 'months', 'Idempotency looks back 35 days; two whole months always hold them.'),
+  usageMonthsMost: limit(
+    120,
+    'months',
+    'Each month is a partition of a table, and every statement plans over all.',
+  ),
   idempotencyKeyLength: limit(255, 'characters', 'It is part of a primary key.'),
   customersInMemory: limit(50_000, 'customers', 'Bounded memory; a cold customer costs one statement.'),
   coldLookups: limit(

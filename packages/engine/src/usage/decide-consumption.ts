@@ -6,7 +6,7 @@ import type {
   EntitlementReason,
 } from '../model/decision.js';
 import { LIMITS, UNLIMITED_AS_INTEGER } from '../model/limits.js';
-import { type Fill, fit, fitting } from './room.js';
+import { type Fill, fit, fitting, usedAfter } from './room.js';
 
 export interface ConsumptionInput {
   /** Resolved with the account's own row as truth. */
@@ -90,7 +90,7 @@ export function decideConsumption(input: ConsumptionInput): ConsumptionDecision 
   const room = !refused && asked ? fit(fill, wanted) : 'beyond';
   const allowed = entitlement.granted && room !== 'beyond';
   const consumed = allowed ? wanted : 0;
-  const usedAfter = fill.used + consumed;
+  const after = usedAfter(fill, consumed);
   return {
     key: entitlement.key,
     allowed,
@@ -98,11 +98,12 @@ export function decideConsumption(input: ConsumptionInput): ConsumptionDecision 
     requested: amount,
     consumed,
     usedBefore: fill.used,
-    usedAfter,
+    usedAfter: after,
     reservedAfter: fill.reserved,
     limitAtDecision: fill.limit.kind === 'finite' ? fill.limit.value : null,
     enforcement: entitlement.enforcement,
     wouldHaveDenied: entitlement.enforcement === 'observe' && allowed && fit(hard, wanted) === 'beyond',
-    entitlement: entitlementAfter(entitlement, usedAfter),
+    refusedBy: null,
+    entitlement: entitlementAfter(entitlement, after),
   };
 }

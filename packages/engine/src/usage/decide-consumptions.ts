@@ -13,15 +13,22 @@ function accountOf({ key, scope }: EntitlementDecision): string {
   return `${key}\n${scope}`;
 }
 
-/** Nothing was taken, although this item alone would have fitted: it keeps its own reason, the failing item says why. */
-function undone(decision: ConsumptionDecision, before: EntitlementDecision): ConsumptionDecision {
+/** Nothing was taken, although this item alone would have fitted: the reason is that of the item that was refused. */
+function undone(
+  decision: ConsumptionDecision,
+  before: EntitlementDecision,
+  refused: ConsumptionDecision,
+  refusedBy: number,
+): ConsumptionDecision {
   return {
     ...decision,
     allowed: false,
+    reason: decision.allowed ? refused.reason : decision.reason,
     consumed: 0,
     usedBefore: before.usage,
     usedAfter: before.usage,
     wouldHaveDenied: false,
+    refusedBy: decision.allowed ? refusedBy : null,
     entitlement: entitlementAfter(before, before.usage),
   };
 }
@@ -38,10 +45,12 @@ export function decideConsumptions(items: readonly ConsumptionInput[]): Consumpt
     standing.set(account, decision.entitlement);
     return decision;
   });
-  if (decisions.every((decision) => decision.allowed)) return { allowed: true, decisions };
+  const refusedBy = decisions.findIndex((decision) => !decision.allowed);
+  const refused = decisions[refusedBy];
+  if (refused === undefined) return { allowed: true, decisions };
   const nothing = decisions.map((decision, index) => {
     const item = items[index];
-    return item === undefined ? decision : undone(decision, item.entitlement);
+    return item === undefined ? decision : undone(decision, item.entitlement, refused, refusedBy);
   });
   return { allowed: false, decisions: nothing };
 }

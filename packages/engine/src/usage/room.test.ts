@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Fill, fit, fitting } from './room.js';
+import { type Fill, fit, fitting, usedAfter } from './room.js';
 
 const MOST = Number.MAX_SAFE_INTEGER;
 
@@ -15,13 +15,31 @@ function fill(over: Partial<Fill>): Fill {
 }
 
 describe('room', () => {
-  it('9 a sum that JSON cannot carry exactly fits nowhere: check says what consume says', () => {
-    for (const enforcement of ['hard', 'soft', 'observe'] as const) {
-      for (const limit of [{ kind: 'unlimited' }, { kind: 'finite', value: MOST }] as const) {
-        const almost = fill({ limit, enforcement, used: MOST - 3, reserved: 1 });
-        expect([fit(almost, 2), fit(almost, 3), fit(almost, MOST)]).toEqual(['within', 'beyond', 'beyond']);
-        expect([fitting(almost, 1), fitting(almost, 2), fitting(almost, MOST)]).toEqual([1, 2, 2]);
-      }
+  it('9 a limit beyond what JSON carries exactly is one at that point: check says what consume says', () => {
+    const limit = { kind: 'finite', value: MOST } as const;
+    const bounded: readonly Partial<Fill>[] = [
+      { enforcement: 'hard' },
+      { enforcement: 'soft', overage: { amount: 5 } },
+    ];
+    for (const one of bounded) {
+      const almost = fill({ ...one, limit, used: MOST - 3, reserved: 1 });
+      expect([fit(almost, 2), fit(almost, 3), fit(almost, MOST)]).toEqual(['within', 'beyond', 'beyond']);
+      expect([fitting(almost, 1), fitting(almost, 2), fitting(almost, MOST)]).toEqual([1, 2, 2]);
+    }
+  });
+
+  it('K-5 what nothing bounds never refuses for size, and is counted as far as JSON is exact', () => {
+    const unbounded: readonly (readonly [Partial<Fill>, string])[] = [
+      [{ limit: { kind: 'unlimited' } }, 'within'],
+      [{ limit: { kind: 'finite', value: 3 }, enforcement: 'soft' }, 'over'],
+      [{ limit: { kind: 'finite', value: 3 }, enforcement: 'observe' }, 'over'],
+    ];
+    for (const [one, expected] of unbounded) {
+      const full = fill({ ...one, used: MOST - 1, reserved: 1 });
+      expect([fit(full, 1), fit(full, MOST), fitting(full, MOST)]).toEqual([expected, expected, MOST]);
+      expect(usedAfter(full, MOST)).toBe(MOST - 1);
+      expect(usedAfter(fill({ ...one, used: MOST, reserved: 4 }), 1)).toBe(MOST);
+      expect(usedAfter(fill({ ...one, used: MOST - 9, reserved: 4 }), 3)).toBe(MOST - 6);
     }
   });
 

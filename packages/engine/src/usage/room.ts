@@ -25,21 +25,30 @@ export function ceiling(limit: number, enforcement: Enforcement, overage: Featur
 }
 
 /**
- * INVARIANT: what is held counts as used, and a limit below use allows nothing more, however small the amount. Without any limit, too, the
- * sum stays what JSON carries exactly.
+ * INVARIANT: what is held counts as used, and a limit below use allows nothing more, however small the amount. What nothing bounds never
+ * refuses for size: there usage stops being counted where JSON stops being exact (`usedAfter`). A bound beyond that point is one at it.
  */
 export function fit(fill: Fill, amount: number): Fit {
   const after = fill.used + fill.reserved + amount;
-  if (after > LIMITS.quantity.value) return 'beyond';
   if (fill.limit.kind === 'unlimited') return 'within';
   if (after <= fill.limit.value) return 'within';
-  return after <= ceiling(fill.limit.value, fill.enforcement, fill.overage) ? 'over' : 'beyond';
+  const top = ceiling(fill.limit.value, fill.enforcement, fill.overage);
+  if (top === Number.POSITIVE_INFINITY) return 'over';
+  return after <= Math.min(top, LIMITS.quantity.value) ? 'over' : 'beyond';
+}
+
+/** What is used once the amount is taken: with what is held, at most what JSON carries exactly, and never less than before. */
+export function usedAfter(fill: Fill, consumed: number): number {
+  return Math.max(fill.used, Math.min(fill.used + consumed, LIMITS.quantity.value - fill.reserved));
 }
 
 /** The largest amount of at most `amount` that is not beyond. */
 export function fitting(fill: Fill, amount: number): number {
   const { limit } = fill;
   const top =
-    limit.kind === 'unlimited' ? LIMITS.quantity.value : ceiling(limit.value, fill.enforcement, fill.overage);
+    limit.kind === 'unlimited'
+      ? Number.POSITIVE_INFINITY
+      : ceiling(limit.value, fill.enforcement, fill.overage);
+  if (top === Number.POSITIVE_INFINITY) return amount;
   return Math.max(0, Math.min(amount, Math.min(top, LIMITS.quantity.value) - fill.used - fill.reserved));
 }

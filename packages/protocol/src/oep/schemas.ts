@@ -112,6 +112,12 @@ export const OepConsumedItem = Type.Object({
   allowed: Type.Boolean(),
   reason: Type.String(),
   consumed: Type.Integer(),
+  refusedBy: Type.Optional(
+    Type.Object(
+      { item: Type.Integer({ minimum: 0 }), key: Type.String() },
+      { description: 'This item would have fitted; it was not taken because that one was refused.' },
+    ),
+  ),
   entitlement: OepEntitlement,
 });
 
@@ -140,6 +146,7 @@ export const OepConfiguration = Type.Object({
 });
 
 export type OepEntitlement = Static<typeof OepEntitlement>;
+export type OepConsumedItem = Static<typeof OepConsumedItem>;
 export type OepConsumption = Static<typeof OepConsumption>;
 export type OepRelease = Static<typeof OepRelease>;
 export type OepFault = Static<typeof OepFault>;

@@ -81,7 +81,7 @@ async function runOnce(
     environmentId: first.environmentId,
     productId: first.productId,
     customerId: first.customerId,
-    accounts: lockOrder(requests),
+    accounts: lockOrder(known),
     idempotencyKeys: requests.map((request) => request.idempotencyKey),
   });
   let open = true;
@@ -119,10 +119,13 @@ async function runOnce(
 }
 
 /** INVARIANT: every writer of accounts locks them in (feature, scope) order. */
-function lockOrder(requests: readonly ConsumeRequest[]): readonly AccountKey[] {
+function lockOrder(evaluations: Evaluations): readonly AccountKey[] {
   const accounts = new Map<string, AccountKey>();
-  for (const request of requests) {
-    for (const { account } of request.items) {
+  for (const evaluation of evaluations) {
+    if (evaluation instanceof ServiceError || evaluation.items instanceof ServiceError) {
+      continue;
+    }
+    for (const { account } of evaluation.items) {
       accounts.set(nameOf(account), account);
     }
   }
@@ -281,7 +284,11 @@ function settleAll(
     if (evaluation.request.subject.customerKey !== request.customerKey) {
       return { ok: false, error: anotherCustomer(request) };
     }
-    const decided = decide(request, evaluation.request);
+    const { items } = evaluation;
+    if (items instanceof ServiceError) {
+      return { ok: false, error: items };
+    }
+    const decided = decide(request, evaluation.request, items);
     if (decided.kind === 'refused') {
       return { ok: false, error: decided.error };
     }

@@ -16,7 +16,6 @@ export interface ConsumeRequest {
   readonly idempotencyKey: string;
   readonly requestHash: string;
   readonly mode: ConsumptionMode;
-  readonly items: readonly ConsumeItem[];
   /** As the consumption rows name who did it: `server-key:<id>`. */
   readonly actor: string;
   /** From what this process knew when the call came. */
@@ -28,6 +27,8 @@ export interface ConsumeRequest {
 export interface ConsumeEvaluation {
   readonly request: EvaluationRequest<Snapshot>;
   readonly versions: EnvironmentVersions;
+  /** Why none of this can be consumed (a feature that is not there): said only where there is no earlier answer. */
+  readonly items: readonly ConsumeItem[] | ServiceError;
 }
 
 export interface ConsumeItem {

@@ -14,6 +14,7 @@ import { type EntitlementDependencies, entitlementFault, visibleRequest } from '
 import { type EvaluationInput, type PreparedEvaluation, prepareEvaluation } from './evaluation-request.js';
 import type { EnvironmentVersions } from './ports.js';
 import { ServiceError } from './service-error.js';
+import { isStorableKey } from './storable-key.js';
 
 export interface ConsumeDependencies extends EntitlementDependencies {
   readonly batcher: ConsumeBatcher<ConsumeRequest, ConsumeAnswer>;
@@ -65,10 +66,9 @@ export async function consumeUsage(
     idempotencyKey,
     requestHash: requestHash(input.operation, productId, input.body),
     mode: input.mode,
-    items: itemsOf(evaluation, credential, input),
     actor:
       credential.kind === 'customer-token' ? 'customer-token' : `${credential.kind}-key:${credential.keyId}`,
-    evaluation: { request: evaluation, versions: prepared.scope.versions },
+    evaluation: evaluationOf(evaluation, prepared.scope.versions, credential, input),
     evaluate: (atLeast) => evaluateAgain(dependencies, credential, input, atLeast),
   });
 }
@@ -82,10 +82,30 @@ async function evaluateAgain(
   try {
     const question = { ...input, consistency: undefined, atLeast };
     const { request, versions } = await prepareEvaluation(dependencies, credential, question);
-    return request === null ? nothingPublished(input) : { request, versions };
+    return request === null ? nothingPublished(input) : evaluationOf(request, versions, credential, input);
   } catch (error) {
     if (error instanceof ServiceError) {
       return error;
+    }
+    throw error;
+  }
+}
+
+/**
+ * INVARIANT: what was decided before is answered again, whatever has left the catalog since; so what cannot be consumed now is a value
+ * here, and is thrown only after the look-up of earlier answers (DESIGN: idempotency).
+ */
+function evaluationOf(
+  request: EvaluationRequest<Snapshot>,
+  versions: EnvironmentVersions,
+  credential: Credential,
+  input: ConsumeInput,
+): ConsumeEvaluation {
+  try {
+    return { request, versions, items: itemsOf(request, credential, input) };
+  } catch (error) {
+    if (error instanceof ServiceError) {
+      return { request, versions, items: error };
     }
     throw error;
   }
@@ -129,14 +149,21 @@ async function prepareKnown(
   input: ConsumeInput,
 ): Promise<KnownCustomer> {
   const scope = await prepareReadable(dependencies, credential, input);
-  const known = knownCustomer(scope, input);
+  const remembered = knownCustomer(scope, input);
+  if (remembered.customerId !== null) {
+    return { ...remembered, customerId: remembered.customerId };
+  }
+  const known = await lookAgain(dependencies, credential, input, remembered);
   if (known.customerId !== null) {
     return { ...known, customerId: known.customerId };
   }
-  if (known.evaluation.snapshot.defaultPlan === null) {
+  if (input.operation === 'consume' && known.evaluation.snapshot.defaultPlan === null) {
     throw customerNotFound(known.customerKey);
   }
   refuseBeforeRegistering(known.evaluation, credential, input);
+  if (input.operation === 'release') {
+    throw nothingToRelease(known.customerKey);
+  }
   await dependencies.registerCustomer({
     credential,
     requestId: input.requestId,
@@ -152,6 +179,34 @@ async function prepareKnown(
     );
   }
   return { ...registered, customerId: registered.customerId };
+}
+
+/** That nobody is there may be remembered from a moment ago; before anything rests on it, the store is asked. */
+async function lookAgain(
+  dependencies: ConsumeDependencies,
+  credential: Credential,
+  input: ConsumeInput,
+  remembered: KnownOrNot,
+): Promise<KnownOrNot> {
+  const { customerKey, scope } = remembered;
+  if (!isStorableKey(customerKey)) {
+    return remembered;
+  }
+  const { environmentId, productId } = scope;
+  const unreadable = (): never => {
+    throw entitlementFault(
+      'CUSTOMER_STATE_UNAVAILABLE',
+      `Whether the customer \`${customerKey}\` exists could not be read. Ask again with the same key.`,
+    );
+  };
+  const { customerVersion } = await dependencies.balances
+    .read({ environmentId, productId, customerKey })
+    .catch(unreadable);
+  if (customerVersion === null) {
+    return remembered;
+  }
+  await dependencies.customers.atLeast(environmentId, customerKey, customerVersion, READ_MILLISECONDS);
+  return knownCustomer(await prepareReadable(dependencies, credential, input), input);
 }
 
 /** What is refused in any case, a typing error in a feature's key for example, leaves no customer behind. */
@@ -192,10 +247,9 @@ async function prepareReadable(
   }
 }
 
-function knownCustomer(
-  scope: PreparedEvaluation,
-  input: ConsumeInput,
-): Omit<KnownCustomer, 'customerId'> & { readonly customerId: string | null } {
+type KnownOrNot = Omit<KnownCustomer, 'customerId'> & { readonly customerId: string | null };
+
+function knownCustomer(scope: PreparedEvaluation, input: ConsumeInput): KnownOrNot {
   const { request } = scope;
   if (request === null) {
     throw nothingPublished(input);
@@ -234,6 +288,18 @@ function customerNotFound(key: string): ServiceError {
     'not-found',
     'CUSTOMER_NOT_FOUND',
     `The customer \`${key}\` does not exist, and the product has no default plan for new ones. Create it first.`,
+  );
+}
+
+/**
+ * A release makes no customers: who has consumed nothing has nothing to give back. An answer could not be stored without the customer
+ * either, so that the same key would later release what was consumed meanwhile.
+ */
+function nothingToRelease(key: string): ServiceError {
+  return new ServiceError(
+    'not-found',
+    'CUSTOMER_NOT_FOUND',
+    `The customer \`${key}\` does not exist, so there is nothing to release. Name the customer that consumed it.`,
   );
 }
 

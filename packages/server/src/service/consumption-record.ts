@@ -89,10 +89,8 @@ export function referenceOf(answer: string): RowName | null {
 /** @param framed the answer of the row that `referenceOf` names, or the row's own. */
 export function decodeAnswer(row: RecordedColumns, answer: string, framed: string): ConsumptionDecision {
   const frame = JSON.parse(framed.slice(framed.indexOf(FRAME) + 1)) as Frame;
-  const [hasAccess, reason, usage, reserved, balance, overage, wouldHaveDenied, usedBefore] = answer.split(
-    /[;@#]/,
-    8,
-  );
+  const [hasAccess, reason, usage, reserved, balance, overage, wouldHaveDenied, usedBefore, refusedBy] =
+    ownPart(answer).split(OWN);
   const entitlement: EntitlementDecision = {
     kind: 'entitlement',
     key: row.feature,
@@ -116,6 +114,7 @@ export function decodeAnswer(row: RecordedColumns, answer: string, framed: strin
     limitAtDecision: row.limitAtDecision,
     enforcement: row.enforcement as ConsumptionDecision['enforcement'],
     wouldHaveDenied: wouldHaveDenied === '1',
+    refusedBy: refusedBy === undefined ? null : Number(refusedBy),
     entitlement,
   };
 }
@@ -137,8 +136,15 @@ function ownText(decision: ConsumptionDecision): string {
     OWN +
     (decision.wouldHaveDenied ? '1' : '0') +
     OWN +
-    decision.usedBefore
+    decision.usedBefore +
+    (decision.refusedBy === null ? '' : OWN + decision.refusedBy)
   );
+}
+
+/** What stands before the frame or the reference; none of the own members holds the characters that begin those. */
+function ownPart(answer: string): string {
+  const end = answer.search(/[@#]/);
+  return end === -1 ? answer : answer.slice(0, end);
 }
 
 function frameOf(entitlement: EntitlementDecision): Frame {

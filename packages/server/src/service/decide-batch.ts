@@ -47,7 +47,11 @@ interface LiveAccount {
 }
 
 export interface BatchDecider {
-  decide(request: ConsumeRequest, evaluation: EvaluationRequest<Snapshot>): Decided;
+  decide(
+    request: ConsumeRequest,
+    evaluation: EvaluationRequest<Snapshot>,
+    items: readonly ConsumeItem[],
+  ): Decided;
   write(): BatchWrite;
 }
 
@@ -68,10 +72,14 @@ export function createBatchDecider(frame: LockedFrame): BatchDecider {
   const encoder = createAnswerEncoder();
   const rows: ConsumptionRow[] = [];
 
-  function decide(request: ConsumeRequest, evaluation: EvaluationRequest<Snapshot>): Decided {
+  function decide(
+    request: ConsumeRequest,
+    evaluation: EvaluationRequest<Snapshot>,
+    items: readonly ConsumeItem[],
+  ): Decided {
     try {
-      const decisions = decideItems(request, evaluation);
-      record(request, decisions);
+      const decisions = decideItems(request, evaluation, items);
+      record(request, items, decisions);
       return { kind: 'decided', decisions };
     } catch (error) {
       if (error instanceof ServiceError) {
@@ -84,8 +92,9 @@ export function createBatchDecider(frame: LockedFrame): BatchDecider {
   function decideItems(
     request: ConsumeRequest,
     evaluation: EvaluationRequest<Snapshot>,
+    items: readonly ConsumeItem[],
   ): readonly ConsumptionDecision[] {
-    const inputs = request.items.map((item): ConsumptionInput => {
+    const inputs = items.map((item): ConsumptionInput => {
       const resolved = resolve(evaluation, item.key);
       const account = accountFor(resolved);
       return {
@@ -122,7 +131,11 @@ export function createBatchDecider(frame: LockedFrame): BatchDecider {
     return account;
   }
 
-  function record(request: ConsumeRequest, decisions: readonly ConsumptionDecision[]): void {
+  function record(
+    request: ConsumeRequest,
+    items: readonly ConsumeItem[],
+    decisions: readonly ConsumptionDecision[],
+  ): void {
     const id = newId();
     for (const [item, decision] of decisions.entries()) {
       const { entitlement } = decision;
@@ -131,7 +144,7 @@ export function createBatchDecider(frame: LockedFrame): BatchDecider {
         account.used = decision.usedAfter;
         account.touched = true;
       }
-      const attributes = request.items[item]?.attributes;
+      const attributes = items[item]?.attributes;
       rows.push({
         id,
         item,
@@ -261,6 +274,7 @@ function release(input: ConsumptionInput): ConsumptionDecision {
     limitAtDecision: entitlement.limit?.kind === 'finite' ? entitlement.limit.value : null,
     enforcement: entitlement.enforcement,
     wouldHaveDenied: false,
+    refusedBy: null,
     entitlement,
   };
 }

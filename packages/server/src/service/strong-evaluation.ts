@@ -8,17 +8,19 @@ import {
 } from './evaluation-request.js';
 import type { EnvironmentVersions } from './ports.js';
 import { ServiceError } from './service-error.js';
+import { isStorableKey } from './storable-key.js';
 
-/** What the store holds at the moment of asking, in one statement and without a lock. */
+/** What the store holds at the moment of asking, in one round trip and without a lock. */
 export interface FreshBalances {
   read(question: {
     readonly environmentId: string;
     readonly productId: string;
-    readonly customerId: string;
+    /** `null`: nobody is named, and only catalog and environment are asked about. */
+    readonly customerKey: string | null;
   }): Promise<{
     readonly now: Instant;
     readonly revision: number | null;
-    /** `null`: the customer's row is gone. */
+    /** `null`: there is no such customer. */
     readonly customerVersion: number | null;
     readonly versions: EnvironmentVersions;
     readonly accounts: readonly AccountState[];
@@ -26,6 +28,8 @@ export interface FreshBalances {
 }
 
 const CATCH_UP_MILLISECONDS = 1000;
+/** Another round only where what was just read makes the context name another customer, which moves do not do all the time. */
+const ROUNDS = 3;
 
 /** As `prepareEvaluation`, with balances, catalog and customer at least as new as the question (OEP: `consistency: strong`). */
 export async function prepareStrong(
@@ -33,43 +37,71 @@ export async function prepareStrong(
   credential: Credential,
   input: EvaluationInput,
 ): Promise<PreparedEvaluation> {
-  const prepared = await prepareEvaluation(dependencies, credential, input);
-  const { environmentId, productId, request } = prepared;
-  if (request?.customer === 'unavailable') {
-    throw unreadable(null);
+  let prepared = await prepareEvaluation(dependencies, credential, input);
+  for (let round = 0; round < ROUNDS; round += 1) {
+    if (prepared.request?.customer === 'unavailable') {
+      throw unreadable(null);
+    }
+    // A customer that this process does not know may be there by now: what is not known is asked for like what is.
+    const customerKey = prepared.request?.subject.customerKey ?? null;
+    const fresh = await readFresh(dependencies, prepared, storable(customerKey));
+    const again = await prepareEvaluation(dependencies, credential, {
+      ...input,
+      consistency: undefined,
+      atLeast: fresh.versions,
+    });
+    if ((again.request?.subject.customerKey ?? null) === customerKey) {
+      return withBalances(again, fresh);
+    }
+    prepared = again;
   }
-  const customer = request?.customer ?? null;
-  if (customer === null || customer.id === null) {
-    return prepared;
-  }
-  const question = { environmentId, productId, customerId: customer.id };
-  const fresh = await dependencies.balances.read(question).catch((error: unknown) => {
+  throw unreadable(null);
+}
+
+function storable(customerKey: string | null): string | null {
+  return customerKey !== null && isStorableKey(customerKey) ? customerKey : null;
+}
+
+type Fresh = Awaited<ReturnType<FreshBalances['read']>>;
+
+/** Reads the store, and lets this process catch up with it. */
+async function readFresh(
+  { balances, snapshots, customers }: EvaluationDependencies & { readonly balances: FreshBalances },
+  { environmentId, productId }: PreparedEvaluation,
+  customerKey: string | null,
+): Promise<Fresh> {
+  const fresh = await balances.read({ environmentId, productId, customerKey }).catch((error: unknown) => {
     throw unreadable(error);
   });
-  const { snapshots, customers } = dependencies;
+  const { revision, customerVersion } = fresh;
   await Promise.all([
-    fresh.revision === null
+    revision === null ? null : snapshots.atLeast(productId, environmentId, revision, CATCH_UP_MILLISECONDS),
+    customerKey === null || customerVersion === null
       ? null
-      : snapshots.atLeast(productId, environmentId, fresh.revision, CATCH_UP_MILLISECONDS),
-    fresh.customerVersion === null
-      ? null
-      : customers.atLeast(environmentId, customer.key, fresh.customerVersion, CATCH_UP_MILLISECONDS),
+      : customers.atLeast(environmentId, customerKey, customerVersion, CATCH_UP_MILLISECONDS),
   ]);
-  const again = await prepareEvaluation(dependencies, credential, {
-    ...input,
-    consistency: undefined,
-    atLeast: fresh.versions,
-  });
-  const state = again.request?.customer ?? null;
-  if (again.request === null || state === null || state === 'unavailable') {
-    return again;
+  return fresh;
+}
+
+function withBalances(prepared: PreparedEvaluation, fresh: Fresh): PreparedEvaluation {
+  const { request, stamp } = prepared;
+  if (request === null) {
+    return prepared;
   }
-  const product = again.request.snapshot.productKey;
+  const { customer } = request;
+  if (customer === 'unavailable') {
+    throw unreadable(null);
+  }
+  const product = request.snapshot.productKey;
   const accounts = fresh.accounts.map((account) => ({ ...account, product }));
   return {
-    ...again,
-    request: { ...again.request, now: fresh.now, customer: { ...state, accounts } },
-    stamp: { ...again.stamp, asOf: fresh.now },
+    ...prepared,
+    request: {
+      ...request,
+      now: fresh.now,
+      customer: customer === null ? null : { ...customer, accounts },
+    },
+    stamp: { ...stamp, asOf: fresh.now },
   };
 }
 

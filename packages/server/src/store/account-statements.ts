@@ -32,12 +32,12 @@ from environment where id = $2::uuid`;
 export const PEEK_FRAME = `
 select floor(extract(epoch from clock_timestamp()) * 1000)::bigint,
   (select revision from environment_revision where product_id = $1::uuid and environment_id = $2::uuid),
-  subject_version, shared_version, (select version from customer where id = $3::uuid)
+  subject_version, shared_version, (select version from customer where environment_id = $2::uuid and key = $3::text)
 from environment where id = $2::uuid`;
 
 export const PEEK_ACCOUNTS = `
 select feature, scope, period_start, period_end, used, reserved from account
-where customer_id = $1::uuid and product_id = $2::uuid`;
+where customer_id = (select id from customer where environment_id = $1::uuid and key = $2::text) and product_id = $3::uuid`;
 
 // INVARIANT: `offset 0` keeps the planner from turning the look-up around: it takes an empty partition for a small one, and would
 // read all that a customer ever consumed. So each key is one descent of the only index. The upper bound spares the partitions

@@ -129,8 +129,12 @@ export interface AccountTransaction {
 }
 
 export interface Accounts {
-  /** Balances as they stand, without a lock. */
-  read(question: Omit<LockRequest, 'accounts' | 'idempotencyKeys'>): Promise<{
+  /** Balances as they stand, without a lock; of a customer who may not be there. */
+  read(question: {
+    readonly environmentId: string;
+    readonly productId: string;
+    readonly customerKey: string | null;
+  }): Promise<{
     readonly now: Instant;
     readonly revision: number | null;
     readonly customerVersion: number | null;
@@ -190,15 +194,20 @@ export function openAccounts(options: AccountsOptions): Accounts {
     }
   }
 
-  async function read({ environmentId, productId, customerId }: Parameters<Accounts['read']>[0]) {
+  async function read({ environmentId, productId, customerKey }: Parameters<Accounts['read']>[0]) {
     const [frames, rows] = await readTogether(pool, [
       {
         name: 'frame-peek',
         text: PEEK_FRAME,
-        values: [productId, environmentId, customerId],
+        values: [productId, environmentId, customerKey],
         rowMode: 'array',
       },
-      { name: 'account-peek', text: PEEK_ACCOUNTS, values: [customerId, productId], rowMode: 'array' },
+      {
+        name: 'account-peek',
+        text: PEEK_ACCOUNTS,
+        values: [environmentId, customerKey, productId],
+        rowMode: 'array',
+      },
     ]);
     const [now, revision, subjects, shared, version] = frameRow(frames);
     return {

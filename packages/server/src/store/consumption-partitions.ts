@@ -1,14 +1,13 @@
 import type { Instant } from '@pennon/engine/model/customer';
 import type pg from 'pg';
+import { keptFrom } from '../service/usage-retention.js';
 
 /*
  * Monthly partitions of the consumption table: made ahead, so that no insert ever waits for one, and dropped once every row
- * in them is older than idempotency is kept. What falls outside of them lands in the default partition.
+ * in them is older than usage records are kept. What falls outside of them lands in the default partition.
  */
 
-const KEPT_DAYS = 35;
 const MONTHS_AHEAD = 2;
-const DAY = 86_400_000;
 const CHECK_MILLISECONDS = 6 * 3_600_000;
 const AGAIN_MILLISECONDS = 30_000;
 
@@ -23,6 +22,7 @@ export interface ConsumptionPartitions {
 export interface ConsumptionPartitionsOptions {
   readonly pool: pg.Pool;
   readonly clock: { now(): Instant };
+  readonly usageMonths: number;
   readonly onProblem: (problem: string, error: unknown) => void;
 }
 
@@ -33,7 +33,7 @@ export function createConsumptionPartitions(options: ConsumptionPartitionsOption
   async function maintain(now: Instant) {
     const client = await options.pool.connect();
     try {
-      return await maintainOn(client, now);
+      return await maintainOn(client, now, options.usageMonths);
     } finally {
       client.release();
     }
@@ -67,7 +67,7 @@ export function createConsumptionPartitions(options: ConsumptionPartitionsOption
 }
 
 /** Processes that do this at once take turns; the second finds nothing left to do. */
-async function maintainOn(client: pg.PoolClient, now: Instant) {
+async function maintainOn(client: pg.PoolClient, now: Instant, usageMonths: number) {
   const made: string[] = [];
   const dropped: string[] = [];
   await client.query('begin');
@@ -82,13 +82,15 @@ async function maintainOn(client: pg.PoolClient, now: Instant) {
         made.push(name);
       }
     }
+    const from = keptFrom(now, usageMonths);
     for (const name of present) {
       const end = partitionEnd(name);
-      if (end !== null && end < now - KEPT_DAYS * DAY) {
+      if (end !== null && end <= from) {
         await client.query(`drop table ${name}`);
         dropped.push(name);
       }
     }
+    await client.query('delete from consumption_other where decided_at < $1', [new Date(from)]);
     await client.query('commit');
   } catch (error) {
     await client.query('rollback');
