@@ -8,7 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { composeServer } from '../packages/server/dist/compose.js';
 import { createLog } from '../packages/server/dist/log.js';
-import { listCustomers } from '../packages/server/dist/service/contracts/customers.js';
+import { listCustomers } from '../packages/server/dist/service/contracts/list-customers.js';
+import { searchUsers } from '../packages/server/dist/service/contracts/search-members.js';
 import { evaluateFlag } from '../packages/server/dist/service/evaluate-flag.js';
 import { createProduct } from '../packages/server/dist/service/products/create-product.js';
 import { publish } from '../packages/server/dist/service/publish.js';
@@ -103,12 +104,37 @@ async function run() {
   const statements = parts.customers.statistics().loads - before;
   console.log(`statements for ${new Set(others).size} different customers: ${statements}`);
   const admin = { kind: 'admin', keyId: 'benchmark', environmentId: null, productId: null };
-  const prefixes = Array.from(
-    { length: 200 },
-    (_, index) => ['cust', 'customer-9', `word${index}`, 'acme', 'crm-12'][index % 5],
-  );
-  await report('search by prefix, page of 50', prefixes, 1, (search) =>
-    listCustomers(parts.management, admin, { environment: 'production' }, { search }),
+  const some = () => Math.floor(Math.random() * CUSTOMERS);
+  const searches = {
+    'one letter, a million found': () => 'a',
+    'a word of all, a million found': () => 'acme',
+    'every key, a million found': () => 'cust',
+    'a rare word': () => `word${some() % 50000}`,
+    'a mail address': () => `mail${some()}@`,
+    'a key, to the end': () => `customer-${some()}`,
+    'a common and a rare word': () => `acme word${some() % 50000}`,
+    'two common words': () => 'acme even',
+    'three common words and a rare one': () => `acme even cust word${some() % 50000}`,
+    'two common words that never meet': () => 'even odd',
+    nobody: () => `nobody${some()}`,
+    'a common word and nobody': () => `acme nobody${some()}`,
+  };
+  const searchPage = (query) => listCustomers(parts.management, admin, { environment: 'production' }, query);
+  for (const [name, search] of Object.entries(searches)) {
+    const queries = Array.from({ length: 100 }, () => ({ search: search(), limit: 50 }));
+    await report(`search: ${name}`, queries, 1, searchPage);
+  }
+  const cursors = [];
+  let page = await searchPage({ search: 'acme', limit: 50 });
+  while (cursors.length < 100 && page.nextCursor !== null) {
+    cursors.push({ search: 'acme', limit: 50, cursor: page.nextCursor });
+    page = await searchPage(cursors.at(-1));
+  }
+  await report('search: pages 2 to 101 of a word of all', cursors, 1, searchPage);
+  const users = ['ada', 'user', 'ada person77', 'user-123456', 'user4711@', 'nobody'];
+  const userQueries = Array.from({ length: 120 }, (_, index) => ({ search: users[index % users.length] }));
+  await report('search: users', userQueries, 1, (query) =>
+    searchUsers(parts.management, admin, { environment: 'production' }, query),
   );
   const { heapUsed, rss } = process.memoryUsage();
   console.log(
@@ -116,39 +142,74 @@ async function run() {
   );
 }
 
+/**
+ * Each statement is a generate_series into tables without secondary indexes, which are built at the end: half the time of keeping
+ * them up to date. Names are drawn from 50,000 words, so that some beginnings find a million and some find nobody.
+ */
 async function seed(pool, environmentId, productId) {
-  await pool.query('set statement_timeout = 0');
   const client = await pool.connect();
   try {
     await client.query('set statement_timeout = 0');
     await client.query('set synchronous_commit = off');
+    await client.query("set maintenance_work_mem = '256MB'");
+    const { rows: indexes } = await client.query(
+      `select indexname as name, indexdef as definition from pg_indexes
+       where schemaname = 'public' and tablename in ('search_word', 'license', 'access_grant', 'customer_user')
+         and indexdef not like '%UNIQUE%'`,
+    );
+    for (const { name } of indexes) await client.query(`drop index ${name}`);
     const id = "('00000000-0000-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid";
+    const licenseId = (n) => `('00000000-0000-7000-9${n}00-' || lpad(to_hex(i), 12, '0'))::uuid`;
     for (let from = 1; from <= CUSTOMERS; from += PART) {
       const to = Math.min(CUSTOMERS, from + PART - 1);
       const series = `generate_series(${from}, ${to}) i`;
-      await client.query(
-        `insert into customer (id, environment_id, key, external_id, name, attributes, version, created_at)
-         select ${id}, $1, 'customer-' || i, 'crm-' || i, 'Acme word' || (i % 5000), '{"region":"eu"}', 1, now() from ${series}`,
-        [environmentId],
+      const fill = (text, ...values) => client.query(text, values);
+      await fill(
+        `insert into customer (id, environment_id, key, external_id, name, email, attributes, version, created_at)
+         select ${id}, $1, 'customer-' || i, 'crm-' || i, 'Acme word' || (i * 7919 % 50000), 'mail' || i || '@example.com', '{"region":"eu"}', 1, now()
+         from ${series}`,
+        environmentId,
       );
-      await client.query(
-        `insert into customer_word (customer_id, word, environment_id)
-         select ${id}, word, $1 from ${series}, lateral (values ('customer-' || i), ('crm-' || i), ('acme'), ('word' || (i % 5000))) as w (word)`,
-        [environmentId],
+      await fill(
+        `insert into search_word (customer_id, kind, key, word, environment_id)
+         select ${id}, 'customer', '', word, $1 from ${series}, lateral (values
+           ('customer-' || i), ('crm-' || i), ('mail' || i || '@example.com'), ('acme'), ('word' || (i * 7919 % 50000)),
+           (case when i % 2 = 0 then 'even' else 'odd' end)) as w (word)`,
+        environmentId,
       );
-      await client.query(
-        `insert into license (customer_id, id, environment_id, product_id, plan_key, plan_version, quantity, kind, status, starts_at, anchor, addons, version, created_at)
-         select ${id}, gen_random_uuid(), $1, $2, 'pro', 0, 1, 'paid', 'active', '2026-01-01', '2026-01-01T00:00:00[UTC]', '[]', 1, now() from ${series}`,
-        [environmentId, productId],
+      await fill(
+        `insert into customer_user (customer_id, id, key, environment_id, name, email, attributes, version, created_at)
+         select ${id}, gen_random_uuid(), 'user-' || i, $1, 'Ada Person' || (i % 9973), 'user' || i || '@example.com', '{}', 1, now() from ${series}`,
+        environmentId,
       );
-      await client.query(
+      await fill(
+        `insert into search_word (customer_id, kind, key, word, environment_id)
+         select ${id}, 'user', 'user-' || i, word, $1 from ${series}, lateral (values
+           ('user-' || i), ('user' || i || '@example.com'), ('ada'), ('person' || (i % 9973))) as w (word)`,
+        environmentId,
+      );
+      for (const [n, status, startsAt, endsAt] of [
+        [0, 'active', '2026-01-01', 'null'],
+        [1, 'ended', '2024-01-01', "'2025-01-01'"],
+        [2, 'active', '2026-06-01', 'null'],
+      ]) {
+        await fill(
+          `insert into license (customer_id, id, environment_id, product_id, plan_key, plan_version, quantity, kind, status, starts_at, ends_at, anchor, addons, version, created_at)
+           select ${id}, ${licenseId(n)}, $1, $2, 'pro', 0, 1, 'paid', '${status}', '${startsAt}', ${endsAt}, '2026-01-01T00:00:00[UTC]', '[]', 1, now() from ${series}`,
+          environmentId,
+          productId,
+        );
+      }
+      await fill(
         `insert into access_grant (id, environment_id, product_id, target_kind, target_key, kind, effect, starts_at, reason, version, created_at)
-         select gen_random_uuid(), $1, $2, 'customer', 'customer-' || i, 'support', '{"type":"set","feature":"reports","value":true}', '2026-01-01', 'benchmark', 1, now()
-         from ${series} where i % 3 = 0`,
-        [environmentId, productId],
+         select ${licenseId(9)}, $1, $2, 'customer', 'customer-' || i, 'support', '{"type":"set","feature":"reports","value":true}', '2026-01-01', 'benchmark', 1, now()
+         from ${series}`,
+        environmentId,
+        productId,
       );
     }
-    await client.query('analyze');
+    for (const { definition } of indexes) await client.query(definition);
+    await client.query('vacuum (analyze) customer, search_word, customer_user, license, access_grant');
   } finally {
     client.release(true);
   }

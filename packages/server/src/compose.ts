@@ -9,9 +9,9 @@ import { measureParts } from './measure-parts.js';
 import { readinessOf } from './readiness.js';
 import { registerRoutes } from './register-routes.js';
 import { createCatalogWorkshop } from './service/catalog-workshop.js';
-import type { ManagementDependencies } from './service/change.js';
 import { createDatabaseClock } from './service/clock.js';
 import { createConsumption } from './service/consumption.js';
+import type { SearchServices } from './service/contracts/list-customers.js';
 import { createCustomerStates } from './service/customer-states.js';
 import { createDirectory } from './service/directory.js';
 import { createAuthenticator } from './service/keys/authenticator.js';
@@ -35,6 +35,7 @@ import { isDatabaseUnavailable } from './store/database-error.js';
 import { readDatabaseTime } from './store/database-time.js';
 import { migrate } from './store/migrate.js';
 import { createSnapshotFiles } from './store/snapshot-files.js';
+import { createSubjectSearch, SEARCH_SESSION } from './store/subject-search.js';
 
 /** The name of the product that `examples/saleshub` makes. */
 export const EXAMPLE_PRODUCT = 'saleshub';
@@ -54,6 +55,8 @@ export interface ServerSettings {
   readonly usageMonths?: number;
   /** How long a cold look-up of a customer may take; default 50 ms. */
   readonly customerDeadlineMilliseconds?: number;
+  /** How many customers (and users, teams, instances, of each as many) stay in memory; default `LIMITS.customersInMemory`. */
+  readonly customersInMemory?: number;
 }
 
 /** What the parts of one process are made of; `main.ts` and the tests reach the use-cases through it. */
@@ -128,10 +131,11 @@ function composeParts(settings: ServerSettings) {
     sessionStatements: LOOKUP_SESSION,
     onConnectionLost,
   });
-  const { customerDeadlineMilliseconds } = settings;
+  const { customerDeadlineMilliseconds, customersInMemory } = settings;
   const customers = createCustomerStates({
     store: createCustomerFactsStore(customerReads.pool),
     changes: feed,
+    ...(customersInMemory === undefined ? {} : { maxCustomers: customersInMemory }),
     ...(customerDeadlineMilliseconds === undefined
       ? {}
       : { deadlineMilliseconds: customerDeadlineMilliseconds }),
@@ -153,8 +157,17 @@ function composeParts(settings: ServerSettings) {
   const workshop = createCatalogWorkshop({ connectionString });
   const authenticator = createAuthenticator({ ring, directory, clock });
 
-  const management: ManagementDependencies = {
+  const searches = openDatabase({
+    connectionString,
+    applicationName: 'pennon search',
+    maxConnections: 4,
+    statementTimeoutMilliseconds: 2000,
+    sessionStatements: SEARCH_SESSION,
+    onConnectionLost,
+  });
+  const management: SearchServices = {
     database: database.kysely,
+    search: createSubjectSearch(searches.pool),
     directory,
     audit,
     changes: feed,
@@ -191,6 +204,7 @@ function composeParts(settings: ServerSettings) {
     snapshots,
     customers,
     customerReads,
+    searches,
     accounts,
     consumption,
     partitions,
@@ -268,5 +282,5 @@ async function closeAll(app: App, parts: Parts): Promise<void> {
   await parts.consumption.drain();
   await Promise.allSettled([parts.workshop.stop(), parts.accounts.close()]);
   await Promise.allSettled([parts.feed.stop(), parts.snapshots.stop()]);
-  await Promise.allSettled([parts.customerReads.close(), parts.database.close()]);
+  await Promise.allSettled([parts.customerReads.close(), parts.searches.close(), parts.database.close()]);
 }

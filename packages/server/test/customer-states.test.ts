@@ -212,6 +212,7 @@ async function addUser(at: World, customerId: string, key: string) {
   await database.kysely
     .insertInto('customer_user')
     .values({
+      id: randomUUID(),
       customer_id: customerId,
       key,
       environment_id: at.environmentId,

@@ -1,6 +1,7 @@
 import { canonicalJson } from '@pennon/engine/catalog/canonical-json';
 import type { AuditChange } from '@pennon/server/service/ports';
-import { erasePersonalKey, readAuditEntry } from '@pennon/server/store/audit-trail';
+import { readAuditEntries } from '@pennon/server/store/audit-reads';
+import { erasePersonalKey } from '@pennon/server/store/personal-keys';
 import { createTestDatabase, type TestDatabase } from '@pennon/testkit/test-database';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { change, PRODUCTION, prepare, type RunningProcess, startProcess } from './publish-support.js';
@@ -70,13 +71,20 @@ describe('the audit trail', () => {
       expect(bytes).not.toContain('Jane');
     }
     expect(JSON.parse(one).personal.ciphertext).not.toBe(JSON.parse(two).personal.ciphertext);
-    const read = await readAuditEntry(server.database.kysely, first);
-    expect(read?.personal).toEqual(entry.personal?.members);
+    const readEntry = async (id: string) => {
+      const { kysely } = server.database;
+      const rows = await kysely.selectFrom('audit_entry').selectAll().where('id', '=', id).execute();
+      return (await readAuditEntries(kysely, PRODUCTION.id, rows))[0];
+    };
+    const read = await readEntry(first);
+    expect(read?.after).toEqual({ ...entry.after, ...entry.personal?.members });
+    expect(read?.erased).toEqual([]);
     await server.database.kysely
       .transaction()
       .execute((transaction) => erasePersonalKey(transaction, subject));
-    const after = await readAuditEntry(server.database.kysely, first);
-    expect(after?.personal).toBeNull();
+    const after = await readEntry(first);
+    expect(after?.after).toEqual({ ...entry.after, email: 'erased', name: 'erased' });
+    expect(after?.erased).toEqual(['/email', '/name']);
     expect(after?.entry).toEqual(read?.entry);
   });
 

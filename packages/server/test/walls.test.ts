@@ -121,6 +121,8 @@ const CASES: Readonly<Record<string, Case>> = {
   readUser: shared,
   putUser: { ...shared, body: { reason } },
   removeUser: { ...shared, ...withReason },
+  searchUsers: { ...shared, query: '?search=a' },
+  searchInstances: { ...shared, query: '?search=a' },
   listInstances: shared,
   readInstance: shared,
   putInstance: { ...shared, body: { reason } },

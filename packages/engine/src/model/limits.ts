@@ -93,6 +93,14 @@ export const LIMITS = {
   instancesPerCustomer: limit(10_000, 'instances', 'Each is a deployment that someone runs.'),
   customersPerUser: limit(100, 'customers', 'Whoever belongs to more must be named with the customer.'),
   attributesBytes: limit(16 * 1024, 'bytes', 'Attributes are kept in memory with every customer.'),
+  searchWords: limit(40, 'words', 'A customer, user or instance is found by the first so many of its words.'),
+  searchWordLength: limit(64, 'characters', 'Nobody types more of one word, and each stands in an index.'),
+  searchTerms: limit(8, 'words', 'Each is one more look into the index for every candidate.'),
+  searchCandidates: limit(
+    2000,
+    'words',
+    'One page of a search looks at no more, so that it takes the same time whatever is asked.',
+  ),
   page: limit(500, 'items', 'One page of a list.'),
   demoDays: limit(366, 'days', 'A demo that lasts longer is a contract.'),
 } as const satisfies Record<string, NamedLimit>;

@@ -32,7 +32,8 @@ export const TimeSchema = Type.String({
 export const PageQuerySchema = Type.Object(
   {
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.page.value, default: 50 })),
-    cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 1024 })),
+    // The cursor of a search carries a key and a word, in any script.
+    cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 4096 })),
   },
   { additionalProperties: false },
 );

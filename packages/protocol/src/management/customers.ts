@@ -56,6 +56,7 @@ export const CustomerSchema = Type.Object(
     }),
     createdAt: TimeSchema,
     archivedAt: orNull(TimeSchema),
+    erasedAt: orNull(TimeSchema),
   },
   closed,
 );
@@ -83,17 +84,16 @@ export const CustomerParamsSchema = Type.Object(
   { environment: Type.String({ minLength: 1 }), customer: DataKeySchema },
   closed,
 );
+const SearchSchema = Type.String({
+  minLength: 1,
+  maxLength: 256,
+  description:
+    'Words, with spaces between them: each must be the beginning of the key, the external id, the mail, or of a word of the name. Case and accents do not matter. A page may hold fewer items than `limit` and still have a `nextCursor`.',
+});
 export const CustomerListQuerySchema = Type.Object(
   {
     ...PageQuerySchema.properties,
-    search: Type.Optional(
-      Type.String({
-        minLength: 1,
-        maxLength: 128,
-        description:
-          'The beginning of the key, the external id, the mail, the name, or of any word of the name.',
-      }),
-    ),
+    search: Type.Optional(SearchSchema),
     archived: Type.Optional(Type.Boolean({ description: 'Archived customers instead of the others.' })),
   },
   closed,
@@ -102,6 +102,7 @@ export type CustomerListQuery = Static<typeof CustomerListQuerySchema>;
 
 export const UserSchema = Type.Object(
   {
+    id: IdSchema,
     key: Type.String(),
     customer: Type.String(),
     name: orNull(Type.String()),
@@ -143,6 +144,11 @@ export const InstanceSchema = Type.Object(
 );
 export type ApiInstance = Static<typeof InstanceSchema>;
 export const InstancePageSchema = pageOf(InstanceSchema);
+export const SubjectSearchQuerySchema = Type.Object(
+  { ...PageQuerySchema.properties, search: SearchSchema },
+  closed,
+);
+export type SubjectSearchQuery = Static<typeof SubjectSearchQuerySchema>;
 export const InstanceWriteSchema = Type.Object(
   {
     name: Type.Optional(orNull(TextSchema)),

@@ -143,12 +143,12 @@ export interface AuditTrail {
     context: ChangeContext,
     change: AuditChange,
   ): Promise<string>;
-  /** The same for many changes of one transaction, in few statements. */
+  /** Several of one transaction, in as many statements as one. */
   recordChanges(
     transaction: Transaction<Tables>,
     context: ChangeContext,
     changes: readonly AuditChange[],
-  ): Promise<void>;
+  ): Promise<readonly string[]>;
 }
 
 /** What other processes must hear of; a row in the change's own transaction (freshness). */
@@ -183,7 +183,7 @@ export type ChangeNotice =
 export interface ChangeFeed {
   /** Writes the row; the notice reaches this process before `publishLocally` returns, others within a second. */
   write(transaction: Transaction<Tables>, notice: ChangeNotice): Promise<void>;
-  /** The same for many, in few statements. */
+  /** Several of one transaction, in as many statements as one. */
   writeAll(transaction: Transaction<Tables>, notices: readonly ChangeNotice[]): Promise<void>;
   /** Called after commit by whoever wrote, before it answers: the writing process answers with its own change. */
   publishLocally(notice: ChangeNotice): Promise<void>;

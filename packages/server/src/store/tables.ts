@@ -16,7 +16,8 @@ export interface Tables {
   api_key: ApiKeyTable;
   token_key: TokenKeyTable;
   customer: CustomerTable;
-  customer_word: CustomerWordTable;
+  search_word: SearchWordTable;
+  subject_name: SubjectNameTable;
   customer_user: CustomerUserTable;
   instance: InstanceTable;
   license: LicenseTable;
@@ -123,17 +124,31 @@ export interface CustomerTable {
   version: number;
   created_at: Date;
   archived_at: Date | null;
+  erased_at: Generated<Date | null>;
 }
 
-export interface CustomerWordTable {
+export interface SearchWordTable {
   customer_id: string;
-  /** Lower case, at most 128 characters. */
+  kind: 'customer' | 'archived' | 'user' | 'instance';
+  /** Of the user or instance; empty for a customer. */
+  key: string;
+  /** Folded (`search-words.ts`), at most 128 characters. */
   word: string;
   environment_id: string;
 }
 
+/** How audit entries name a customer, user or team: erasing removes the row. */
+export interface SubjectNameTable {
+  environment_id: string;
+  kind: 'customer' | 'user' | 'team';
+  key: string;
+  id: string;
+  created_at: Date;
+}
+
 export interface CustomerUserTable {
   customer_id: string;
+  id: string;
   key: string;
   environment_id: string;
   name: string | null;

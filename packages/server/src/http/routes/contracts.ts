@@ -1,17 +1,20 @@
 import type { GrantServices } from '../../service/contracts/grants.js';
+import type { SearchServices } from '../../service/contracts/list-customers.js';
 import type { App } from '../app.js';
 import { registerCustomerRoutes } from './customers.js';
 import { registerGrantRoutes } from './grants.js';
 import { registerInstanceRoutes } from './instances.js';
 import { registerLicenseRoutes } from './licenses.js';
 import { registerMembershipRoutes } from './memberships.js';
+import { registerSearchRoutes } from './search.js';
 import { registerUserRoutes } from './users.js';
 
 /** Everything that says who a customer is and what it may have. */
-export function registerContractRoutes(app: App, services: GrantServices): void {
+export function registerContractRoutes(app: App, services: GrantServices & SearchServices): void {
   registerCustomerRoutes(app, services);
   registerUserRoutes(app, services);
   registerInstanceRoutes(app, services);
+  registerSearchRoutes(app, services);
   registerLicenseRoutes(app, services);
   registerMembershipRoutes(app, services);
   registerGrantRoutes(app, services);

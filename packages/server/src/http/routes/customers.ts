@@ -13,11 +13,11 @@ import {
   archiveCustomer,
   createCustomer,
   getCustomer,
-  listCustomers,
   patchCustomer,
   putCustomer,
 } from '../../service/contracts/customers.js';
 import type { ContractServices } from '../../service/contracts/data-change.js';
+import { listCustomers, type SearchServices } from '../../service/contracts/list-customers.js';
 import type { App } from '../app.js';
 import { changeContextOf, credentialOf } from '../authenticate.js';
 import { preconditionOf, sendWithEtag } from '../etags.js';
@@ -29,7 +29,7 @@ const tags = ['Customers'];
 const LIST = '/api/v1/environments/:environment/customers';
 const ONE = `${LIST}/:customer`;
 
-export function registerCustomerRoutes(app: App, services: ContractServices): void {
+export function registerCustomerRoutes(app: App, services: SearchServices): void {
   app.get(
     LIST,
     {

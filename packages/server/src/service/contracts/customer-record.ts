@@ -3,6 +3,7 @@ import type { ApiCustomer } from '@pennon/protocol/management/customers';
 import type { Kysely, Selectable } from 'kysely';
 import type { CustomerTable, Tables } from '../../store/tables.js';
 import { toTime, toTimeOrNull } from '../times.js';
+import type { DataEntry } from './data-change.js';
 import { notFound } from './refusals.js';
 
 export type CustomerRow = Selectable<CustomerTable>;
@@ -19,22 +20,22 @@ export function toApiCustomer(row: CustomerRow): ApiCustomer {
     version: row.version,
     createdAt: toTime(row.created_at.getTime()),
     archivedAt: toTimeOrNull(row.archived_at?.getTime() ?? null),
+    erasedAt: toTimeOrNull(row.erased_at?.getTime() ?? null),
   };
 }
 
-/** The object as the audit trail keeps it: what is personal stands apart, encrypted. */
-export function customerAfter(customer: ApiCustomer): {
-  readonly after: JsonObject;
-  readonly personal: {
-    readonly subjectKind: string;
-    readonly subjectId: string;
-    readonly members: JsonObject;
-  };
-} {
-  const { name, email, attributes, ...rest } = customer;
+/** The object as the audit trail keeps it: whatever could say who it is stands apart, encrypted under the customer's key. */
+export function customerEntry(customer: ApiCustomer, action: string): DataEntry {
+  const { key, externalId, name, email, attributes, ...rest } = customer;
+  const members = { key, externalId, name, email, attributes: attributes as JsonObject };
   return {
-    after: { ...rest, attributes: attributes as JsonObject },
-    personal: { subjectKind: 'customer', subjectId: customer.id, members: { name, email } },
+    action,
+    productId: null,
+    objectKind: 'customer',
+    objectId: customer.id,
+    objectVersion: customer.version,
+    after: rest,
+    personal: { subjectKind: 'customer', subjectId: customer.id, members },
   };
 }
 
@@ -59,21 +60,4 @@ export async function findCustomer(
     .executeTakeFirst();
   if (row === undefined) throw customerNotFound(key);
   return row;
-}
-
-const MAX_WORDS = 40;
-const MAX_WORD_CHARACTERS = 128;
-
-/** What a customer is found by, each as a prefix: key, external id, mail, the name and every word of it. */
-export function searchWords(row: Pick<CustomerRow, 'key' | 'external_id' | 'email' | 'name'>): string[] {
-  const texts = [row.key, row.external_id, row.email, row.name, ...(row.name ?? '').split(/[^\p{L}\p{N}]+/u)];
-  const words = texts.flatMap((text) => {
-    const word = searchable(text ?? '');
-    return word === '' ? [] : [word];
-  });
-  return [...new Set(words)].slice(0, MAX_WORDS);
-}
-
-export function searchable(text: string): string {
-  return [...text.normalize('NFKC').toLowerCase().trim()].slice(0, MAX_WORD_CHARACTERS).join('');
 }

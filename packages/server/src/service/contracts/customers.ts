@@ -1,29 +1,22 @@
-import type {
-  ApiCustomer,
-  CustomerCreate,
-  CustomerListQuery,
-  CustomerWrite,
-} from '@pennon/protocol/management/customers';
-import { type Selectable, sql } from 'kysely';
+import type { ApiCustomer, CustomerCreate, CustomerWrite } from '@pennon/protocol/management/customers';
+import type { Selectable } from 'kysely';
 import { fromInstant } from '../../store/instant.js';
 import type { CustomerTable } from '../../store/tables.js';
 import type { ChangeContext, Credential } from '../credential.js';
-import { isId, newId } from '../new-id.js';
-import { fromCursor, type Page, toPage } from '../page.js';
+import { newId } from '../new-id.js';
 import { checkPrecondition, type Precondition } from '../precondition.js';
 import { environmentInReach } from '../scope.js';
 import { ServiceError } from '../service-error.js';
 import {
   type CustomerRow,
-  customerAfter,
+  customerEntry,
   customerNotFound,
   findCustomer,
-  searchable,
-  searchWords,
   toApiCustomer,
 } from './customer-record.js';
 import { type Changed, type ContractServices, changeData, type DataChange } from './data-change.js';
 import { attributesText, checkTimeZone } from './refusals.js';
+import { customerWords, indexWords } from './search-index.js';
 
 export interface CustomerName {
   readonly environment: string;
@@ -46,7 +39,7 @@ export async function putCustomer(
   const environment = environmentInReach(services.directory, credential, named.environment);
   checkTimeZone(body.timeZone);
   return changeData(services, context, environment.id, async (change) => {
-    const existing = (await change.lockCustomer(named.customer)) as CustomerRow | null;
+    const existing = await change.lockCustomer(named.customer);
     checkPrecondition(precondition, currentOf(existing), `The customer \`${named.customer}\``);
     const whole = { externalId: null, name: null, email: null, timeZone: null, attributes: {}, ...body };
     if (existing !== null)
@@ -127,7 +120,7 @@ async function lockExisting(
   key: string,
   precondition: Precondition,
 ): Promise<CustomerRow> {
-  const existing = (await change.lockCustomer(key)) as CustomerRow | null;
+  const existing = await change.lockCustomer(key);
   if (existing === null) throw customerNotFound(key);
   checkPrecondition(precondition, currentOf(existing), `The customer \`${key}\``);
   return existing;
@@ -164,7 +157,7 @@ async function insert(change: DataChange, key: string, body: CustomerMembers): P
     })
     .returningAll()
     .executeTakeFirstOrThrow();
-  await writeWords(change, row);
+  await indexWords(change, [customerWords(row)]);
   change.noteCreated(key, row.version);
   return record(change, row, 'customer.create');
 }
@@ -185,7 +178,7 @@ async function update(
 async function finish(change: DataChange, key: string, action: string): Promise<ApiCustomer> {
   await change.touchCustomer(key);
   const row = await findCustomer(change.transaction, change.environmentId, key);
-  await writeWords(change, row);
+  await indexWords(change, [customerWords(row)]);
   return record(change, row, action);
 }
 
@@ -195,25 +188,8 @@ async function record(
   action: string,
 ): Promise<ApiCustomer> {
   const item = toApiCustomer(row);
-  await change.record({
-    action,
-    productId: null,
-    objectKind: 'customer',
-    objectId: row.id,
-    objectVersion: row.version,
-    ...customerAfter(item),
-  });
+  await change.record(customerEntry(item, action));
   return item;
-}
-
-async function writeWords(change: DataChange, row: CustomerRow): Promise<void> {
-  const words = row.archived_at === null ? searchWords(row) : [];
-  await change.transaction.deleteFrom('customer_word').where('customer_id', '=', row.id).execute();
-  if (words.length === 0) return;
-  await change.transaction
-    .insertInto('customer_word')
-    .values(words.map((word) => ({ customer_id: row.id, word, environment_id: row.environment_id })))
-    .execute();
 }
 
 export async function getCustomer(
@@ -223,62 +199,4 @@ export async function getCustomer(
 ): Promise<ApiCustomer> {
   const environment = environmentInReach(services.directory, credential, named.environment);
   return toApiCustomer(await findCustomer(services.database, environment.id, named.customer));
-}
-
-const DEFAULT_PAGE = 50;
-
-/** In the order of keys; with `search`, in the order of the word that was found. */
-export async function listCustomers(
-  services: ContractServices,
-  credential: Credential,
-  named: { readonly environment: string },
-  query: CustomerListQuery,
-): Promise<Page<ApiCustomer>> {
-  const environment = environmentInReach(services.directory, credential, named.environment);
-  const limit = query.limit ?? DEFAULT_PAGE;
-  if (query.search !== undefined && query.archived !== true) {
-    return searchCustomers(services, environment.id, query.search, limit, query.cursor);
-  }
-  const [after] = fromCursor(query.cursor, 1) ?? [];
-  let select = services.database
-    .selectFrom('customer')
-    .selectAll()
-    .where('environment_id', '=', environment.id)
-    .where('archived_at', query.archived === true ? 'is not' : 'is', null)
-    .orderBy('key')
-    .limit(limit + 1);
-  if (after !== undefined) select = select.where('key', '>', after);
-  if (query.search !== undefined) select = select.where('key', '^@', query.search);
-  return toPage(await select.execute(), limit, toApiCustomer, (row) => [row.key]);
-}
-
-/**
- * A customer appears once, at the first of its words that begins so. `offset 0` keeps that question one for each row of the
- * page, in the order of the index; as a join it would be asked of everyone who begins so before the first row is shown.
- */
-async function searchCustomers(
-  services: ContractServices,
-  environmentId: string,
-  search: string,
-  limit: number,
-  cursor: string | undefined,
-): Promise<Page<ApiCustomer>> {
-  const prefix = searchable(search);
-  const [word = '', lastId = ''] = fromCursor(cursor, 2) ?? [];
-  const id = isId(lastId) ? lastId : '00000000-0000-0000-0000-000000000000';
-  const beyond = `${prefix}\u{10ffff}`;
-  const { rows } = await sql<CustomerRow & { readonly found_word: string }>`
-    with page as materialized (
-      select w.word, w.customer_id from customer_word w
-      where w.environment_id = ${environmentId}
-        and w.word >= ${prefix} and w.word < ${beyond} and (w.word, w.customer_id) > (${word}, ${id}::uuid)
-        and not exists (select from customer_word earlier
-          where earlier.customer_id = w.customer_id and earlier.word >= ${prefix} and earlier.word < w.word
-          offset 0)
-      order by w.word, w.customer_id
-      limit ${limit + 1})
-    select c.*, page.word as found_word
-    from page join customer c on c.id = page.customer_id
-    order by page.word, page.customer_id`.execute(services.database);
-  return toPage(rows, limit, toApiCustomer, (row) => [row.found_word, row.id]);
 }

@@ -1,5 +1,5 @@
 import type { Instant } from '@pennon/engine/model/customer';
-import { type Kysely, sql, type Transaction } from 'kysely';
+import { type Kysely, type Selectable, sql, type Transaction } from 'kysely';
 import { violatedUniqueIndex } from '../../store/database-error.js';
 import type { CustomerTable, Tables } from '../../store/tables.js';
 import { encodeConsistency } from '../consistency.js';
@@ -24,8 +24,11 @@ export interface Changed<Item> {
   readonly consistency: string;
 }
 
+/** What an audit entry says besides who, where and when. */
+export type DataEntry = Omit<AuditChange, 'environmentId'>;
+
 type SubjectKind = 'user' | 'team' | 'instance';
-type CustomerRow = Omit<CustomerTable, 'attributes'> & { readonly attributes: unknown };
+type CustomerRow = Selectable<CustomerTable>;
 
 /** One change of an environment's data: everything that it touches is told in the same transaction. */
 export class DataChange {
@@ -101,15 +104,12 @@ export class DataChange {
   }
 
   /** INVARIANT (law 8): every use-case of this folder records its change here, in the change's own transaction. */
-  async record(change: Omit<AuditChange, 'environmentId'>): Promise<void> {
-    await this.#services.audit.recordChange(this.transaction, this.#context, {
-      ...change,
-      environmentId: this.environmentId,
-    });
+  async record(change: DataEntry): Promise<void> {
+    await this.recordAll([change]);
   }
 
   /** The same for many changes at once. */
-  async recordAll(changes: readonly Omit<AuditChange, 'environmentId'>[]): Promise<void> {
+  async recordAll(changes: readonly DataEntry[]): Promise<void> {
     const { environmentId } = this;
     await this.#services.audit.recordChanges(
       this.transaction,

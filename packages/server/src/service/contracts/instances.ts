@@ -1,38 +1,25 @@
-import type { JsonObject } from '@pennon/engine/model/json';
 import { LIMITS } from '@pennon/engine/model/limits';
 import type { PageQuery } from '@pennon/protocol/management/common';
 import type { ApiInstance, InstanceWrite } from '@pennon/protocol/management/customers';
-import type { Kysely, Selectable } from 'kysely';
+import type { Kysely } from 'kysely';
 import { fromInstant } from '../../store/instant.js';
-import type { InstanceTable, Tables } from '../../store/tables.js';
+import type { Tables } from '../../store/tables.js';
 import type { ChangeContext, Credential } from '../credential.js';
 import { isId, newId } from '../new-id.js';
 import { fromCursor, type Page, toPage } from '../page.js';
 import { checkPrecondition, type Precondition } from '../precondition.js';
 import { environmentInReach } from '../scope.js';
 import { ServiceError } from '../service-error.js';
-import { toTime } from '../times.js';
 import { customerNotFound, findCustomer } from './customer-record.js';
 import type { CustomerName } from './customers.js';
 import { type Changed, type ContractServices, changeData, type DataChange } from './data-change.js';
+import { type InstanceRow, instanceEntry, toApiInstance, touchInstance } from './instance-record.js';
 import { attributesText, notFound } from './refusals.js';
+import { indexWords, instanceWords, removeWords } from './search-index.js';
 
 export interface InstanceName extends CustomerName {
   /** A key; for reading also an id. */
   readonly instance: string;
-}
-type InstanceRow = Selectable<InstanceTable>;
-
-function toApiInstance(row: InstanceRow, customerKey: string): ApiInstance {
-  return {
-    id: row.id,
-    key: row.key,
-    customer: customerKey,
-    name: row.name,
-    metadata: row.metadata,
-    version: row.version,
-    createdAt: toTime(row.created_at.getTime()),
-  };
 }
 
 /** By key, else by id; keys are unique in an environment. */
@@ -100,7 +87,8 @@ export async function putInstance(
     const row = await findInstance(change.transaction, environment.id, named.instance);
     if (row === null) throw new Error('The instance vanished inside its own transaction.');
     const item = toApiInstance(row, customer.key);
-    await finish(change, item, existing === null ? 'instance.create' : 'instance.replace');
+    await indexWords(change, [instanceWords(row)]);
+    await finish(change, customer, item, existing === null ? 'instance.create' : 'instance.replace');
     return { item, created: existing === null };
   });
 }
@@ -131,21 +119,15 @@ async function checkCount(
   }
 }
 
-async function finish(change: DataChange, instance: ApiInstance, action: string): Promise<void> {
+async function finish(
+  change: DataChange,
+  customer: { readonly id: string },
+  instance: ApiInstance,
+  action: string,
+): Promise<void> {
   await change.touchCustomer(instance.customer);
-  change.touchSubject('instance', instance.key);
-  // Whoever names the instance by its id must hear of it too.
-  change.touchSubject('instance', instance.id);
-  const { metadata, ...rest } = instance;
-  const removed = action === 'instance.remove';
-  await change.record({
-    action,
-    productId: null,
-    objectKind: 'instance',
-    objectId: instance.id,
-    objectVersion: removed ? instance.version + 1 : instance.version,
-    after: removed ? null : { ...rest, metadata: metadata as JsonObject },
-  });
+  touchInstance(change, instance);
+  await change.record(instanceEntry(customer.id, instance, action));
 }
 
 export async function removeInstance(
@@ -167,7 +149,8 @@ export async function removeInstance(
       .where('customer_id', '=', customer.id)
       .where('id', '=', existing.id)
       .execute();
-    await finish(change, toApiInstance(existing, customer.key), 'instance.remove');
+    await removeWords(change, [{ customerId: customer.id, kind: 'instance', key: existing.key }]);
+    await finish(change, customer, toApiInstance(existing, customer.key), 'instance.remove');
     return { item: null, created: false };
   });
 }

@@ -1,36 +1,24 @@
-import type { JsonObject } from '@pennon/engine/model/json';
 import { LIMITS } from '@pennon/engine/model/limits';
 import type { PageQuery } from '@pennon/protocol/management/common';
 import type { ApiUser, UserWrite } from '@pennon/protocol/management/customers';
-import type { Kysely, Selectable } from 'kysely';
+import type { Kysely } from 'kysely';
 import { fromInstant } from '../../store/instant.js';
-import type { CustomerUserTable, Tables } from '../../store/tables.js';
+import type { Tables } from '../../store/tables.js';
 import type { ChangeContext, Credential } from '../credential.js';
+import { newId } from '../new-id.js';
 import { fromCursor, type Page, toPage } from '../page.js';
 import { checkPrecondition, type Precondition } from '../precondition.js';
 import { environmentInReach } from '../scope.js';
 import { ServiceError } from '../service-error.js';
-import { toTime } from '../times.js';
 import { customerNotFound, findCustomer } from './customer-record.js';
 import type { CustomerName } from './customers.js';
 import { type Changed, type ContractServices, changeData, type DataChange } from './data-change.js';
 import { attributesText, notFound } from './refusals.js';
+import { indexWords, removeWords, userWords } from './search-index.js';
+import { toApiUser, type UserRow, userEntry } from './user-record.js';
 
 export interface UserName extends CustomerName {
   readonly user: string;
-}
-type UserRow = Selectable<CustomerUserTable>;
-
-function toApiUser(row: UserRow, customerKey: string): ApiUser {
-  return {
-    key: row.key,
-    customer: customerKey,
-    name: row.name,
-    email: row.email,
-    attributes: row.attributes,
-    version: row.version,
-    createdAt: toTime(row.created_at.getTime()),
-  };
 }
 
 async function findUser(database: Kysely<Tables>, customerId: string, key: string): Promise<UserRow | null> {
@@ -74,6 +62,7 @@ export async function putUser(
         .insertInto('customer_user')
         .values({
           customer_id: customer.id,
+          id: newId(),
           key: named.user,
           environment_id: environment.id,
           ...members,
@@ -89,7 +78,9 @@ export async function putUser(
         .where('key', '=', named.user)
         .execute();
     }
-    const item = await readBack(change, customer, named.user);
+    const row = await readBack(change, customer, named.user);
+    const item = toApiUser(row, customer.key);
+    await indexWords(change, [userWords(row)]);
     await finish(change, customer, item, existing === null ? 'user.create' : 'user.replace');
     return { item, created: existing === null };
   });
@@ -113,42 +104,23 @@ async function checkOwners(change: DataChange, userKey: string): Promise<void> {
 
 async function readBack(
   change: DataChange,
-  customer: { readonly id: string; readonly key: string },
+  customer: { readonly id: string },
   userKey: string,
-): Promise<ApiUser> {
+): Promise<UserRow> {
   const row = await findUser(change.transaction, customer.id, userKey);
   if (row === null) throw new Error('The user vanished inside its own transaction.');
-  return toApiUser(row, customer.key);
+  return row;
 }
 
-/** A person's name, mail and attributes enter the trail only encrypted under that person's key. */
 async function finish(
   change: DataChange,
-  customer: { readonly id: string; readonly key: string },
+  customer: { readonly key: string },
   user: ApiUser,
   action: string,
 ): Promise<void> {
   await change.touchCustomer(customer.key);
   change.touchSubject('user', user.key);
-  const { name, email, attributes, ...rest } = user;
-  const removed = action === 'user.remove';
-  await change.record({
-    action,
-    productId: null,
-    objectKind: 'user',
-    objectId: `${customer.id}/${user.key}`,
-    objectVersion: removed ? user.version + 1 : user.version,
-    after: removed ? null : { ...rest },
-    ...(removed
-      ? {}
-      : {
-          personal: {
-            subjectKind: 'user',
-            subjectId: `${customer.id}/${user.key}`,
-            members: { name, email, attributes: attributes as JsonObject },
-          },
-        }),
-  });
+  await change.record(userEntry(user, action));
 }
 
 export async function removeUser(
@@ -170,6 +142,7 @@ export async function removeUser(
       .where('customer_id', '=', customer.id)
       .where('key', '=', named.user)
       .execute();
+    await removeWords(change, [{ customerId: customer.id, kind: 'user', key: named.user }]);
     await finish(change, customer, toApiUser(existing, customer.key), 'user.remove');
     return { item: null, created: false };
   });
