@@ -136,17 +136,3 @@ export async function keysOfSubjects(
     .execute();
   return new Map(rows.map((row) => [row.id, row.key]));
 }
-
-/** From now on no entry says whose id it was. Whoever is given the same key later is somebody else. */
-export async function eraseSubjectName(
-  transaction: Transaction<Tables>,
-  environmentId: string,
-  { kind, key }: SubjectKey,
-): Promise<void> {
-  await transaction
-    .deleteFrom('subject_name')
-    .where('environment_id', '=', environmentId)
-    .where('kind', '=', kind)
-    .where('key', '=', key)
-    .execute();
-}
