@@ -1,6 +1,8 @@
 import { LIMITS } from '../model/limits.js';
 import { hashAfter, type Murmur3State, prefixState } from './murmur3.js';
 
+const MOST_SHARES = LIMITS.rolloutTotal.value;
+
 /** A bucket seed whose prefix is hashed already. */
 export interface BucketSeed {
   readonly text: string;
@@ -29,10 +31,8 @@ export function bucketText(value: unknown): string | null {
  * loses nothing.
  */
 export function bucketNumber(seed: BucketSeed, text: string, total: number): number {
-  if (!(Number.isInteger(total) && total >= 1 && total <= LIMITS.rolloutTotal.value)) {
-    throw new RangeError(
-      `\`total\` is ${total}; a bucket is one of 1 to ${LIMITS.rolloutTotal.value} shares.`,
-    );
+  if (!(Number.isInteger(total) && total >= 1 && total <= MOST_SHARES)) {
+    throw new RangeError(`\`total\` is ${total}; a bucket is one of 1 to ${MOST_SHARES} shares.`);
   }
   return Math.floor((hashAfter(seed.state, text) * total) / 4_294_967_296);
 }

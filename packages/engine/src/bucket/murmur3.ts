@@ -78,25 +78,40 @@ export function prefixState(prefix: string): Murmur3State {
   return absorb(absorb(EMPTY, utf8(prefix)), Uint8Array.of(0));
 }
 
-/** The unsigned 32-bit hash of `prefix ‖ utf8(value)`. ASCII, which nearly every key is, is hashed without encoding it first. */
+/**
+ * The unsigned 32-bit hash of `prefix ‖ utf8(value)`. ASCII, which nearly every key is, is hashed four characters at a time and without
+ * encoding it first: the low bytes of each four fill the block that was begun, the high ones begin the next.
+ */
 export function hashAfter(state: Murmur3State, value: string): number {
-  let { hash, tail, length } = state;
+  let { hash, tail } = state;
   const size = value.length;
-  for (let index = 0; index < size; index += 1) {
+  const shift = (state.length & 3) << 3;
+  const whole = size & ~3;
+  let seen = 0;
+  for (let index = 0; index < whole; index += 4) {
+    const a = value.charCodeAt(index);
+    const b = value.charCodeAt(index + 1);
+    const c = value.charCodeAt(index + 2);
+    const d = value.charCodeAt(index + 3);
+    seen |= a | b | c | d;
+    const four = a | (b << 8) | (c << 16) | (d << 24);
+    hash = mixBlock(hash, tail | (four << shift));
+    tail = shift === 0 ? 0 : four >>> (32 - shift);
+  }
+  let length = state.length + whole;
+  for (let index = whole; index < size; index += 1) {
     const code = value.charCodeAt(index);
-    if (code >= 0x80) {
-      const all = absorb(state, utf8(value));
-      return finish(all.hash, all.tail, all.length);
-    }
-    const shift = (length & 3) << 3;
-    tail |= code << shift;
+    seen |= code;
+    tail |= code << ((length & 3) << 3);
     length += 1;
-    if (shift === 24) {
+    if ((length & 3) === 0) {
       hash = mixBlock(hash, tail);
       tail = 0;
     }
   }
-  return finish(hash, tail, length);
+  if (seen < 0x80) return finish(hash, tail, length);
+  const all = absorb(state, utf8(value));
+  return finish(all.hash, all.tail, all.length);
 }
 
 export function murmur3(text: string): number {

@@ -41,7 +41,9 @@ const parts: Readonly<Record<string, JsonValue>> = {
 };
 
 const frame: ExpressionFrame = {
-  part: (name) => parts[name],
+  sent: parts,
+  targetingKey: undefined,
+  fact: (name) => parts[name],
   entitlement: (key) => (key === 'on' ? true : key === 'theme' ? { dark: true } : key === 'size' ? 7 : false),
   limit: () => 100,
   usage: () => 40,

@@ -1,3 +1,4 @@
+import { memberReader } from '../cel/member-reader.js';
 import { suggestName } from '../cel/suggest.js';
 import {
   BOOL,
@@ -10,9 +11,9 @@ import {
   STRING,
   TIMESTAMP,
 } from '../cel/types.js';
-import { CelError, CelTimestamp, type CelValue } from '../cel/values.js';
+import { CelError, CelTimestamp, type CelValue, memberOf } from '../cel/values.js';
 import type { Catalog, EntitlementValue, FeatureType } from '../model/catalog.js';
-import type { JsonValue } from '../model/json.js';
+import type { JsonObject, JsonValue } from '../model/json.js';
 import { celTypeOfSchema, objectType } from './schema-cel-type.js';
 import { readSkuPattern } from './sku-pattern.js';
 
@@ -31,10 +32,14 @@ import { readSkuPattern } from './sku-pattern.js';
  */
 export interface ExpressionFrame {
   /**
-   * The context part or server fact of that name (`user`, `plan`, `environment`, …), server facts first; `undefined` when
-   * absent. For the layer `measure`: the usage's attribute of that name.
+   * What the caller sent, by part (`user`, …); `undefined` where only the server's own facts are seen. For the layer `measure`: the
+   * usage's attributes.
    */
-  part(name: string): JsonValue | undefined;
+  readonly sent: JsonObject | undefined;
+  /** Who is asked about, as sent; `undefined` as above. */
+  readonly targetingKey: string | undefined;
+  /** What the server itself knows under that name; `undefined` when absent. */
+  fact(name: ServerFact): JsonValue | undefined;
   /** What is granted, `false` when nothing is. Unlimited is a number here: `UNLIMITED_AS_INTEGER`. */
   entitlement(key: string): Exclude<EntitlementValue, string> | CelError;
   /** The granted limit; 0 when nothing is granted, `UNLIMITED_AS_INTEGER` when unlimited. */
@@ -68,6 +73,34 @@ export interface ExpressionEnvironmentOptions {
 
 /** The parts that only the server sets (K-3): what a caller sends under these names is overwritten. */
 export const SERVER_FACTS = ['plan', 'customer', 'license', 'instance', 'environment'] as const;
+export type ServerFact = (typeof SERVER_FACTS)[number];
+
+type PartReader = (frame: ExpressionFrame) => unknown;
+
+const user = memberReader('user');
+const team = memberReader('team');
+
+/** The parts that nearly every rule reads, each read at a place of its own (see `memberReader`). */
+const PART_READERS: ReadonlyMap<string, PartReader> = new Map<string, PartReader>([
+  ['plan', (frame) => frame.fact('plan')],
+  ['customer', (frame) => frame.fact('customer')],
+  ['license', (frame) => frame.fact('license')],
+  ['instance', (frame) => frame.fact('instance')],
+  ['environment', (frame) => frame.fact('environment')],
+  ['targetingKey', (frame) => frame.targetingKey],
+  ['user', (frame) => memberOf(frame.sent, user)],
+  ['team', (frame) => memberOf(frame.sent, team)],
+]);
+
+/** How a context part or server fact of that name is read, server facts first. */
+export function partReader(name: string): PartReader {
+  return PART_READERS.get(name) ?? sentReader(name);
+}
+
+function sentReader(name: string): PartReader {
+  const member = memberReader(name);
+  return (frame) => memberOf(frame.sent, member);
+}
 
 /** The functions of DESIGN §4 that ask for the right to a feature; segments stand below entitlements and may not. */
 const RIGHT_FUNCTIONS = ['entitlement', 'limit', 'usage', 'remaining'] as const;
@@ -102,13 +135,13 @@ function measureEnvironment(): CelEnvironment<ExpressionFrame> {
   return {
     variables: new Map(),
     functions: new Map(),
-    otherVariable: (name) => part(name, INT),
+    otherVariable: (name) => ({ type: INT, read: sentReader(name) }),
     forbidden: new Map([...RIGHT_FUNCTIONS, 'flag', 'segment', 'now'].map((name) => [name, why])),
   };
 }
 
 function part(name: string, type: CelType): CelVariable<ExpressionFrame> {
-  return { type, read: (frame) => frame.part(name) };
+  return { type, read: partReader(name) };
 }
 
 function variables(catalog: Catalog, openPlan: boolean): Map<string, CelVariable<ExpressionFrame>> {

@@ -7,7 +7,7 @@ import { type CelLimits, DEFAULT_CEL_LIMITS } from './limits.js';
 import { parseInto } from './parser.js';
 import type { RunState } from './run-state.js';
 import type { CelEnvironment, CompiledExpression, CompileResult } from './types.js';
-import { CelError, type CelValue, prototypesAreClean } from './values.js';
+import { CelError, type CelValue } from './values.js';
 
 export interface CompileOptions {
   readonly limits?: Partial<CelLimits>;
@@ -35,49 +35,50 @@ export function compileExpression<Frame>(
     issues.add('TOO_COSTLY', message, root.start, root.end);
     return { ok: false, issues: issues.list() };
   }
-  const emit = (guarded: boolean): Emission<Frame> => {
-    const emitter = new Emitter(checked, text, limits, guarded);
-    const { run } = emitter.emit(root);
-    return { run, spends: emitter.spends };
-  };
+  const emitter = new Emitter(checked, text, limits);
+  const { run } = emitter.emit(root);
   const expression: CompiledExpression<Frame> = {
     source: text,
     type: checked.types.get(root) ?? { kind: 'dyn' },
     reads: checked.reads,
     cost,
-    evaluate: evaluator(emit, limits, checked.slotCount),
+    evaluate: evaluator(run, limits, emitter.spends ? checked.slotCount : null),
   };
   return { ok: true, expression };
 }
 
-interface Emission<Frame> {
-  readonly run: Run<Frame>;
-  readonly spends: boolean;
+function hostFailed(): CelError {
+  return new CelError('HOST_FAILED', 'A fact or function of the host failed while the expression asked it');
 }
 
 /**
- * The one place where what a host throws becomes an error of the expression. Where prototypes were tampered with, a
- * second form takes over, which asks every property whether it is an own one.
+ * The one place where what a host throws becomes an error of the expression. `slots: null`: nothing in the expression loops, grows or
+ * scans, so that all its evaluations share one state.
  */
 function evaluator<Frame>(
-  emit: (guarded: boolean) => Emission<Frame>,
+  run: Run<Frame>,
   limits: CelLimits,
-  slots: number,
+  slots: number | null,
 ): (frame: Frame) => CelValue | CelError {
-  const { run, spends } = emit(false);
-  let guarded: Run<Frame> | undefined;
-  const idle: RunState = { steps: Number.POSITIVE_INFINITY, locals: [], limits };
+  if (slots === null) {
+    const { steps } = limits;
+    const idle: RunState = { steps, locals: [], limits };
+    return (frame) => {
+      try {
+        idle.steps = steps;
+        return run(frame, idle);
+      } catch {
+        return hostFailed();
+      }
+    };
+  }
   return (frame) => {
     try {
-      const state = spends ? { steps: limits.steps, locals: new Array<CelValue>(slots), limits } : idle;
-      if (prototypesAreClean()) return run(frame, state);
-      guarded ??= emit(true).run;
-      return guarded(frame, state);
+      // A list that is written out costs a fraction of one that is made by its length; few expressions nest more loops.
+      const locals = slots <= 4 ? [null, null, null, null] : new Array<CelValue>(slots).fill(null);
+      return run(frame, { steps: limits.steps, locals, limits });
     } catch {
-      return new CelError(
-        'HOST_FAILED',
-        'A fact or function of the host failed while the expression asked it',
-      );
+      return hostFailed();
     }
   };
 }

@@ -1,11 +1,11 @@
 import type { BinaryOperator } from './ast.js';
 import { compare, contains, equals, noOverload, type OrderOperator } from './compare.js';
-import { type AttributePath, freeName } from './emit-path.js';
+import { type AttributePath, type RawReader, rawReader } from './emit-path.js';
 import { overBudget, type Result, type Run } from './emit-types.js';
 import type { CelPosition } from './issue.js';
+import { type MemberReader, memberReader } from './member-reader.js';
 import { spendScan } from './run-state.js';
-import type { CelVariable } from './types.js';
-import { CelError, CelUint, type CelValue, freeProperty } from './values.js';
+import { CelError, CelUint, type CelValue, isFreeName, memberOf } from './values.js';
 
 /*
  * The shapes that nearly every rule is made of, each with a path that touches nothing but the attribute and a constant.
@@ -19,19 +19,20 @@ function exactNumber(value: CelValue): number | undefined {
   return typeof int === 'bigint' && Number.isSafeInteger(Number(int)) ? Number(int) : undefined;
 }
 
-/** One name behind a variable, whose raw JSON is what an evaluation would compare. */
+/** The last name of a path, whose raw JSON is what an evaluation would compare. */
 interface Attribute<Frame> {
-  readonly variable: CelVariable<Frame>;
-  readonly name: string;
+  readonly owner: RawReader<Frame>;
+  readonly member: MemberReader;
 }
 
 function attributeOf<Frame>(
   path: AttributePath<Frame> | undefined,
   kinds: readonly string[],
 ): Attribute<Frame> | undefined {
-  const name = path === undefined ? undefined : freeName(path);
-  if (path === undefined || name === undefined || !kinds.includes(path.type.kind)) return undefined;
-  return { variable: path.variable, name };
+  const name = path?.keys.at(-1);
+  if (path === undefined || name === undefined || !isFreeName(name)) return undefined;
+  if (!kinds.includes(path.type.kind)) return undefined;
+  return { owner: rawReader({ ...path, keys: path.keys.slice(0, -1) }), member: memberReader(name) };
 }
 
 export function emitConstantComparison<Frame>(
@@ -72,15 +73,15 @@ function textEquality<Frame>(
   };
   const attribute = attributeOf(path, ['string', 'dyn']);
   if (attribute === undefined) return general;
-  const { variable, name } = attribute;
+  const { owner, member } = attribute;
   if (wanted) {
     return (frame, state) => {
-      const value = freeProperty(variable.read(frame), name);
+      const value = memberOf(owner(frame), member);
       return typeof value === 'string' ? value === constant : general(frame, state);
     };
   }
   return (frame, state) => {
-    const value = freeProperty(variable.read(frame), name);
+    const value = memberOf(owner(frame), member);
     return typeof value === 'string' ? value !== constant : general(frame, state);
   };
 }
@@ -132,18 +133,18 @@ function numberComparison<Frame>(
   };
   const attribute = attributeOf(path, ['double', 'dyn', 'int']);
   if (attribute === undefined) return general;
-  const { variable, name } = attribute;
+  const { owner, member } = attribute;
   const integer = path?.type.kind === 'int';
   // The one that most rules use stands out of `test`: one call less.
   if (operator === '>=') {
     return (frame, state) => {
-      const value = freeProperty(variable.read(frame), name);
+      const value = memberOf(owner(frame), member);
       const fits = typeof value === 'number' && (!integer || Number.isSafeInteger(value));
       return fits ? value >= number : general(frame, state);
     };
   }
   return (frame, state) => {
-    const value = freeProperty(variable.read(frame), name);
+    const value = memberOf(owner(frame), member);
     const fits = typeof value === 'number' && (!integer || Number.isSafeInteger(value));
     return fits ? test(value) : general(frame, state);
   };
@@ -187,16 +188,16 @@ function textMembership<Frame>(
       return value instanceof CelError ? value : false;
     };
   }
-  const { variable, name } = attribute;
+  const { owner, member } = attribute;
   const [first, second, ...more] = texts;
   if (first !== undefined && second !== undefined && more.length === 0) {
     return (frame, state) => {
-      const value = freeProperty(variable.read(frame), name);
+      const value = memberOf(owner(frame), member);
       return typeof value === 'string' ? value === first || value === second : general(frame, state);
     };
   }
   return (frame, state) => {
-    const value = freeProperty(variable.read(frame), name);
+    const value = memberOf(owner(frame), member);
     return typeof value === 'string' ? texts.has(value) : general(frame, state);
   };
 }
@@ -250,23 +251,23 @@ function endTest<Frame>(left: Run<Frame>, constant: string, unfit: Unfit): Run<F
 }
 
 function attributeStarts<Frame>(
-  { variable, name }: Attribute<Frame>,
+  { owner, member }: Attribute<Frame>,
   constant: string,
   general: Run<Frame>,
 ): Run<Frame> {
   return (frame, state) => {
-    const value = freeProperty(variable.read(frame), name);
+    const value = memberOf(owner(frame), member);
     return typeof value === 'string' ? value.startsWith(constant) : general(frame, state);
   };
 }
 
 function attributeEnds<Frame>(
-  { variable, name }: Attribute<Frame>,
+  { owner, member }: Attribute<Frame>,
   constant: string,
   general: Run<Frame>,
 ): Run<Frame> {
   return (frame, state) => {
-    const value = freeProperty(variable.read(frame), name);
+    const value = memberOf(owner(frame), member);
     return typeof value === 'string' ? value.endsWith(constant) : general(frame, state);
   };
 }

@@ -25,8 +25,8 @@ function turnCost(node: MacroNode): number {
 
 /** The elements that a macro walks through: of a list, or the keys of a map. */
 function elementsOf(value: Result, position: CelPosition): readonly CelValue[] | CelError {
-  if (value instanceof CelError) return value;
   if (isList(value)) return value;
+  if (value instanceof CelError) return value;
   if (kindOf(value) === 'map') return keysOf(value as CelMap | CelRecord);
   return new CelError(
     'NO_SUCH_OVERLOAD',
@@ -42,7 +42,7 @@ export function emitMacro<Frame>(parts: MacroParts<Frame>): Run<Frame> {
   const turn = turnOf(parts);
   return (frame, state) => {
     const elements = elementsOf(target(frame, state), position);
-    return elements instanceof CelError ? elements : turn(elements, frame, state);
+    return isList(elements) ? turn(elements, frame, state) : elements;
   };
 }
 

@@ -1,5 +1,6 @@
 import type { Run } from './emit-types.js';
 import type { CelPosition } from './issue.js';
+import { memberReader } from './member-reader.js';
 import { pathText } from './reads.js';
 import { OVER_BUDGET, type RunState, spend } from './run-state.js';
 import { type CelType, type CelVariable, typeText } from './types.js';
@@ -8,11 +9,11 @@ import {
   type CelRecord,
   CelUint,
   type CelValue,
-  freeProperty,
   isFreeName,
   isList,
   isRecord,
   kindOf,
+  memberOf,
   selectKey,
 } from './values.js';
 
@@ -23,36 +24,28 @@ export interface AttributePath<Frame> {
   readonly keys: readonly string[];
   readonly type: CelType;
   readonly position: CelPosition;
-  /** Prototypes carry foreign properties: every property is asked whether it is an own one. */
-  readonly guarded: boolean;
 }
 
 export type RawReader<Frame> = (frame: Frame) => unknown;
 
 /** What stands at the path, as the host gives it; `undefined` when anything on the way is absent or no map. */
 export function rawReader<Frame>(path: AttributePath<Frame>): RawReader<Frame> {
-  const { variable, keys } = path;
-  const name = freeName(path);
-  const [first] = keys;
-  if (first === undefined) return (frame) => variable.read(frame);
-  if (name !== undefined) {
-    return (frame) => {
-      const root = variable.read(frame);
-      const found = freeProperty(root, name);
-      return found === undefined ? selectKey(root, name) : found;
-    };
-  }
-  return (frame) => {
-    let value: unknown = variable.read(frame);
-    for (const key of keys) value = selectKey(value, key);
-    return value;
-  };
+  return memberPath(path.variable.read, path.keys);
 }
 
-/** The only name behind the variable, where it may be read without asking whose property it is. */
-export function freeName<Frame>(path: AttributePath<Frame>): string | undefined {
-  const [name, ...more] = path.keys;
-  return name !== undefined && more.length === 0 && !path.guarded && isFreeName(name) ? name : undefined;
+/** The value behind those names in what `owner` reads. */
+export function memberPath<Frame>(owner: RawReader<Frame>, names: readonly string[]): RawReader<Frame> {
+  return names.reduce<RawReader<Frame>>(readingMember, owner);
+}
+
+function readingMember<Frame>(owner: RawReader<Frame>, name: string): RawReader<Frame> {
+  if (!isFreeName(name)) return (frame) => selectKey(owner(frame), name);
+  const member = memberReader(name);
+  return (frame) => {
+    const value = owner(frame);
+    const found = memberOf(value, member);
+    return found === undefined ? selectKey(value, name) : found;
+  };
 }
 
 /** JSON's null says that a declared attribute has no value. */

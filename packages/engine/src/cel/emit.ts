@@ -49,11 +49,7 @@ export class Emitter<Frame> {
   readonly #source: string;
   readonly #foldState: RunState;
 
-  readonly #guarded: boolean;
-
-  /** `guarded`: see `AttributePath`. */
-  constructor(checked: CheckedExpression<Frame>, source: string, limits: CelLimits, guarded: boolean) {
-    this.#guarded = guarded;
+  constructor(checked: CheckedExpression<Frame>, source: string, limits: CelLimits) {
     this.#checked = checked;
     this.#source = source;
     this.#foldState = { steps: limits.steps, locals: [], limits };
@@ -139,7 +135,6 @@ export class Emitter<Frame> {
           keys,
           type,
           position: this.position(node),
-          guarded: this.#guarded,
         };
       }
       if (resolution !== undefined) return undefined;
@@ -396,12 +391,25 @@ function binary<Frame>(
   position: CelPosition,
 ): Run<Frame> {
   const apply = binaryFunction(operator);
+  if (operator === '==') return equality(left, right, position);
   return (frame, state) => {
     const first = left(frame, state);
     if (first instanceof CelError) return first;
     const second = right(frame, state);
     if (second instanceof CelError) return second;
     return located(apply(first, second, state), position);
+  };
+}
+
+/** Most of what is compared are texts. */
+function equality<Frame>(left: Run<Frame>, right: Run<Frame>, position: CelPosition): Run<Frame> {
+  return (frame, state) => {
+    const first = left(frame, state);
+    if (first instanceof CelError) return first;
+    const second = right(frame, state);
+    if (typeof first === 'string' && typeof second === 'string') return first === second;
+    if (second instanceof CelError) return second;
+    return located(equals(first, second, state), position);
   };
 }
 

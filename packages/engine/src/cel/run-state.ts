@@ -3,7 +3,6 @@ import { CelError, type CelValue } from './values.js';
 
 /** What one evaluation has left to spend, and the variables of its macros. */
 export interface RunState {
-  /** Infinite for expressions that neither loop, nor grow values, nor scan long ones. */
   steps: number;
   readonly locals: CelValue[];
   readonly limits: CelLimits;

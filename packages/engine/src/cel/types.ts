@@ -64,7 +64,7 @@ export interface CelVariable<Frame> {
   /** Changes by itself as time passes (`now`): recorded as `reads.now`, not among the attributes. */
   readonly clock?: boolean;
   /** A plain JSON value or a `CelValue`; `undefined` when the fact is absent. */
-  read(frame: Frame): unknown;
+  readonly read: (frame: Frame) => unknown;
 }
 
 /** A function of the caller's: `entitlement("key")`. */

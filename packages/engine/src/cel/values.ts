@@ -1,4 +1,5 @@
 import type { CelPosition } from './issue.js';
+import type { MemberReader } from './member-reader.js';
 
 /**
  * Values of CEL as JavaScript holds them. JSON is a CEL value as it stands (numbers are doubles, objects are maps with
@@ -256,27 +257,14 @@ const TAKEN_NAMES: ReadonlySet<string> = new Set([
   ],
 ]);
 
-/**
- * Whether `object[name]` finds nothing but an own property of a JSON object, as long as `prototypesAreClean()`. Reading
- * so costs half of asking `Object.hasOwn` first.
- */
+/** Whether no value of CEL that is not JSON has a field of that name, so that any object may be asked for it. */
 export function isFreeName(name: string): boolean {
-  return (
-    !TAKEN_NAMES.has(name) && !/^\d/.test(name) && !(name in Object.prototype) && !(name in Array.prototype)
-  );
+  return !TAKEN_NAMES.has(name) && !/^\d/.test(name);
 }
 
-const PROBE: object = Object.freeze([]);
-
-/** False once somebody has assigned to `Object.prototype` or `Array.prototype`: a loop then finds what was assigned. */
-export function prototypesAreClean(): boolean {
-  for (const _ in PROBE) return false;
-  return true;
-}
-
-/** A property by a free name, with clean prototypes; maps that are no JSON objects answer `undefined` too. */
-export function freeProperty(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined;
+/** A member by a free name; maps that are no JSON objects answer `undefined` too. */
+export function memberOf(value: unknown, member: MemberReader): unknown {
+  return typeof value === 'object' && value !== null ? member(value as Record<string, unknown>) : undefined;
 }
 
 /** The names that CEL gives types in `type(x)`. */

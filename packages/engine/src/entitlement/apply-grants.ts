@@ -59,7 +59,7 @@ export function concerns({ target }: Grant, evaluation: Evaluation, feature: Com
 
 /** The grants of a feature that hold now for whom is asked about, nearest first. */
 function inForceNow(draft: Draft, prepared: PreparedCustomer): readonly FeatureGrant[] {
-  const all = prepared.featureGrants.get(draft.feature.key);
+  const all = prepared.featureGrants?.get(draft.feature.key);
   if (all === undefined) return [];
   const per = draft.feature.type === 'metered' ? draft.feature.per : null;
   return all.filter(({ grant }) => {

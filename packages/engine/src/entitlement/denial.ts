@@ -37,7 +37,7 @@ function wouldGive(license: License, feature: CompiledFeature, prepared: Prepare
 /** INVARIANT: of whom is asked about only: nobody is told of another user's grant, nor by when it ended. */
 function grantEnded(prepared: PreparedCustomer, feature: CompiledFeature, evaluation: Evaluation): boolean {
   const now = evaluation.nowMilliseconds;
-  return (prepared.featureGrants.get(feature.key) ?? []).some(({ grant, effect }) => {
+  return (prepared.featureGrants?.get(feature.key) ?? []).some(({ grant, effect }) => {
     const ended = effect.type !== 'deny' && grant.endsAt !== null && grant.endsAt <= now;
     return ended && concerns(grant, evaluation, feature);
   });

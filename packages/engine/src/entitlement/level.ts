@@ -4,11 +4,10 @@ import type { Source } from '../model/decision.js';
 import { isJsonObject, type JsonObject } from '../model/json.js';
 import type { CompiledFeature } from '../snapshot/snapshot.js';
 
-/** What is granted of one feature, whatever is used up, with the span for which that holds. */
+/** What is granted of one feature, whatever is used up. */
 export interface Level {
-  readonly from: Instant;
-  /** `Infinity` when time alone never changes it. */
-  readonly until: Instant;
+  /** `null` when time alone never changes it. */
+  readonly until: Instant | null;
   readonly granted: boolean;
   /** Limit and metered features: no limit at all. */
   readonly unlimited: boolean;
@@ -36,22 +35,23 @@ export function fits(feature: CompiledFeature, value: EntitlementValue): boolean
   }
 }
 
-/** A value as a level: 0, `false` and nothing are not granted. */
+/**
+ * A value as a level: 0, `false` and nothing are not granted. Written out once: whoever reads levels then always meets objects that
+ * are laid out alike.
+ */
 export function levelOf(
   feature: CompiledFeature,
   current: EntitlementValue | null,
-  rest: Pick<Level, 'from' | 'until' | 'denied' | 'sources'>,
+  { until, denied, sources }: Pick<Level, 'until' | 'denied' | 'sources'>,
 ): Level {
-  const value = rest.denied ? null : current;
-  if (feature.numeric) {
-    const unlimited = value === 'unlimited';
-    const amount = typeof value === 'number' ? value : 0;
-    return { ...rest, granted: unlimited || amount > 0, unlimited, amount, value: null };
-  }
-  if (feature.type === 'boolean') {
-    const granted = value === true;
-    return { ...rest, granted, unlimited: false, amount: 0, value: granted };
-  }
-  const config = isJsonObject(value) ? value : null;
-  return { ...rest, granted: config !== null, unlimited: false, amount: 0, value: config };
+  const given = denied ? null : current;
+  const unlimited = feature.numeric && given === 'unlimited';
+  const amount = feature.numeric && typeof given === 'number' ? given : 0;
+  const value = feature.numeric ? null : feature.type === 'boolean' ? given === true : configOf(given);
+  const granted = feature.numeric ? unlimited || amount > 0 : value !== null && value !== false;
+  return { until, granted, unlimited, amount, value, denied, sources };
+}
+
+function configOf(value: EntitlementValue | null): JsonObject | null {
+  return isJsonObject(value) ? value : null;
 }

@@ -1,5 +1,4 @@
 import { CelError } from '../cel/values.js';
-import { NEVER, untilOf } from '../evaluation/edges.js';
 import type { Evaluation } from '../evaluation/evaluation.js';
 import { beginEvaluation } from '../flag/layers.js';
 import type {
@@ -28,8 +27,8 @@ function stampOf(
 ): Pick<EntitlementDecision, 'revision' | 'customerVersion' | 'validUntil' | 'customerNotProven'> {
   return {
     revision: evaluation.snapshot.revision,
-    customerVersion: evaluation.customer?.state?.version ?? 0,
-    validUntil: untilOf(evaluation.until),
+    customerVersion: evaluation.customerVersion,
+    validUntil: evaluation.until,
     customerNotProven: !evaluation.request.subject.proven,
   };
 }
@@ -129,7 +128,7 @@ function resolveFeature(
   feature: CompiledFeature,
   amount: number,
 ): EntitlementDecision | EntitlementError {
-  evaluation.until = NEVER;
+  evaluation.until = null;
   const level = evaluation.level(feature);
   if (level instanceof CelError)
     return failure(evaluation, feature.key, 'CUSTOMER_STATE_UNAVAILABLE', level.message);

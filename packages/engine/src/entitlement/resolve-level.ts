@@ -1,5 +1,5 @@
 import type { Evaluation } from '../evaluation/evaluation.js';
-import type { PreparedCustomer } from '../evaluation/prepared-customer.js';
+import { type PreparedCustomer, remember } from '../evaluation/prepared-customer.js';
 import type { CompiledFeature, CompiledSegment } from '../snapshot/snapshot.js';
 import { applyAddons } from './apply-addons.js';
 import { applyGrants } from './apply-grants.js';
@@ -20,7 +20,7 @@ function isAlike(prepared: PreparedCustomer, { key, condition, trusted }: Compil
 
 /** Whether a feature's level is the same for everyone of the customer, so that it may be kept with the customer. */
 function isShared(prepared: PreparedCustomer, feature: CompiledFeature): boolean {
-  const grants = prepared.featureGrants.get(feature.key) ?? [];
+  const grants = prepared.featureGrants?.get(feature.key) ?? [];
   if (grants.some(({ grant }) => grant.target.kind !== 'customer' && grant.target.kind !== 'group'))
     return false;
   const segments = prepared.snapshot.segmentsByFeature.get(feature.key) ?? [];
@@ -42,7 +42,6 @@ export function resolveLevel(evaluation: Evaluation, feature: CompiledFeature): 
   applyGrants(draft, prepared);
   const { denied, sources } = draft;
   const level = levelOf(feature, draft.current, {
-    from: draft.now,
     until: evaluation.until,
     denied,
     sources,
@@ -54,6 +53,9 @@ export function resolveLevel(evaluation: Evaluation, feature: CompiledFeature): 
       : `\`${feature.key}\` is not granted.`;
   });
   const whole = prepared.state === null || evaluation.request.subject.proven;
-  if (whole && isShared(prepared, feature)) prepared.levels.set(feature.index, level);
+  if (whole && isShared(prepared, feature)) {
+    prepared.levels[feature.index] = level;
+    remember(prepared, draft.now, level.until);
+  }
   return level;
 }

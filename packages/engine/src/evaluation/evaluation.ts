@@ -1,18 +1,18 @@
-import type { ExpressionFrame } from '../catalog/expression-environment.js';
+import type { ExpressionFrame, ServerFact } from '../catalog/expression-environment.js';
 import { CelError } from '../cel/values.js';
 import type { Level } from '../entitlement/level.js';
 import type { EntitlementValue, UsageScope } from '../model/catalog.js';
 import type { Instant } from '../model/customer.js';
 import type { FlagDecision, Recorder } from '../model/decision.js';
 import type { EvaluationRequest } from '../model/evaluation.js';
-import { type JsonObject, type JsonValue, ownMember } from '../model/json.js';
+import type { JsonObject, JsonValue } from '../model/json.js';
 import { UNLIMITED_AS_INTEGER } from '../model/limits.js';
 import type { CompiledFeature, Snapshot } from '../snapshot/snapshot.js';
 import { NEVER } from './edges.js';
 import { customerFacts, instanceFacts } from './facts.js';
 import { planFactsAt } from './plan-facts.js';
 import { preparedFor } from './prepared-cache.js';
-import type { PreparedCustomer } from './prepared-customer.js';
+import { forgetWhatLapsed, type PreparedCustomer } from './prepared-customer.js';
 
 /** The layers above the facts, handed in where an evaluation begins, so that no module needs the one above it. */
 export interface Layers {
@@ -25,8 +25,20 @@ export interface Layers {
 /** Whether somebody is in a segment, as far as this evaluation goes, with what asking for it told. */
 interface Membership {
   readonly answer: boolean | CelError;
-  readonly until: Instant;
+  readonly until: Instant | null;
   readonly metUnavailable: boolean;
+}
+
+/** What one evaluation found out and may be asked for again. Most ask for nothing twice, and keep nothing. */
+interface Kept {
+  readonly levels: Map<number, Level>;
+  readonly flags: Map<string, FlagDecision>;
+  readonly facts: Map<string, JsonObject>;
+  readonly memberships: Map<string, Membership>;
+}
+
+function nothingKept(): Kept {
+  return { levels: new Map(), flags: new Map(), facts: new Map(), memberships: new Map() };
 }
 
 export const CUSTOMER_STATE_UNAVAILABLE = 'CUSTOMER_STATE_UNAVAILABLE';
@@ -43,66 +55,78 @@ const UNAVAILABLE = new CelError(
  * was resolved already, and until when the answer holds.
  */
 export class Evaluation implements ExpressionFrame {
-  readonly snapshot: Snapshot;
   readonly request: EvaluationRequest<Snapshot>;
   readonly layers: Layers;
   readonly recorder: Recorder | null;
-  readonly nowMilliseconds: Instant;
   /** `null`: the customer's state could not be read. */
   readonly customer: PreparedCustomer | null;
-  /** Until when what was decided since it was last set holds by time alone. */
-  until: Instant = NEVER;
+  /** Until when what was decided since it was last set holds by time alone; `null`: for ever. */
+  until: Instant | null = null;
   /** While what gives a feature or passes a gate is decided, only the server's own facts are seen. */
   trusted = false;
   /** While `trusted`: whose account is decided about; members below its level do not count. */
   trustedPer: UsageScope | null = null;
   /** A fact was asked for that could not be read. It is not absent: whoever asked must not decide on that. */
   metUnavailable = false;
-  #levels: Map<number, Level> | null = null;
-  #flags: Map<string, FlagDecision> | null = null;
-  #facts: Map<string, JsonObject> | null = null;
-  #memberships: Map<string, Membership> | null = null;
+  /** This class's own: a private name would cost a call for every object made. */
+  kept: Kept | null = null;
 
   constructor(request: EvaluationRequest<Snapshot>, layers: Layers, recorder: Recorder | null) {
-    this.snapshot = request.snapshot;
     this.request = request;
     this.layers = layers;
     this.recorder = recorder;
-    this.nowMilliseconds = request.now;
     this.customer =
       request.customer === 'unavailable'
         ? null
         : preparedFor(request.snapshot, request.customer, request.subject.sku);
+    if (this.customer !== null) forgetWhatLapsed(this.customer, request.now);
   }
 
-  /** The answer may change then. */
-  touch(instant: Instant): void {
-    if (instant < this.until) this.until = instant;
+  get snapshot(): Snapshot {
+    return this.request.snapshot;
+  }
+
+  get nowMilliseconds(): Instant {
+    return this.request.now;
+  }
+
+  /** The answer may change then; never where that is `null` or `NEVER`. */
+  touch(instant: Instant | null): void {
+    if (instant !== null && instant < (this.until ?? NEVER)) this.until = instant;
   }
 
   /** What is granted of a feature; each is resolved once. A `CelError` where the customer could not be read. */
   level(feature: CompiledFeature): Level | CelError {
     const customer = this.customer;
     if (customer === null) return UNAVAILABLE;
-    let level = this.#levels?.get(feature.index);
-    if (level === undefined && this.recorder === null) {
-      const shared = customer.levels.get(feature.index);
-      const now = this.nowMilliseconds;
-      if (shared !== undefined && shared.from <= now && now < shared.until) level = shared;
-    }
-    if (level === undefined) {
-      const outer = this.until;
-      this.until = NEVER;
-      level = this.layers.resolveLevel(this, feature);
-      this.until = outer;
-      if (this.#levels === null) this.#levels = new Map();
-      this.#levels.set(feature.index, level);
-    }
-    if (level.until < this.until) this.until = level.until;
+    const shared = this.recorder === null ? customer.levels[feature.index] : undefined;
+    const level = shared ?? this.#ownLevel(feature);
+    this.touch(level.until);
     return level;
   }
 
-  part(name: string): JsonValue | undefined {
+  /** One that is not the same for everyone of the customer, or is asked for the first time. */
+  #ownLevel(feature: CompiledFeature): Level {
+    this.kept ??= nothingKept();
+    const known = this.kept.levels.get(feature.index);
+    if (known !== undefined) return known;
+    const outer = this.until;
+    this.until = null;
+    const level = this.layers.resolveLevel(this, feature);
+    this.until = outer;
+    this.kept.levels.set(feature.index, level);
+    return level;
+  }
+
+  get sent(): JsonObject | undefined {
+    return this.trusted ? undefined : this.request.context.parts;
+  }
+
+  get targetingKey(): string | undefined {
+    return this.trusted ? undefined : this.request.context.targetingKey;
+  }
+
+  fact(name: ServerFact): JsonValue | undefined {
     switch (name) {
       case 'environment':
         return this.snapshot.environment;
@@ -114,16 +138,11 @@ export class Evaluation implements ExpressionFrame {
         }
         const facts = planFactsAt(this.customer, this.nowMilliseconds);
         this.touch(facts.until);
-        return facts[name];
+        return name === 'plan' ? facts.plan : facts.license;
       }
       case 'customer':
       case 'instance':
         return this.#serverFacts(name);
-      case 'targetingKey':
-        return this.trusted ? undefined : this.request.context.targetingKey;
-      default: {
-        return this.trusted ? undefined : ownMember(this.request.context.parts, name);
-      }
     }
   }
 
@@ -164,11 +183,11 @@ export class Evaluation implements ExpressionFrame {
   /** Each segment is asked once: a few that ask for each other twice would double the work with every level. */
   segment(key: string): boolean | CelError {
     const name = this.trusted ? `${this.trustedPer ?? ''} ${key}` : key;
-    let known = this.#memberships?.get(name);
+    this.kept ??= nothingKept();
+    let known = this.kept.memberships.get(name);
     if (known === undefined) {
       known = this.#membership(key);
-      if (this.#memberships === null) this.#memberships = new Map();
-      this.#memberships.set(name, known);
+      this.kept.memberships.set(name, known);
     }
     this.touch(known.until);
     if (known.metUnavailable) this.metUnavailable = true;
@@ -177,7 +196,7 @@ export class Evaluation implements ExpressionFrame {
 
   #membership(key: string): Membership {
     const { until: outer, metUnavailable: met } = this;
-    this.until = NEVER;
+    this.until = null;
     this.metUnavailable = false;
     const answer = this.layers.isMember(this, key);
     const { until, metUnavailable } = this;
@@ -204,17 +223,17 @@ export class Evaluation implements ExpressionFrame {
 
   /** The decision of a flag that another one asks for; each is decided once. */
   decision(key: string): FlagDecision {
-    const known = this.#flags?.get(key);
+    this.kept ??= nothingKept();
+    const known = this.kept.flags.get(key);
     if (known !== undefined) {
-      this.touch(known.validUntil ?? NEVER);
+      this.touch(known.validUntil);
       return known;
     }
     // What a flag could not read is its own affair: it answers all the same, or says so.
     const met = this.metUnavailable;
     const decision = this.layers.serveFlag(this, key);
     this.metUnavailable = met;
-    if (this.#flags === null) this.#flags = new Map();
-    this.#flags.set(key, decision);
+    this.kept.flags.set(key, decision);
     return decision;
   }
 
@@ -224,13 +243,18 @@ export class Evaluation implements ExpressionFrame {
     return customer !== null && customer.sku !== null && customer.fallbackPlan === null;
   }
 
+  get customerVersion(): number {
+    return this.customer === null ? 0 : this.customer.version;
+  }
+
   /** What could not be read is said so, instead of being taken for absent. */
   get unavailable(): CelError {
     return UNAVAILABLE;
   }
 
   #serverFacts(name: 'customer' | 'instance'): JsonObject | undefined {
-    const known = this.#facts?.get(name);
+    this.kept ??= nothingKept();
+    const known = this.kept.facts.get(name);
     if (known !== undefined) {
       if (name === 'customer' && this.customer === null) this.metUnavailable = true;
       return known;
@@ -245,8 +269,7 @@ export class Evaluation implements ExpressionFrame {
         !subject.proven && !this.trusted && typeof sent === 'object' && sent !== null && !Array.isArray(sent);
       return usable ? (sent as JsonObject) : undefined;
     }
-    if (this.#facts === null) this.#facts = new Map();
-    this.#facts.set(name, facts);
+    this.kept.facts.set(name, facts);
     return facts;
   }
 }

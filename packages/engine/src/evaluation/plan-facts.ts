@@ -3,13 +3,12 @@ import { versionedKey } from '../model/catalog.js';
 import type { Instant, License } from '../model/customer.js';
 import type { JsonObject } from '../model/json.js';
 import type { CompiledPlan, Snapshot } from '../snapshot/snapshot.js';
-import { licenseEdge, licenseLapse, NEVER } from './edges.js';
-import type { PreparedCustomer } from './prepared-customer.js';
+import { licenseEdge, licenseLapse, NEVER, untilOf } from './edges.js';
+import { type PreparedCustomer, remember } from './prepared-customer.js';
 
-/** The server facts `plan` and `license` with the span they hold for. */
+/** The server facts `plan` and `license`, and until when they hold; `null`: for ever. */
 export interface PlanFacts {
-  readonly from: Instant;
-  readonly until: Instant;
+  readonly until: Instant | null;
   readonly plan: JsonObject | undefined;
   readonly license: JsonObject | undefined;
 }
@@ -71,26 +70,26 @@ function speaking(prepared: PreparedCustomer, now: Instant): { license: License;
 }
 
 function compute(prepared: PreparedCustomer, now: Instant): PlanFacts {
-  const { snapshot } = prepared;
-  let until = NEVER;
-  for (const license of prepared.licenses) until = Math.min(until, licenseEdge(license, now));
+  const { snapshot, sku, fallbackPlan } = prepared;
+  let edge = NEVER;
+  for (const license of prepared.licenses) edge = Math.min(edge, licenseEdge(license, now));
+  const until = untilOf(edge);
   const best = speaking(prepared, now);
   if (best !== null) {
     const plan = planFacts(best.plan, best.license.sku, snapshot);
-    return { from: now, until, plan, license: licenseFacts(best.license) };
+    return { until, plan, license: licenseFacts(best.license) };
   }
-  if (prepared.sku !== null)
-    return { from: now, until, plan: readSku(snapshot, prepared.sku).facts, license: undefined };
-  const fallback = prepared.fallbackPlan;
-  const plan = fallback === null ? undefined : planFacts(fallback, null, snapshot);
-  return { from: now, until, plan, license: undefined };
+  if (sku !== null) return { until, plan: readSku(snapshot, sku).facts, license: undefined };
+  const plan = fallbackPlan === null ? undefined : planFacts(fallbackPlan, null, snapshot);
+  return { until, plan, license: undefined };
 }
 
 /** Remembered with the customer while it holds. */
 export function planFactsAt(prepared: PreparedCustomer, now: Instant): PlanFacts {
   const known = prepared.plan;
-  if (known !== undefined && known.from <= now && now < known.until) return known;
+  if (known !== undefined) return known;
   const facts = compute(prepared, now);
   prepared.plan = facts;
+  remember(prepared, now, facts.until);
   return facts;
 }

@@ -6,13 +6,7 @@ import { type PreparedCustomer, prepareCustomer } from './prepared-customer.js';
 /** A customer is read under several products and SKUs at most at once; older arrangements are made again when asked for. */
 const KEPT = 4;
 
-/** The latest arrangement, with those before it behind it: the common case is found without a list. */
-interface Kept {
-  readonly prepared: PreparedCustomer;
-  readonly before: Kept | null;
-}
-
-const byState = new WeakMap<CustomerState, Kept>();
+const byState = new WeakMap<CustomerState, PreparedCustomer>();
 const anonymous = new WeakMap<Snapshot, PreparedCustomer>();
 
 function prepare(snapshot: Snapshot, state: CustomerState | null, sku: string | null): PreparedCustomer {
@@ -41,16 +35,26 @@ export function preparedFor(
     }
     return shared;
   }
-  const latest = byState.get(state) ?? null;
-  for (let kept = latest; kept !== null; kept = kept.before) {
-    if (kept.prepared.snapshot === snapshot && kept.prepared.askedSku === sku) return kept.prepared;
-  }
-  const prepared = prepare(snapshot, state, sku);
-  byState.set(state, { prepared, before: shortened(latest, KEPT - 1) });
-  return prepared;
+  const latest = byState.get(state);
+  if (latest !== undefined && latest.snapshot === snapshot && latest.askedSku === sku) return latest;
+  return earlier(snapshot, state, sku, latest ?? null);
 }
 
-function shortened(kept: Kept | null, length: number): Kept | null {
-  if (kept === null || length === 0) return null;
-  return { prepared: kept.prepared, before: shortened(kept.before, length - 1) };
+/** Found among the earlier ones, or made and put before them. */
+function earlier(
+  snapshot: Snapshot,
+  state: CustomerState,
+  sku: string | null,
+  latest: PreparedCustomer | null,
+): PreparedCustomer {
+  for (let known = latest; known !== null; known = known.before) {
+    if (known.snapshot === snapshot && known.askedSku === sku) return known;
+  }
+  const prepared = prepare(snapshot, state, sku);
+  prepared.before = latest;
+  let last: PreparedCustomer | null = prepared;
+  for (let kept = 1; kept < KEPT && last !== null; kept += 1) last = last.before;
+  if (last !== null) last.before = null;
+  byState.set(state, prepared);
+  return prepared;
 }

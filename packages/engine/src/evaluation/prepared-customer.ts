@@ -5,6 +5,7 @@ import {
   type Grant,
   type GrantEffect,
   type GroupMembership,
+  type Instant,
   type License,
   type SegmentMembership,
   TARGET_KINDS,
@@ -36,6 +37,14 @@ export interface PreparedCustomer {
   /** The SKU that was sent, and the same where it counts: a lapsed license silences it. */
   readonly askedSku: string | null;
   readonly sku: string | null;
+  /** Of the state; 0 without one. */
+  readonly version: number;
+  /** What was found out for everyone of this customer alike; see `remember`. Levels by `CompiledFeature.index`. */
+  readonly levels: (Level | undefined)[];
+  plan: PlanFacts | undefined;
+  /** The span for which all of it holds; `until: null` for ever. */
+  from: Instant;
+  until: Instant | null;
   readonly state: CustomerState | null;
   /** Licenses of this product, oldest first. */
   readonly licenses: readonly License[];
@@ -46,40 +55,30 @@ export interface PreparedCustomer {
     readonly memberships: readonly GroupMembership[];
   }[];
   readonly memberships: ReadonlyMap<string, readonly SegmentMembership[]>;
-  /** By feature key, nearest target first; ties: latest start, then id. */
-  readonly featureGrants: ReadonlyMap<string, readonly FeatureGrant[]>;
-  readonly flagGrants: ReadonlyMap<string, readonly FlagGrant[]>;
-  /** What was resolved for everyone of this customer alike, with the span it holds for. */
-  readonly levels: LevelMemory;
-  plan: PlanFacts | undefined;
+  /** By feature key, nearest target first; ties: latest start, then id. `null`: no grants at all, as with nearly everyone. */
+  readonly featureGrants: ReadonlyMap<string, readonly FeatureGrant[]> | null;
+  readonly flagGrants: ReadonlyMap<string, readonly FlagGrant[]> | null;
+  /** What was arranged for the same customer earlier: for another snapshot or SKU. */
+  before: PreparedCustomer | null;
 }
 
 /**
- * Levels by `CompiledFeature.index`. The one asked for last stands in the object itself: most evaluations ask for one feature, and
- * over many customers every further object is one more line of memory to wait for.
+ * Notes that what is remembered from now on holds from `now` to `until` only. One span for all of it: over many customers every further
+ * number is one more line of memory to wait for.
  */
-export class LevelMemory {
-  #lastIndex = -1;
-  #last: Level | undefined;
-  #all: Map<number, Level> | null = null;
-
-  get(index: number): Level | undefined {
-    return index === this.#lastIndex ? this.#last : this.#all?.get(index);
-  }
-
-  set(index: number, level: Level): void {
-    if (this.#lastIndex !== -1 && this.#lastIndex !== index) {
-      if (this.#all === null) this.#all = new Map();
-      if (this.#last !== undefined) this.#all.set(this.#lastIndex, this.#last);
-      this.#all.set(index, level);
-    }
-    this.#lastIndex = index;
-    this.#last = level;
-  }
+export function remember(prepared: PreparedCustomer, now: Instant, until: Instant | null): void {
+  if (now > prepared.from) prepared.from = now;
+  if (until !== null && (prepared.until === null || until < prepared.until)) prepared.until = until;
 }
 
-/** Shared by all customers without any, for the same reason. */
-const NO_GRANTS: ReadonlyMap<string, never[]> = new Map();
+/** Forgets everything where a part of it does not hold at that instant. */
+export function forgetWhatLapsed(prepared: PreparedCustomer, now: Instant): void {
+  if (prepared.from <= now && (prepared.until === null || now < prepared.until)) return;
+  prepared.levels.length = 0;
+  prepared.plan = undefined;
+  prepared.from = Number.NEGATIVE_INFINITY;
+  prepared.until = null;
+}
 
 const NEARNESS: ReadonlyMap<string, number> = new Map(TARGET_KINDS.map((kind, index) => [kind, index]));
 
@@ -120,7 +119,7 @@ function arrangeGrants(
   grants: readonly Grant[],
   snapshot: Snapshot,
 ): Pick<PreparedCustomer, 'featureGrants' | 'flagGrants'> {
-  if (grants.length === 0) return { featureGrants: NO_GRANTS, flagGrants: NO_GRANTS };
+  if (grants.length === 0) return { featureGrants: null, flagGrants: null };
   const featureGrants = new Map<string, FeatureGrant[]>();
   const flagGrants = new Map<string, FlagGrant[]>();
   for (const grant of grants) {
@@ -166,17 +165,23 @@ export function prepareCustomer(
   for (const membership of state?.memberships ?? []) push(memberships, membership.segment, membership);
   // A SKU speaks for a customer of whom no license of this product is known; a lapsed license is known.
   const bySku = licenses.length === 0 ? sku : null;
+  const { featureGrants, flagGrants } = arrangeGrants(state?.grants ?? [], snapshot);
   return {
     snapshot,
     askedSku: sku?.text ?? null,
     sku: bySku?.text ?? null,
+    version: state?.version ?? 0,
+    levels: [],
+    plan: undefined,
+    from: Number.NEGATIVE_INFINITY,
+    until: null,
     state,
     licenses: licenses.sort(byAge),
     fallbackPlan: bySku === null ? snapshot.defaultPlan : bySku.plan,
     groups: arrangeGroups(state, snapshot),
     memberships,
-    ...arrangeGrants(state?.grants ?? [], snapshot),
-    levels: new LevelMemory(),
-    plan: undefined,
+    featureGrants,
+    flagGrants,
+    before: null,
   };
 }

@@ -1,4 +1,3 @@
-import { NEVER, untilOf } from '../evaluation/edges.js';
 import type { Evaluation } from '../evaluation/evaluation.js';
 import type {
   Bucket,
@@ -16,24 +15,28 @@ import { type RolloutOutcome, serveRollout } from './serve-rollout.js';
 
 const NONE: readonly never[] = [];
 
-const REASONS: Record<FlagCause, FlagAnswer['reason']> = {
+/** What is said of an answer, by the step that decided. */
+const DECIDED: {
+  readonly [Cause in FlagCause]: { readonly cause: Cause; readonly reason: FlagAnswer['reason'] };
+} = {
   // A client that ignores values sent with `DISABLED` would defeat a kill switch.
-  DISABLED: 'STATIC',
-  GRANT: 'TARGETING_MATCH',
-  NOT_ENTITLED: 'DEFAULT',
-  PREREQUISITE: 'DEFAULT',
-  RULE: 'TARGETING_MATCH',
-  ROLLOUT: 'SPLIT',
-  NO_RULE_MATCHED: 'DEFAULT',
-  NO_RULES: 'STATIC',
-  ENTITLEMENT: 'TARGETING_MATCH',
+  DISABLED: { cause: 'DISABLED', reason: 'STATIC' },
+  GRANT: { cause: 'GRANT', reason: 'TARGETING_MATCH' },
+  NOT_ENTITLED: { cause: 'NOT_ENTITLED', reason: 'DEFAULT' },
+  PREREQUISITE: { cause: 'PREREQUISITE', reason: 'DEFAULT' },
+  RULE: { cause: 'RULE', reason: 'TARGETING_MATCH' },
+  ROLLOUT: { cause: 'ROLLOUT', reason: 'SPLIT' },
+  NO_RULE_MATCHED: { cause: 'NO_RULE_MATCHED', reason: 'DEFAULT' },
+  NO_RULES: { cause: 'NO_RULES', reason: 'STATIC' },
+  ENTITLEMENT: { cause: 'ENTITLEMENT', reason: 'TARGETING_MATCH' },
 };
+type Decided = (typeof DECIDED)[FlagCause];
 
 /** `variant: null` is `code-default`: an answer without a value, which clients take only with the reason `DISABLED`. */
 function answer(
   evaluation: Evaluation,
   flag: CompiledFlag,
-  cause: FlagCause,
+  { cause, reason }: Decided,
   variant: Variant | null,
   source: string | null = null,
   ruleIndex: number | null = null,
@@ -46,15 +49,15 @@ function answer(
     type: flag.type,
     variant: variant === null ? null : variant.name,
     value: variant === null ? null : variant.value,
-    reason: variant === null ? 'DISABLED' : REASONS[cause],
+    reason: variant === null ? 'DISABLED' : reason,
     cause,
     ruleIndex,
     bucket,
     sources: source === null ? NONE : [source],
     faults: faults ?? NONE,
     revision: evaluation.snapshot.revision,
-    customerVersion: evaluation.customer?.state?.version ?? 0,
-    validUntil: untilOf(evaluation.until),
+    customerVersion: evaluation.customerVersion,
+    validUntil: evaluation.until,
     customerNotProven: !evaluation.request.subject.proven,
   };
 }
@@ -71,8 +74,8 @@ export function flagError(
     errorCode,
     message,
     revision: evaluation.snapshot.revision,
-    customerVersion: evaluation.customer?.state?.version ?? 0,
-    validUntil: untilOf(evaluation.until),
+    customerVersion: evaluation.customerVersion,
+    validUntil: evaluation.until,
     customerNotProven: !evaluation.request.subject.proven,
   };
 }
@@ -85,15 +88,15 @@ export function flagError(
 export function decideFlag(evaluation: Evaluation, flag: CompiledFlag): FlagDecision {
   if (!flag.enabled) {
     explainOff(evaluation, flag);
-    return answer(evaluation, flag, 'DISABLED', flag.off);
+    return answer(evaluation, flag, DECIDED.DISABLED, flag.off);
   }
   if (flag.broken !== null) return flagError(evaluation, flag.key, 'GENERAL', flag.broken);
   const grant = grantOf(evaluation, flag);
   const missing = missingRight(evaluation, flag);
-  if (missing !== null) return answer(evaluation, flag, 'NOT_ENTITLED', flag.off, missing);
-  if (grant !== null) return answer(evaluation, flag, 'GRANT', grant.variant, grant.id);
+  if (missing !== null) return answer(evaluation, flag, DECIDED.NOT_ENTITLED, flag.off, missing);
+  if (grant !== null) return answer(evaluation, flag, DECIDED.GRANT, grant.variant, grant.id);
   const blocking = failedPrerequisite(evaluation, flag);
-  if (blocking !== null) return answer(evaluation, flag, 'PREREQUISITE', flag.off, blocking);
+  if (blocking !== null) return answer(evaluation, flag, DECIDED.PREREQUISITE, flag.off, blocking);
   return decideByRules(evaluation, flag);
 }
 
@@ -116,7 +119,7 @@ function decideByRules(evaluation: Evaluation, flag: CompiledFlag): FlagDecision
       continue;
     }
     if (rule.rollout === null)
-      return answer(evaluation, flag, 'RULE', rule.serve, null, rule.index, null, faults);
+      return answer(evaluation, flag, DECIDED.RULE, rule.serve, null, rule.index, null, faults);
     const outcome = serveRollout(evaluation, rule.rollout);
     if (explaining) explainRollout(evaluation, flag, rule, outcome);
     switch (outcome.kind) {
@@ -124,7 +127,7 @@ function decideByRules(evaluation: Evaluation, flag: CompiledFlag): FlagDecision
         return answer(
           evaluation,
           flag,
-          'ROLLOUT',
+          DECIDED.ROLLOUT,
           outcome.share.variant,
           null,
           rule.index,
@@ -150,8 +153,8 @@ function decideByRules(evaluation: Evaluation, flag: CompiledFlag): FlagDecision
     }
   }
   if (explaining) explainDefault(evaluation, flag);
-  const cause = flag.rules.length === 0 ? 'NO_RULES' : 'NO_RULE_MATCHED';
-  return answer(evaluation, flag, cause, flag.fallback, null, null, null, faults);
+  const by = flag.rules.length === 0 ? DECIDED.NO_RULES : DECIDED.NO_RULE_MATCHED;
+  return answer(evaluation, flag, by, flag.fallback, null, null, null, faults);
 }
 
 const NO_SUBJECT =
@@ -217,7 +220,7 @@ function rolloutText(outcome: RolloutOutcome): string {
 /** Decides one flag; its own time to hold, and what it adds to that of whoever asked for it. */
 export function serveDeclaredFlag(evaluation: Evaluation, flag: CompiledFlag): FlagDecision {
   const outer = evaluation.until;
-  evaluation.until = NEVER;
+  evaluation.until = null;
   const decision = decideFlag(evaluation, flag);
   evaluation.touch(outer);
   return evaluation.planNotFound ? { ...decision, planNotFound: true } : decision;

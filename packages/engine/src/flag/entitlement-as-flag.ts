@@ -1,6 +1,5 @@
 import { CelError } from '../cel/values.js';
 import type { Level } from '../entitlement/level.js';
-import { NEVER, untilOf } from '../evaluation/edges.js';
 import type { Evaluation } from '../evaluation/evaluation.js';
 import type { FlagType } from '../model/catalog.js';
 import type { FlagAnswer, FlagDecision } from '../model/decision.js';
@@ -26,7 +25,7 @@ function flagValueOf(feature: CompiledFeature, level: Level): JsonValue {
 /** Every entitlement is also a flag under its bare key (X-1; OEP rule 6). */
 export function serveEntitlement(evaluation: Evaluation, feature: CompiledFeature): FlagDecision {
   const outer = evaluation.until;
-  evaluation.until = NEVER;
+  evaluation.until = null;
   const decision = decide(evaluation, feature);
   evaluation.touch(outer);
   return evaluation.planNotFound ? { ...decision, planNotFound: true } : decision;
@@ -58,8 +57,8 @@ function decide(evaluation: Evaluation, feature: CompiledFeature): FlagDecision 
     sources: level.sources.map((source) => source.key),
     faults: [],
     revision: evaluation.snapshot.revision,
-    customerVersion: evaluation.customer?.state?.version ?? 0,
-    validUntil: untilOf(evaluation.until),
+    customerVersion: evaluation.customerVersion,
+    validUntil: evaluation.until,
     customerNotProven: !evaluation.request.subject.proven,
   };
   return answer;

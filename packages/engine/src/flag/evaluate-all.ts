@@ -1,4 +1,3 @@
-import { NEVER } from '../evaluation/edges.js';
 import type { FlagDecision } from '../model/decision.js';
 import type { EvaluationRequest } from '../model/evaluation.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
@@ -14,7 +13,7 @@ export function evaluateAll(
   const decisions: FlagDecision[] = [];
   for (const key of keys) {
     if (options.clientVisibleOnly && (flags.get(key) ?? features.get(key))?.clientVisible !== true) continue;
-    evaluation.until = NEVER;
+    evaluation.until = null;
     decisions.push(evaluation.decision(key));
   }
   return decisions;

@@ -10,9 +10,8 @@ import { explainFlag } from './explain-flag.js';
 
 /** The feature whose right is missing; `null` when the gate holds. INVARIANT: an error here denies. */
 export function missingRight(evaluation: Evaluation, flag: CompiledFlag): string | null {
-  for (const key of flag.requires) {
-    const feature = evaluation.snapshot.features.get(key);
-    const level = feature === undefined ? null : evaluation.level(feature);
+  for (const { key, feature } of flag.gate) {
+    const level = feature === null ? null : evaluation.level(feature);
     const granted = level !== null && !(level instanceof CelError) && level.granted;
     if (evaluation.recorder !== null) explainRight(evaluation, flag, key, level);
     if (!granted) return key;
@@ -39,7 +38,7 @@ export function grantOf(
   evaluation: Evaluation,
   flag: CompiledFlag,
 ): { readonly id: string; readonly variant: Variant } | null {
-  const grants = evaluation.customer?.flagGrants.get(flag.key);
+  const grants = evaluation.customer?.flagGrants?.get(flag.key);
   if (grants === undefined) return null;
   let nearest: { readonly id: string; readonly variant: Variant } | null = null;
   for (const one of grants) {

@@ -2,8 +2,8 @@ import { bucketNumber, bucketText } from '../bucket/bucket.js';
 import type { Evaluation } from '../evaluation/evaluation.js';
 import type { EvaluationContext } from '../model/context.js';
 import type { Bucket } from '../model/decision.js';
-import { isJsonObject, type JsonValue, ownMember } from '../model/json.js';
-import type { AttributePath, CompiledRollout, RolloutStep, Share } from '../snapshot/snapshot.js';
+import { isJsonObject, type JsonValue } from '../model/json.js';
+import type { CompiledRollout, RolloutStep, Share } from '../snapshot/snapshot.js';
 
 /**
  * `not-yet`: before a ramp's first step. `no-attribute`: nothing to be bucketed by. `unavailable`: it could not be read.
@@ -31,16 +31,9 @@ export function subjectText(context: EvaluationContext): string | null {
   return named(keyOf(parts['user'])) ?? named(keyOf(parts['instance'])) ?? named(keyOf(parts['customer']));
 }
 
-function attributeText(evaluation: Evaluation, path: AttributePath): string | null {
-  let value: JsonValue | undefined = evaluation.part(path.part);
-  for (const member of path.members) {
-    value = isJsonObject(value) ? ownMember(value, member) : undefined;
-  }
-  return bucketText(value);
-}
-
 /** The step of a ramp that holds now: the last one that began. The answer changes with the next. */
 function stepNow(evaluation: Evaluation, rollout: CompiledRollout): RolloutStep | null {
+  if (rollout.always !== null) return rollout.always;
   const now = evaluation.nowMilliseconds;
   let current: RolloutStep | null = null;
   for (const step of rollout.steps) {
@@ -64,7 +57,7 @@ export function serveRollout(evaluation: Evaluation, rollout: CompiledRollout): 
   if (step.whole !== null) return { kind: 'share', share: step.whole, bucket: null };
   const { by, seed } = rollout;
   evaluation.metUnavailable = false;
-  const text = by === null ? subjectText(evaluation.request.context) : attributeText(evaluation, by);
+  const text = by === null ? subjectText(evaluation.request.context) : bucketText(by.read(evaluation));
   if (evaluation.metUnavailable) return { kind: 'unavailable', message: evaluation.unavailable.message };
   if (text === null) return by === null ? { kind: 'no-subject' } : { kind: 'no-attribute', by: by.text };
   const number = bucketNumber(seed, text, step.total);

@@ -58,6 +58,8 @@ export function compileFlag(flag: Flag, context: CompileContext): CompiledFlag {
     enabled: here?.enabled !== false,
     variants,
     requires: flag.requires ?? [],
+    // Features change by themselves: see `linkGates`.
+    gate: [],
     prerequisites: (flag.prerequisites ?? []).map((one) => ({
       flag: one.flag,
       variant: variantName(one.variant),

@@ -1,4 +1,6 @@
 import { bucketSeed } from '../bucket/bucket.js';
+import { partReader } from '../catalog/expression-environment.js';
+import { memberPath } from '../cel/emit-path.js';
 import type { Rollout, Rule, Weight } from '../model/catalog.js';
 import { LIMITS } from '../model/limits.js';
 import type { CompileContext } from './compile-context.js';
@@ -84,21 +86,23 @@ function oneStep(
 
 function attributePath(text: string): AttributePath {
   const [part = text, ...members] = text.split('.');
-  return { text, part, members };
+  return { text, part, read: memberPath(partReader(part), members) };
 }
 
 function compileRollout(rollout: Rollout, scope: RuleScope): CompiledRollout {
   const by = rollout.by === undefined ? null : attributePath(rollout.by);
   const seed = bucketSeed(scope.seed);
-  if (rollout.ramp === undefined)
-    return { by, seed, steps: [oneStep(Number.NEGATIVE_INFINITY, rollout, scope)] };
+  if (rollout.ramp === undefined) {
+    const always = oneStep(Number.NEGATIVE_INFINITY, rollout, scope);
+    return { by, seed, steps: [always], always };
+  }
   const steps = rollout.ramp.map((step) => {
     const from = instantOf(step.at);
     if (from === null) throw new BrokenItem(`\`${step.at}\` is no instant.`);
     return oneStep(from, step, scope);
   });
   if (steps.length === 0) throw new BrokenItem('A `ramp` needs at least one step.');
-  return { by, seed, steps: steps.sort((a, b) => a.from - b.from) };
+  return { by, seed, steps: steps.sort((a, b) => a.from - b.from), always: null };
 }
 
 /** A rule that cannot be compiled is kept in its place, so that it is skipped and named, and the ones after it work. */

@@ -22,6 +22,7 @@ import { compileAddon, compileGroup, compilePlan, compileSegment } from './compi
 import { BrokenItem } from './compile-rule.js';
 import { type Condition, readsOfExpression } from './condition.js';
 import { chain, fingerprint } from './fingerprint.js';
+import { linkGates } from './link-gates.js';
 import { NO_READS } from './reads.js';
 import type { CompiledFeature, CompiledFlag, CompiledPlan, CompiledSegment, Snapshot } from './snapshot.js';
 import { sortInSlices } from './sorted-keys.js';
@@ -160,6 +161,7 @@ export function* compileSnapshotInSlices(input: CompileInput): Generator<void, C
   const segments = yield* compiler.all(segmentPlan(catalog, context));
   const flags = yield* compiler.all(flagPlan(catalog, context));
   const endless = [...(yield* endSegmentChains(segments)), ...(yield* endFlagChains(flags))];
+  yield* linkGates(flags, features, base);
   const keys = yield* sortInSlices([...features.keys(), ...flags.keys()]);
   const currentPlans = currentPlansOf(plans.values());
   const settings = [product?.key, product?.defaultPlan, product?.timeZone, contextHash];

@@ -1,4 +1,5 @@
 import type { BucketSeed } from '../bucket/bucket.js';
+import type { ExpressionFrame } from '../catalog/expression-environment.js';
 import type { SkuPattern } from '../catalog/sku-pattern.js';
 import type {
   Enforcement,
@@ -41,7 +42,7 @@ export interface RolloutStep {
 export interface AttributePath {
   readonly text: string;
   readonly part: string;
-  readonly members: readonly string[];
+  readonly read: (frame: ExpressionFrame) => unknown;
 }
 
 export interface CompiledRollout {
@@ -49,6 +50,8 @@ export interface CompiledRollout {
   readonly seed: BucketSeed;
   /** In order of time; more than one only for a ramp. */
   readonly steps: readonly RolloutStep[];
+  /** The one step of a rollout without a ramp. */
+  readonly always: RolloutStep | null;
 }
 
 export interface CompiledRule {
@@ -60,6 +63,12 @@ export interface CompiledRule {
   readonly rollout: CompiledRollout | null;
   /** Why the rule cannot be used, where a broken one was forced into the data. It is then skipped and named. */
   readonly broken: string | null;
+}
+
+/** A feature that a flag's gate asks for; `null`: it is not there, which closes the gate. */
+export interface Requirement {
+  readonly key: string;
+  readonly feature: CompiledFeature | null;
 }
 
 export interface CompiledPrerequisite {
@@ -77,6 +86,8 @@ export interface CompiledFlag {
   readonly off: Variant | null;
   readonly fallback: Variant;
   readonly requires: readonly string[];
+  /** The same with the features themselves, as they are in this snapshot. */
+  readonly gate: readonly Requirement[];
   readonly prerequisites: readonly CompiledPrerequisite[];
   readonly rules: readonly CompiledRule[];
   /** Why reads of this flag are errors, where a broken one was forced into the data. The kill switch works all the same. */

@@ -12,7 +12,9 @@ export type MeasureResult =
 /** A measure sees the attributes of its usage and nothing else (DESIGN: layers). */
 function frameOf(attributes: JsonObject): ExpressionFrame {
   return {
-    part: (name) => (Object.hasOwn(attributes, name) ? attributes[name] : undefined),
+    sent: attributes,
+    targetingKey: undefined,
+    fact: () => undefined,
     entitlement: () => false,
     limit: () => 0,
     usage: () => 0,
