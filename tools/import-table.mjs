@@ -65,6 +65,7 @@ export const storeWithoutAdapters = [
   'audit-reads',
   'personal-keys',
   'subject-names',
+  'remembered-answer-rows',
   'write-file-durably',
   'make-folders',
   'migration-error',

@@ -14,12 +14,14 @@ import { createConsumption } from './service/consumption.js';
 import type { SearchServices } from './service/contracts/list-customers.js';
 import { createCustomerStates } from './service/customer-states.js';
 import { createDirectory } from './service/directory.js';
+import { createAnswerForgetting } from './service/forget-answers.js';
 import { createAuthenticator } from './service/keys/authenticator.js';
 import type { FixedKeys } from './service/keys/fixed-keys.js';
 import { KeyRing } from './service/keys/key-ring.js';
 import { createKeyRingLoader } from './service/keys/key-ring-loader.js';
 import type { Metrics } from './service/metrics.js';
 import { createInstallation } from './service/open-installation.js';
+import { createRememberedAnswers } from './service/remembered-answers.js';
 import type { Secret } from './service/secret.js';
 import { seedInstallation } from './service/seed.js';
 import { createSnapshots } from './service/snapshots.js';
@@ -154,6 +156,8 @@ function composeParts(settings: ServerSettings) {
     usageMonths: settings.usageMonths ?? STANDARD_USAGE_MONTHS,
     onProblem,
   });
+  const answers = createRememberedAnswers({ database: database.kysely, clock });
+  const forgetting = createAnswerForgetting(answers, onProblem);
   const workshop = createCatalogWorkshop({ connectionString });
   const authenticator = createAuthenticator({ ring, directory, clock });
 
@@ -208,6 +212,8 @@ function composeParts(settings: ServerSettings) {
     accounts,
     consumption,
     partitions,
+    answers,
+    forgetting,
     workshop,
     authenticator,
     management,
@@ -233,6 +239,7 @@ export async function composeServer(settings: ServerSettings): Promise<PennonSer
     metrics: parts.metrics,
     log: settings.log,
     isUnavailable: isDatabaseUnavailable,
+    memory: { answers: parts.answers, database: parts.database.kysely },
     checkResponses: settings.checkResponses ?? false,
   });
   await collectOpenApi(app, settings.version);
@@ -246,6 +253,7 @@ export async function composeServer(settings: ServerSettings): Promise<PennonSer
       await parts.installation.open();
       await parts.customers.warmUp();
       parts.partitions.start();
+      parts.forgetting.start();
     },
     drain() {
       draining = true;
@@ -278,6 +286,7 @@ async function closeAll(app: App, parts: Parts): Promise<void> {
   await app.close();
   parts.clock.stop();
   parts.partitions.stop();
+  parts.forgetting.stop();
   parts.customers.stop();
   await parts.consumption.drain();
   await Promise.allSettled([parts.workshop.stop(), parts.accounts.close()]);

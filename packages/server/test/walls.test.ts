@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   buildWalls,
@@ -201,13 +202,18 @@ function paramsOf(operation: Operation, use: Names): Readonly<Record<string, str
     : { ...without, environment: 'nowhere', customer: 'nobody', user: 'nobody', instance: 'nothing' };
 }
 
-async function ask(operation: Operation, credential: CredentialName, use: Names = 'ours') {
+async function ask(
+  operation: Operation,
+  credential: CredentialName,
+  use: Names = 'ours',
+  extra: Readonly<Record<string, string>> = {},
+) {
   const params = paramsOf(operation, use);
   const { body, query = '' } = CASES[operation.id] ?? {};
   const path = operation.path.replace(/\{(\w+)\}/g, (_, name: string) => params[name] ?? `missing-${name}`);
   const response = await walled.server.request(operation.method, `${path}${query}`, {
     key: null,
-    headers: { 'if-match': '*', ...walled.credentials[credential] },
+    headers: { 'if-match': '*', ...extra, ...walled.credentials[credential] },
     ...(body === undefined || operation.method === 'GET' ? {} : { body: withNames(body, use) }),
   });
   return { response, names: Object.values(params) };
@@ -260,14 +266,19 @@ describe('tenant walls (law 11, S-7, S-24), from the OpenAPI document', () => {
   });
 
   it.each([
-    ['admin of the other environment', 'otherEnvironment'],
-    ['admin of the other product', 'otherProduct'],
-  ] as const)('keeps the %s out of every operation', async (credential, side) => {
+    ['admin of the other environment', 'otherEnvironment', ''],
+    ['admin of the other product', 'otherProduct', ''],
+    // Whether a call repeats one that was answered is looked up before what it names is refused.
+    ['admin of the other environment', 'otherEnvironment', ' with an Idempotency-Key'],
+    ['admin of the other product', 'otherProduct', ' with an Idempotency-Key'],
+  ] as const)('keeps the %s out of every operation (%s%s)', async (credential, side, keyed) => {
+    const extra = (): Readonly<Record<string, string>> =>
+      keyed === '' ? {} : { 'idempotency-key': randomUUID() };
     const wrong: string[] = [];
     for (const operation of management()) {
       const expectation = CASES[operation.id]?.[side];
       if (expectation === undefined || expectation === 'within reach') continue;
-      const { response, names } = await ask(operation, credential);
+      const { response, names } = await ask(operation, credential, 'ours', extra());
       const told = response.text.includes('canary-home');
       const fault = `${operation.id}: ${response.status} ${response.text.slice(0, 300)}`;
       if (told) wrong.push(`${fault} tells of ours`);
@@ -278,6 +289,7 @@ describe('tenant walls (law 11, S-7, S-24), from the OpenAPI document', () => {
           operation,
           credential,
           side === 'otherProduct' ? 'nothing of the product' : 'nothing of the environment',
+          extra(),
         );
         const mine = fingerprint(response, [...names, HOME.product, HOME.environment]);
         const nobodys = fingerprint(absent.response, [...absent.names, 'nowhere']);

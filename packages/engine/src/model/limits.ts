@@ -74,6 +74,7 @@ export const LIMITS = {
     'Each month is a partition of a table, and every statement plans over all.',
   ),
   idempotencyKeyLength: limit(255, 'characters', 'It is part of a primary key.'),
+  idempotencyDays: limit(35, 'days', 'Longer than a month, so that a job which runs monthly may ask again.'),
   customersInMemory: limit(50_000, 'customers', 'Bounded memory; a cold customer costs one statement.'),
   coldLookups: limit(
     1000,

@@ -45,6 +45,14 @@ export const PreconditionHeadersSchema = Type.Object({
   'if-none-match': Type.Optional(Type.String({ maxLength: 512 })),
 });
 
+/** Of every mutating call; read by the router itself, so that no route declares it. */
+export const IdempotencyKeySchema = Type.String({
+  minLength: 1,
+  maxLength: LIMITS.idempotencyKeyLength.value,
+  pattern: '^[\\x21-\\x7e]+$',
+  description: `A new value for each thing to be done. Within ${LIMITS.idempotencyDays.value} days a repeat with the same key and the same request gets the answer of the first, with \`Idempotency-Replayed: true\`; with another request it is 422.`,
+});
+
 export const FaultItemSchema = Type.Object({
   code: Type.String(),
   message: Type.String(),

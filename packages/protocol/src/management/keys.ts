@@ -32,9 +32,15 @@ export type ApiKeyBody = Static<typeof ApiKeySchema>;
 
 export const ApiKeyPageSchema = pageOf(ApiKeySchema);
 
+/** Of secrets in answers. */
+const NOT_REPEATED =
+  '`null` in the answer to a repeat of the call (`Idempotency-Replayed`): make another one and revoke this.';
+
 export const CreatedApiKeySchema = Type.Object({
   ...keyMembers,
-  key: Type.String({ description: 'The key itself. It is shown this once; only its hash is stored.' }),
+  key: Type.Union([Type.String(), Type.Null()], {
+    description: `The key itself. It is shown this once; only its hash is stored. ${NOT_REPEATED}`,
+  }),
 });
 
 export const CreateApiKeySchema = Type.Object(
@@ -78,10 +84,15 @@ export const TokenKeyPageSchema = pageOf(TokenKeySchema);
 
 export const CreatedTokenKeySchema = Type.Object({
   ...tokenKeyMembers,
-  privateJwk: Type.Intersect([PublicJwkSchema, Type.Object({ d: Type.String() })], {
-    description: 'The private half. It is shown this once and never stored.',
+  privateJwk: Type.Union(
+    [Type.Intersect([PublicJwkSchema, Type.Object({ d: Type.String() })]), Type.Null()],
+    {
+      description: `The private half. It is shown this once and never stored. ${NOT_REPEATED}`,
+    },
+  ),
+  privatePem: Type.Union([Type.String(), Type.Null()], {
+    description: `The same in PKCS #8, for \`node:crypto\` and its like. ${NOT_REPEATED}`,
   }),
-  privatePem: Type.String({ description: 'The same in PKCS #8, for `node:crypto` and its like.' }),
 });
 
 export const CreateTokenKeySchema = Type.Object(

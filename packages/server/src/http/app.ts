@@ -2,6 +2,8 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import type { Credential } from '../service/credential.js';
+import type { ServiceError } from '../service/service-error.js';
+import type { AnsweredCall } from './answered-call.js';
 
 /** What routes are registered on. */
 export type App = FastifyInstance<
@@ -52,11 +54,17 @@ declare module 'fastify' {
     changes?: boolean;
     /** The service checks the reach of the credential itself (keys, whose scope stands in the body). */
     reachCheckedByService?: boolean;
+    /** Members of the answer that hold a secret: the first answer shows them, a repeat of the call gets `null`. */
+    shownOnce?: readonly string[];
   }
   interface FastifyRequest {
     /** `null` only on public routes; `credentialOf` reads it. */
     credential: Credential | null;
     /** Set by routes that answer about flags or entitlements, for metrics: a closed word, never a key. */
     evaluationKind: string | null;
+    /** Of a mutating call of the management API, once its handler runs. */
+    call: AnsweredCall | null;
+    /** What a call with an `Idempotency-Key` names is not there (any more); said once no answer to it is remembered. */
+    refusedReach: ServiceError | null;
   }
 }

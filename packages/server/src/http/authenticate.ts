@@ -30,5 +30,6 @@ export function actorOf(credential: Credential): Actor {
 
 /** What every mutating use-case is told besides its input. */
 export function changeContextOf(request: FastifyRequest, reason: string): ChangeContext {
-  return { actor: actorOf(credentialOf(request)), requestId: request.id, reason };
+  const context = { actor: actorOf(credentialOf(request)), requestId: request.id, reason };
+  return request.call === null ? context : { ...context, call: request.call };
 }

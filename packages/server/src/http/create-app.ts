@@ -13,6 +13,7 @@ import { allowOrigin, registerPreflightRoutes } from './cross-origin.js';
 import { type AccessDependencies, createGate } from './enforce-access.js';
 import { createNotFoundHandler, type IsUnavailable, sendFault, toFault } from './errors.js';
 import { readBody } from './read-body.js';
+import { type AnswerMemory, createTurns, rememberAnswers, type Turns } from './remember-answers.js';
 import { guardRequest, mediaTypeOf, UnsupportedMediaType } from './request-guard.js';
 import { echoIds, requestIdOf } from './request-id.js';
 import { RouteIndex } from './route-index.js';
@@ -31,6 +32,7 @@ export interface AppOptions extends AccessDependencies {
   readonly log: FastifyBaseLogger;
   readonly metrics: Metrics;
   readonly isUnavailable: IsUnavailable;
+  readonly memory: AnswerMemory;
   /** Tests: an answer that its schema does not describe becomes a 500. */
   readonly checkResponses?: boolean;
 }
@@ -45,6 +47,7 @@ const PARAMETER_CHARACTERS = 512;
 /** The HTTP server without routes: limits, the gate before every handler, bodies, errors. Routes are registered on it, then it listens. */
 export function createApp(options: AppOptions): App {
   const index = new RouteIndex();
+  const alone = createTurns();
   const app: App = Fastify({
     loggerInstance: options.log,
     // A logger per request costs more than an evaluation; whoever logs names the request.
@@ -72,6 +75,8 @@ export function createApp(options: AppOptions): App {
 
   app.decorateRequest('credential', null);
   app.decorateRequest('evaluationKind', null);
+  app.decorateRequest('call', null);
+  app.decorateRequest('refusedReach', null);
   app.setValidatorCompiler(compileValidator);
   app.setSerializerCompiler(createSerializer(options.checkResponses === true));
   app.setErrorHandler(answerFault);
@@ -92,14 +97,14 @@ export function createApp(options: AppOptions): App {
     }
     const rule = toRouteRule(route);
     index.add(route);
-    attach(route, rule, options);
+    attach(route, rule, options, alone);
   });
   registerPreflightRoutes(app);
   return app;
 }
 
 /** Puts the gate, the limits and the measurement of one route in front of its handler. */
-function attach(route: RouteOptions, rule: RouteRule, options: AppOptions): void {
+function attach(route: RouteOptions, rule: RouteRule, options: AppOptions, alone: Turns): void {
   const isProtocol = rule.errorShape !== 'problem';
   route.config = { ...route.config, rule };
   if (isProtocol) {
@@ -107,6 +112,9 @@ function attach(route: RouteOptions, rule: RouteRule, options: AppOptions): void
   }
   if (isStreamed(rule.body)) {
     route.bodyLimit ??= LIMITS.streamedBodyBytes.value;
+  }
+  if (rule.changes) {
+    rememberAnswers(route, options.memory, alone, options.checkResponses === true);
   }
   const gate = createGate(options, rule);
   const enter: typeof gate = (request, reply, done) => {

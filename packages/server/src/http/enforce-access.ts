@@ -3,6 +3,7 @@ import type { Credential } from '../service/credential.js';
 import type { Authenticator, Directory } from '../service/ports.js';
 import { environmentInReach, productInReach } from '../service/scope.js';
 import { ServiceError } from '../service/service-error.js';
+import { hasIdempotencyKey } from './remember-answers.js';
 import { announcesBody, guardRequest, mediaTypeOf } from './request-guard.js';
 import type { RouteRule } from './route-rule.js';
 
@@ -54,14 +55,34 @@ function admit(
     );
   }
   const params = request.params as Readonly<Record<string, string | undefined>>;
-  if (rule.namesEnvironment) {
-    environmentInReach(dependencies.directory, credential, params.environment ?? '');
+  const beyond = refusalOf(() => requireWholeReach(credential, rule));
+  request.refusedReach = refusalOf(() => {
+    if (rule.namesEnvironment) {
+      environmentInReach(dependencies.directory, credential, params.environment ?? '');
+    }
+    if (rule.namesProduct) {
+      productInReach(dependencies.directory, credential, params.product ?? '');
+    }
+  });
+  // What a call removed is not there for its repeat: whether it is one is known when its body is (`remember-answers.ts`).
+  const mayRepeat = rule.changes && beyond === null && hasIdempotencyKey(request);
+  if (request.refusedReach !== null && !mayRepeat) {
+    throw request.refusedReach;
   }
-  if (rule.namesProduct) {
-    productInReach(dependencies.directory, credential, params.product ?? '');
+  if (beyond !== null) {
+    throw beyond;
   }
-  requireWholeReach(credential, rule);
   request.credential = credential;
+}
+
+function refusalOf(check: () => void): ServiceError | null {
+  try {
+    check();
+    return null;
+  } catch (error) {
+    if (error instanceof ServiceError) return error;
+    throw error;
+  }
 }
 
 /** A change that every environment or every product sees is not for a key that is bound to one. */

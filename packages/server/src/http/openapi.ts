@@ -1,5 +1,6 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
+import { IdempotencyKeySchema } from '@pennon/protocol/management/common';
 import type { FastifySchema } from 'fastify';
 import { Type } from 'typebox';
 import type { App } from './app.js';
@@ -44,7 +45,20 @@ function documented(schema: FastifySchema, rule: RouteRule | undefined): Fastify
   if (rule === undefined) {
     return { ...schema, hide: true };
   }
-  return { ...schema, ...securityOf(rule) };
+  return { ...(rule.changes ? withIdempotencyKey(schema) : schema), ...securityOf(rule) };
+}
+
+/** Every mutating call of the management API may be made once, by whichever route it is answered. */
+function withIdempotencyKey(schema: FastifySchema): FastifySchema {
+  const headers = schema.headers as { readonly properties?: object } | undefined;
+  return {
+    ...schema,
+    headers: {
+      type: 'object',
+      ...headers,
+      properties: { ...headers?.properties, 'idempotency-key': IdempotencyKeySchema },
+    },
+  };
 }
 
 /** Which credentials an operation takes, for readers and for the tests that try every other one. */

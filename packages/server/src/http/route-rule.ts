@@ -10,6 +10,8 @@ export interface RouteRule {
   /** The path names an environment, a product: the credential must reach it before the handler runs. */
   readonly namesEnvironment: boolean;
   readonly namesProduct: boolean;
+  /** A change over the management API: it may carry an `Idempotency-Key`. */
+  readonly changes: boolean;
   /** A change of a whole product or of the installation, for which a key bound to one environment does not do. */
   readonly changesBeyondEnvironment: boolean;
   /** A change of an environment itself, which every product lives in. */
@@ -35,6 +37,7 @@ export function toRouteRule(route: RouteOptions): RouteRule {
     body: config.body ?? (errorShape === 'problem' ? 'strict' : 'fast'),
     namesEnvironment,
     namesProduct,
+    changes: changesHere && config.access !== 'public',
     changesBeyondEnvironment: changesHere && !namesEnvironment && config.reachCheckedByService !== true,
     changesBeyondProduct:
       changesHere && url.endsWith('/:environment') && !namesProduct && config.reachCheckedByService !== true,

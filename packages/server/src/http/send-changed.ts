@@ -1,17 +1,19 @@
 import type { FastifyReply } from 'fastify';
-import { CONSISTENCY_HEADER } from '../service/consistency.js';
-import type { Changed } from '../service/contracts/data-change.js';
-import { toEtag } from '../service/precondition.js';
+import type { Outcome } from '../service/answer.js';
+import { answerOfOutcome, sendAnswer } from './change-answer.js';
 
-/** Answers a change: 201 with what was made, 200 with what was changed; the token makes a later read at least that new. */
+/** Answers a change as its call remembers it: 201 with what was made, 200 with what was changed. */
 export function sendChanged(
   reply: FastifyReply,
-  { item, created, consistency }: Changed<{ readonly version: number }>,
+  { item, created, consistency }: { readonly item: unknown } & Pick<Outcome, 'created'> & Partial<Outcome>,
 ): FastifyReply {
-  void reply.header('etag', toEtag(item.version)).header(CONSISTENCY_HEADER, consistency);
-  return reply.code(created ? 201 : 200).send(item);
+  const { shownOnce } = reply.routeOptions.config;
+  return sendAnswer(reply, answerOfOutcome({ item, created, consistency: consistency ?? null }, shownOnce));
 }
 
-export function sendRemoved(reply: FastifyReply, { consistency }: Changed<null>): FastifyReply {
-  return reply.code(204).header(CONSISTENCY_HEADER, consistency).send(null);
+export function sendRemoved(
+  reply: FastifyReply,
+  removed: { readonly item: null } & Pick<Outcome, 'created'> & Partial<Outcome>,
+): FastifyReply {
+  return sendChanged(reply, removed);
 }

@@ -1,5 +1,6 @@
 import type { CatalogFile } from '@pennon/engine/catalog/parse-catalog';
 import type { JsonValue } from '@pennon/engine/model/json';
+import type { Answer } from './answer.js';
 import { readItem } from './catalog/read-catalog.js';
 import type { ChangeContext, Credential } from './credential.js';
 import type { Precondition } from './precondition.js';
@@ -18,6 +19,7 @@ export interface ItemChangeInput {
   readonly precondition: Precondition;
   readonly dryRun?: boolean;
   readonly environments?: string;
+  readonly answerOf?: (result: ItemChangeResult) => Answer;
 }
 
 export interface ItemChangeResult {
@@ -40,15 +42,24 @@ export async function changeCatalogItem(
     edit: { type: 'item', kind, key, method, file, precondition },
     environments: environmentsOf(input.environments),
     dryRun: input.dryRun ?? false,
+    answerOf: (published) => {
+      const changed = changedResult(published, kind);
+      return changed === null ? null : (input.answerOf?.(changed) ?? null);
+    },
   });
-  const changed = result.changed.find((one) => one.kind === kind);
-  if (changed !== undefined) {
-    return { publish: result, item: itemOf(changed), created: changed.change === 'added' };
-  }
+  const changed = changedResult(result, kind);
+  if (changed !== null) return changed;
   // What was sent is what is there already.
   if (key === null) return { publish: result, item: null, created: false };
   const live = await readItem(dependencies, credential, input.product, kind, key);
   return { publish: result, item: { key, ...live }, created: false };
+}
+
+function changedResult(publish: PublishResult, kind: ResourceKind): ItemChangeResult | null {
+  const changed = publish.changed.find((one) => one.kind === kind);
+  return changed === undefined
+    ? null
+    : { publish, item: itemOf(changed), created: changed.change === 'added' };
 }
 
 function itemOf(changed: ChangedItem): ItemChangeResult['item'] {

@@ -1,3 +1,5 @@
+import type { ChangeCall } from './answer.js';
+
 /**
  * Who is calling, after authentication. Every use-case takes a credential (or what was proven by it) and never a bare
  * environment id, so that a forgotten check cannot compile (law 11).
@@ -38,4 +40,11 @@ export interface ChangeContext {
   readonly actor: Actor;
   readonly requestId: string;
   readonly reason: string;
+  /** The call that is answered, so that its answer is remembered with the change. */
+  readonly call?: ChangeCall;
+}
+
+/** For an operation that changes in several transactions: its answer is remembered once all of them are through. */
+export function withoutCall({ actor, requestId, reason }: ChangeContext): ChangeContext {
+  return { actor, requestId, reason };
 }

@@ -1,6 +1,7 @@
 import type { CatalogFile } from '@pennon/engine/catalog/parse-catalog';
+import type { Answer } from './answer.js';
 import { bringEnvironmentsToHead } from './catalog/bring-environments-to-head.js';
-import type { ChangeContext, Credential } from './credential.js';
+import { type ChangeContext, type Credential, withoutCall } from './credential.js';
 import type { Directory, ProductRecord } from './ports.js';
 import { type PublishDependencies, type PublishResult, publish } from './publish.js';
 import type { DocumentEdit } from './publish-plan.js';
@@ -17,6 +18,7 @@ export interface DocumentInput {
   readonly dryRun?: boolean;
   /** Keys of environments, with commas. */
   readonly environments?: string;
+  readonly answerOf?: (result: PublishResult) => Answer;
 }
 
 /**
@@ -35,10 +37,11 @@ export async function publishCatalog(
     edit: editOf(input),
     environments: environmentsOf(input.environments),
     dryRun: input.dryRun ?? false,
+    ...(input.answerOf === undefined ? {} : { answerOf: input.answerOf }),
   });
   return result.changed.length > 0
     ? result
-    : bringEnvironmentsToHead(dependencies, credential, context, product, result);
+    : bringEnvironmentsToHead(dependencies, credential, withoutCall(context), product, result);
 }
 
 /** What publishing would change; a document with faults is refused as publishing would refuse it. */

@@ -11,6 +11,7 @@ import {
 } from '../store/catalog-rows.js';
 import { fromInstant } from '../store/instant.js';
 import type { Tables } from '../store/tables.js';
+import { type Answer, commitAnswered } from './answer.js';
 import type { CatalogWorkshop } from './catalog-workshop.js';
 import { encodeConsistency } from './consistency.js';
 import type { ChangeContext } from './credential.js';
@@ -35,6 +36,8 @@ export interface PublishInput {
   /** Keys or ids; `null`: all that are not protected. */
   readonly environments: readonly string[] | null;
   readonly dryRun: boolean;
+  /** What the call answers, where it came by one. */
+  readonly answerOf?: (result: PublishResult) => Answer | null;
 }
 
 export interface ChangedItem extends NamedItem {
@@ -152,10 +155,13 @@ async function standingOf(database: Kysely<Tables>, productId: string) {
   return new Map(rows.map((row) => [row.environmentId, row]));
 }
 
-type WriteOutcome =
-  | { readonly kind: 'written'; readonly result: PublishResult; readonly notices: readonly ChangeNotice[] }
-  | { readonly kind: 'head-moved' }
-  | { readonly kind: 'items-moved' };
+interface Written {
+  readonly kind: 'written';
+  readonly result: PublishResult;
+  readonly notices: readonly ChangeNotice[];
+}
+
+type WriteOutcome = Written | { readonly kind: 'head-moved' } | { readonly kind: 'items-moved' };
 
 /** Rolls the transaction back and says why. */
 class Abandoned extends Error {
@@ -174,13 +180,18 @@ async function write(
   move: readonly DirectoryEnvironment[],
 ): Promise<WriteOutcome> {
   try {
-    return await dependencies.database.transaction().execute(async (transaction) => {
-      const head = await lockHeadRevision(transaction, input.product.id);
-      // INVARIANT: what was checked is what is written; on any other head it is checked again first.
-      if (head !== plan.headRevision) throw new Abandoned({ kind: 'head-moved' });
-      await refuseRemovalInUse(dependencies, transaction, input.product.id, plan.changes);
-      return writeUnderLock(dependencies, transaction, context, input, plan, move);
-    });
+    return await commitAnswered(
+      dependencies.database,
+      context.call,
+      async (transaction) => {
+        const head = await lockHeadRevision(transaction, input.product.id);
+        // INVARIANT: what was checked is what is written; on any other head it is checked again first.
+        if (head !== plan.headRevision) throw new Abandoned({ kind: 'head-moved' });
+        await refuseRemovalInUse(dependencies, transaction, input.product.id, plan.changes);
+        return writeUnderLock(dependencies, transaction, context, input, plan, move);
+      },
+      ({ result }) => input.answerOf?.(result) ?? null,
+    );
   } catch (error) {
     if (error instanceof Abandoned) return error.outcome;
     throw error;
@@ -194,7 +205,7 @@ async function writeUnderLock(
   input: PublishInput,
   plan: PublishPlan,
   move: readonly DirectoryEnvironment[],
-): Promise<WriteOutcome> {
+): Promise<Written> {
   const { product } = input;
   const number = plan.headRevision + 1;
   const at = fromInstant(dependencies.clock.now());

@@ -3,11 +3,13 @@ import { openDatabase } from './database.js';
 import { isDatabaseUnavailable } from './database-error.js';
 import { MigrationError } from './migration-error.js';
 import * as dataDecisions from './migrations/0001-data-decisions.js';
+import * as rememberedAnswers from './migrations/0002-remembered-answers.js';
 import * as customerRecords from './migrations/0003-customer-records.js';
 
 /** Listed by hand, in order: a bundler sees them, and no folder is read at start. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-data-decisions': dataDecisions,
+  '0002-remembered-answers': rememberedAnswers,
   '0003-customer-records': customerRecords,
 };
 

@@ -2,7 +2,7 @@ import type { JsonObject, JsonValue } from '@pennon/engine/model/json';
 import type { ColumnType, Generated } from 'kysely';
 
 /**
- * The tables of migration 1 as Kysely sees them. `bigint` columns are numbers: the driver refuses one that is not a safe
+ * The tables as Kysely sees them. `bigint` columns are numbers: the driver refuses one that is not a safe
  * integer (see `database.ts`). `timestamptz(3)` columns are `Date`; `toInstant` and `fromInstant` convert. `jsonb` columns
  * are read as values and written as JSON text.
  */
@@ -316,12 +316,10 @@ export interface ChangeTable {
 }
 
 export interface IdempotencyTable {
+  /** All zeroes: of a credential that reaches every environment. */
   environment_id: string;
-  operation: string;
-  key: string;
-  request_hash: Buffer;
-  status: number;
-  headers: string;
-  body: string;
+  key_digest: Buffer;
+  request_digest: Buffer;
+  answer: Buffer;
   created_at: Date;
 }

@@ -10,18 +10,21 @@ import {
 import { PreconditionHeadersSchema } from '@pennon/protocol/management/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
+import type { Answer } from '../../service/answer.js';
 import { listItems, readItem } from '../../service/catalog/read-catalog.js';
 import {
   changeCatalogItem,
   type ItemChangeInput,
   type ItemChangeResult,
 } from '../../service/change-catalog-item.js';
+import { CONSISTENCY_HEADER } from '../../service/consistency.js';
 import { toEtag } from '../../service/precondition.js';
 import type { ResourceKind } from '../../service/publish-plan.js';
 import { ServiceError } from '../../service/service-error.js';
 import type { App, DocumentBody } from '../app.js';
 import { changeContextOf, credentialOf } from '../authenticate.js';
 import { type CatalogServices, documentValidator, toPublishBody } from '../catalog-bodies.js';
+import { sendAnswer } from '../change-answer.js';
 import { preconditionOf, sendWithEtag } from '../etags.js';
 import { PROBLEMS } from '../problem-responses.js';
 
@@ -99,7 +102,7 @@ function registerReads(app: App, services: CatalogServices, collection: Collecti
 }
 
 function registerCreate(app: App, services: CatalogServices, collection: Collection): void {
-  const { kind, name, One, Many, words } = collection;
+  const { name, One, Many, words } = collection;
   app.post(
     `/api/v1/products/:product/${name}`,
     {
@@ -116,21 +119,15 @@ function registerCreate(app: App, services: CatalogServices, collection: Collect
       },
     },
     async (request, reply) => {
-      const result = await change(services, request, request.query, {
-        product: request.params.product,
-        kind,
-        key: null,
-        method: 'create',
-        precondition: { kind: 'absent' },
-      });
-      const location = `/api/v1/products/${request.params.product}/${name}/${result.item?.key ?? ''}`;
-      return sendItem(result.created ? reply.header('location', location) : reply, result);
+      const { product } = request.params;
+      const input = { product, key: null, method: 'create', precondition: { kind: 'absent' } } as const;
+      return change(services, request, reply, request.query, collection, input);
     },
   );
 }
 
 function registerChanges(app: App, services: CatalogServices, collection: Collection): void {
-  const { kind, name, One, Many, words } = collection;
+  const { name, One, Many, words } = collection;
   const url = `/api/v1/products/:product/${name}/:key`;
   const schema = {
     tags: [Many],
@@ -155,11 +152,10 @@ function registerChanges(app: App, services: CatalogServices, collection: Collec
     async (request, reply) => {
       const input = {
         ...request.params,
-        kind,
         method: 'replace',
         precondition: preconditionOf(request),
       } as const;
-      return sendItem(reply, await change(services, request, request.query, input));
+      return change(services, request, reply, request.query, collection, input);
     },
   );
   app.patch(
@@ -177,11 +173,10 @@ function registerChanges(app: App, services: CatalogServices, collection: Collec
     async (request, reply) => {
       const input = {
         ...request.params,
-        kind,
         method: 'patch',
         precondition: preconditionOf(request),
       } as const;
-      return sendItem(reply, await change(services, request, request.query, input));
+      return change(services, request, reply, request.query, collection, input);
     },
   );
   app.delete(
@@ -198,28 +193,35 @@ function registerChanges(app: App, services: CatalogServices, collection: Collec
     async (request, reply) => {
       const input = {
         ...request.params,
-        kind,
         method: 'delete',
         precondition: preconditionOf(request),
       } as const;
-      return sendItem(reply, await change(services, request, request.query, input));
+      return change(services, request, reply, request.query, collection, input);
     },
   );
 }
 
-function change(
+async function change(
   services: CatalogServices,
   request: FastifyRequest,
+  reply: FastifyReply,
   query: Query,
-  input: Omit<ItemChangeInput, 'file' | 'dryRun' | 'environments'>,
-): Promise<ItemChangeResult> {
-  const file = input.method === 'delete' ? { name: input.kind, text: '' } : itemText(request, input.kind);
-  return changeCatalogItem(services, credentialOf(request), changeContextOf(request, query.reason), {
+  { kind, name }: Collection,
+  input: Pick<ItemChangeInput, 'product' | 'key' | 'method' | 'precondition'>,
+): Promise<FastifyReply> {
+  const file = input.method === 'delete' ? { name: kind, text: '' } : itemText(request, kind);
+  const list = `/api/v1/products/${input.product}/${name}`;
+  const answerOf = (result: ItemChangeResult): Answer => answerOfItem(result, list);
+  const context = changeContextOf(request, query.reason);
+  const result = await changeCatalogItem(services, credentialOf(request), context, {
     ...input,
+    kind,
     file,
+    answerOf,
     ...(query.dryRun === undefined ? {} : { dryRun: query.dryRun }),
     ...(query.environments === undefined ? {} : { environments: query.environments }),
   });
+  return sendAnswer(reply, answerOf(result));
 }
 
 function itemText(request: FastifyRequest, kind: ResourceKind) {
@@ -237,14 +239,17 @@ function itemText(request: FastifyRequest, kind: ResourceKind) {
   return { name: kind, text: sent.text };
 }
 
-function sendItem(reply: FastifyReply, result: ItemChangeResult): FastifyReply {
-  const { publish, item, created } = result;
-  void reply.header('pennon-consistency', publish.consistency);
-  void reply.header('pennon-revision', String(publish.revision));
-  if (publish.dryRun) return reply.send(toPublishBody(publish));
-  if (item === null) return reply.code(204).send(null);
-  return reply
-    .code(created ? 201 : 200)
-    .header('etag', toEtag(item.hash))
-    .send(item.document);
+function answerOfItem({ publish, item, created }: ItemChangeResult, list: string): Answer {
+  const headers = {
+    [CONSISTENCY_HEADER]: publish.consistency,
+    'pennon-revision': String(publish.revision),
+  };
+  if (publish.dryRun) return { status: 200, headers, body: toPublishBody(publish) };
+  if (item === null) return { status: 204, headers, body: null };
+  const { key, hash, document } = item;
+  return {
+    status: created ? 201 : 200,
+    headers: { ...headers, etag: toEtag(hash), ...(created ? { location: `${list}/${key}` } : {}) },
+    body: document,
+  };
 }

@@ -12,8 +12,9 @@ import {
   ValidationResultSchema,
 } from '@pennon/protocol/management/catalog';
 import { PageQuerySchema, PreconditionHeadersSchema } from '@pennon/protocol/management/common';
-import type { FastifyReply, FastifyRequest } from 'fastify';
-import { moveEnvironment } from '../../service/catalog/move-environment.js';
+import type { FastifyRequest } from 'fastify';
+import type { Answer } from '../../service/answer.js';
+import { type MovedEnvironment, moveEnvironment } from '../../service/catalog/move-environment.js';
 import {
   listCatalogRevisions,
   readCatalog,
@@ -21,12 +22,14 @@ import {
   toJson,
   toYaml,
 } from '../../service/catalog/read-catalog.js';
+import { CONSISTENCY_HEADER } from '../../service/consistency.js';
 import { toEtag } from '../../service/precondition.js';
 import type { PublishResult } from '../../service/publish.js';
 import { diffCatalog, publishCatalog, validateCatalog } from '../../service/publish-catalog.js';
 import type { App } from '../app.js';
 import { changeContextOf, credentialOf } from '../authenticate.js';
 import { type CatalogServices, documentOf, documentValidator, toPublishBody } from '../catalog-bodies.js';
+import { sendAnswer } from '../change-answer.js';
 import { preconditionOf, sendWithEtag } from '../etags.js';
 import { PROBLEMS } from '../problem-responses.js';
 
@@ -88,9 +91,14 @@ export function registerCatalogRoutes(app: App, services: CatalogServices): void
         services,
         credentialOf(request),
         changeContextOf(request, request.query.reason),
-        { product: request.params.product, document: documentOf(request), ...request.query },
+        {
+          product: request.params.product,
+          document: documentOf(request),
+          ...request.query,
+          answerOf: answerOfPublish,
+        },
       );
-      return sendResult(reply, result);
+      return sendAnswer(reply, answerOfPublish(result));
     },
   );
 
@@ -135,10 +143,13 @@ export function registerCatalogRoutes(app: App, services: CatalogServices): void
     async (request, reply) => {
       const { product } = request.params;
       const input = { product, document: documentOf(request), ...request.query };
-      return sendResult(
-        reply,
-        await diffCatalog(services, credentialOf(request), changeContextOf(request, 'diff'), input),
+      const result = await diffCatalog(
+        services,
+        credentialOf(request),
+        changeContextOf(request, 'diff'),
+        input,
       );
+      return sendAnswer(reply, answerOfPublish(result));
     },
   );
 
@@ -196,14 +207,18 @@ function registerRevisionRoutes(app: App, services: CatalogServices): void {
       },
     },
     async (request, reply) => {
-      const { standing, consistency } = await moveEnvironment(
+      const moved = await moveEnvironment(
         services,
         credentialOf(request),
         changeContextOf(request, request.body.reason),
-        { ...request.params, revision: request.body.revision, precondition: preconditionOf(request) },
+        {
+          ...request.params,
+          revision: request.body.revision,
+          precondition: preconditionOf(request),
+          answerOf: answerOfMove,
+        },
       );
-      void reply.header('pennon-consistency', consistency).header('etag', toEtag(standing.revision));
-      return reply.send(standing);
+      return sendAnswer(reply, answerOfMove(moved));
     },
   );
 }
@@ -214,8 +229,18 @@ function wantsYaml(request: FastifyRequest, format: 'json' | 'yaml' | undefined)
   return /\b(?:application\/(?:x-)?yaml|text\/yaml)\b/i.test(accept);
 }
 
-function sendResult(reply: FastifyReply, result: PublishResult): FastifyReply {
-  void reply.header('pennon-consistency', result.consistency);
-  void reply.header('pennon-revision', String(result.revision));
-  return reply.send(toPublishBody(result));
+function answerOfPublish(result: PublishResult): Answer {
+  return {
+    status: 200,
+    headers: { [CONSISTENCY_HEADER]: result.consistency, 'pennon-revision': String(result.revision) },
+    body: toPublishBody(result),
+  };
+}
+
+function answerOfMove({ standing, consistency }: MovedEnvironment): Answer {
+  return {
+    status: 200,
+    headers: { [CONSISTENCY_HEADER]: consistency, etag: toEtag(standing.revision) },
+    body: standing,
+  };
 }

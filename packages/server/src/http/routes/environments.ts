@@ -16,11 +16,11 @@ import { changeEnvironment } from '../../service/environments/change-environment
 import { createEnvironment } from '../../service/environments/create-environment.js';
 import { listEnvironments, readEnvironment } from '../../service/environments/read-environments.js';
 import { removeEnvironment } from '../../service/environments/remove-environment.js';
-import { toEtag } from '../../service/precondition.js';
 import type { App } from '../app.js';
 import { changeContextOf, credentialOf } from '../authenticate.js';
 import { preconditionOf, sendWithEtag } from '../etags.js';
 import { PROBLEMS } from '../problem-responses.js';
+import { sendChanged, sendRemoved } from '../send-changed.js';
 
 const Params = Type.Object({ environment: KeySchema });
 const config = { access: ['admin'] } as const;
@@ -55,12 +55,12 @@ export function registerEnvironmentRoutes(app: App, services: ManagementDependen
       },
     },
     async (request, reply) => {
-      const body = await createEnvironment(
+      const made = await createEnvironment(
         services,
         changeContextOf(request, request.body.reason),
         request.body,
       );
-      return reply.code(201).header('etag', toEtag(body.version)).send(body);
+      return sendChanged(reply, made);
     },
   );
 
@@ -97,7 +97,7 @@ export function registerEnvironmentRoutes(app: App, services: ManagementDependen
       },
     },
     async (request, reply) => {
-      const body = await changeEnvironment(
+      const made = await changeEnvironment(
         services,
         credentialOf(request),
         changeContextOf(request, request.body.reason),
@@ -105,7 +105,7 @@ export function registerEnvironmentRoutes(app: App, services: ManagementDependen
         preconditionOf(request),
         request.body,
       );
-      return reply.header('etag', toEtag(body.version)).send(body);
+      return sendChanged(reply, made);
     },
   );
 
@@ -126,8 +126,16 @@ export function registerEnvironmentRoutes(app: App, services: ManagementDependen
     async (request, reply) => {
       const context = changeContextOf(request, request.query.reason);
       const { environment } = request.params;
-      await removeEnvironment(services, credentialOf(request), context, environment, preconditionOf(request));
-      return reply.code(204).send(null);
+      return sendRemoved(
+        reply,
+        await removeEnvironment(
+          services,
+          credentialOf(request),
+          context,
+          environment,
+          preconditionOf(request),
+        ),
+      );
     },
   );
 }

@@ -12,11 +12,11 @@ import {
 import { Type } from 'typebox';
 import type { ManagementDependencies } from '../../service/change.js';
 import { createKey, listKeys, readKey, revokeKey } from '../../service/keys/manage-keys.js';
-import { toEtag } from '../../service/precondition.js';
 import type { App } from '../app.js';
 import { changeContextOf, credentialOf } from '../authenticate.js';
 import { preconditionOf, sendWithEtag } from '../etags.js';
 import { PROBLEMS } from '../problem-responses.js';
+import { sendChanged } from '../send-changed.js';
 
 const Params = Type.Object({ id: Type.String({ minLength: 1, maxLength: 64 }) });
 /** The service itself checks that a key never makes or ends one that reaches further. */
@@ -42,7 +42,7 @@ export function registerKeyRoutes(app: App, services: ManagementDependencies): v
   app.post(
     '/api/v1/keys',
     {
-      config,
+      config: { ...config, shownOnce: ['key'] },
       schema: {
         operationId: 'createKey',
         tags,
@@ -53,11 +53,8 @@ export function registerKeyRoutes(app: App, services: ManagementDependencies): v
     },
     async (request, reply) => {
       const context = changeContextOf(request, request.body.reason);
-      const body = await createKey(services, credentialOf(request), context, request.body);
-      return reply
-        .code(201)
-        .headers({ etag: toEtag(body.version), 'cache-control': 'no-store' })
-        .send(body);
+      const made = await createKey(services, credentialOf(request), context, request.body);
+      return sendChanged(reply, made);
     },
   );
 
@@ -96,8 +93,8 @@ export function registerKeyRoutes(app: App, services: ManagementDependencies): v
     async (request, reply) => {
       const context = changeContextOf(request, request.query.reason);
       const { id } = request.params;
-      const body = await revokeKey(services, credentialOf(request), context, id, preconditionOf(request));
-      return reply.header('etag', toEtag(body.version)).send(body);
+      const made = await revokeKey(services, credentialOf(request), context, id, preconditionOf(request));
+      return sendChanged(reply, made);
     },
   );
 }

@@ -12,7 +12,6 @@ import {
 } from '@pennon/protocol/management/products';
 import { Type } from 'typebox';
 import type { ManagementDependencies } from '../../service/change.js';
-import { toEtag } from '../../service/precondition.js';
 import { changeProduct, removeProduct } from '../../service/products/change-product.js';
 import { createProduct } from '../../service/products/create-product.js';
 import { listProducts, readProduct } from '../../service/products/read-products.js';
@@ -20,6 +19,7 @@ import type { App } from '../app.js';
 import { changeContextOf, credentialOf } from '../authenticate.js';
 import { preconditionOf, sendWithEtag } from '../etags.js';
 import { PROBLEMS } from '../problem-responses.js';
+import { sendChanged, sendRemoved } from '../send-changed.js';
 
 const Params = Type.Object({ product: KeySchema });
 const config = { access: ['admin'] } as const;
@@ -54,8 +54,8 @@ export function registerProductRoutes(app: App, services: ManagementDependencies
       },
     },
     async (request, reply) => {
-      const body = await createProduct(services, changeContextOf(request, request.body.reason), request.body);
-      return reply.code(201).header('etag', toEtag(body.version)).send(body);
+      const made = await createProduct(services, changeContextOf(request, request.body.reason), request.body);
+      return sendChanged(reply, made);
     },
   );
 
@@ -92,7 +92,7 @@ export function registerProductRoutes(app: App, services: ManagementDependencies
       },
     },
     async (request, reply) => {
-      const body = await changeProduct(
+      const made = await changeProduct(
         services,
         credentialOf(request),
         changeContextOf(request, request.body.reason),
@@ -100,7 +100,7 @@ export function registerProductRoutes(app: App, services: ManagementDependencies
         preconditionOf(request),
         request.body,
       );
-      return reply.header('etag', toEtag(body.version)).send(body);
+      return sendChanged(reply, made);
     },
   );
 
@@ -121,8 +121,10 @@ export function registerProductRoutes(app: App, services: ManagementDependencies
     async (request, reply) => {
       const context = changeContextOf(request, request.query.reason);
       const { product } = request.params;
-      await removeProduct(services, credentialOf(request), context, product, preconditionOf(request));
-      return reply.code(204).send(null);
+      return sendRemoved(
+        reply,
+        await removeProduct(services, credentialOf(request), context, product, preconditionOf(request)),
+      );
     },
   );
 }

@@ -19,15 +19,16 @@ import {
   revokeTokenKey,
   rotateTokenKey,
 } from '../../service/keys/manage-token-keys.js';
-import { toEtag } from '../../service/precondition.js';
 import type { App } from '../app.js';
 import { changeContextOf, credentialOf } from '../authenticate.js';
 import { preconditionOf, sendWithEtag } from '../etags.js';
 import { PROBLEMS } from '../problem-responses.js';
+import { sendChanged } from '../send-changed.js';
 
 const Params = Type.Object({ id: Type.String({ minLength: 1, maxLength: 64 }) });
 const config = { access: ['admin'], reachCheckedByService: true } as const;
 const tags = ['Customer tokens'];
+const SECRETS = ['privateJwk', 'privatePem'];
 
 export function registerTokenKeyRoutes(app: App, services: ManagementDependencies): void {
   app.get(
@@ -48,7 +49,7 @@ export function registerTokenKeyRoutes(app: App, services: ManagementDependencie
   app.post(
     '/api/v1/token-keys',
     {
-      config,
+      config: { ...config, shownOnce: SECRETS },
       schema: {
         operationId: 'createTokenKey',
         tags,
@@ -59,11 +60,8 @@ export function registerTokenKeyRoutes(app: App, services: ManagementDependencie
     },
     async (request, reply) => {
       const context = changeContextOf(request, request.body.reason);
-      const body = await createTokenKey(services, credentialOf(request), context, request.body);
-      return reply
-        .code(201)
-        .headers({ etag: toEtag(body.version), 'cache-control': 'no-store' })
-        .send(body);
+      const made = await createTokenKey(services, credentialOf(request), context, request.body);
+      return sendChanged(reply, made);
     },
   );
 
@@ -88,7 +86,7 @@ export function registerTokenKeyRoutes(app: App, services: ManagementDependencie
   app.post(
     '/api/v1/token-keys/:id/rotate',
     {
-      config,
+      config: { ...config, shownOnce: SECRETS },
       schema: {
         operationId: 'rotateTokenKey',
         tags,
@@ -100,7 +98,7 @@ export function registerTokenKeyRoutes(app: App, services: ManagementDependencie
       },
     },
     async (request, reply) => {
-      const body = await rotateTokenKey(
+      const made = await rotateTokenKey(
         services,
         credentialOf(request),
         changeContextOf(request, request.body.reason),
@@ -108,10 +106,7 @@ export function registerTokenKeyRoutes(app: App, services: ManagementDependencie
         preconditionOf(request),
         request.body,
       );
-      return reply
-        .code(201)
-        .headers({ etag: toEtag(body.version), 'cache-control': 'no-store' })
-        .send(body);
+      return sendChanged(reply, made);
     },
   );
 
@@ -132,14 +127,14 @@ export function registerTokenKeyRoutes(app: App, services: ManagementDependencie
     async (request, reply) => {
       const context = changeContextOf(request, request.query.reason);
       const { id } = request.params;
-      const body = await revokeTokenKey(
+      const made = await revokeTokenKey(
         services,
         credentialOf(request),
         context,
         id,
         preconditionOf(request),
       );
-      return reply.header('etag', toEtag(body.version)).send(body);
+      return sendChanged(reply, made);
     },
   );
 }

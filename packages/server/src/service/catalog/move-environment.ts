@@ -1,3 +1,4 @@
+import type { Transaction } from 'kysely';
 import { revisionExists } from '../../store/catalog-reads.js';
 import {
   readEnvironmentRevisions,
@@ -5,6 +6,8 @@ import {
   moveEnvironment as writeMove,
 } from '../../store/catalog-rows.js';
 import { fromInstant } from '../../store/instant.js';
+import type { Tables } from '../../store/tables.js';
+import { type Answer, commitAnswered } from '../answer.js';
 import { encodeConsistency } from '../consistency.js';
 import type { ChangeContext, Credential } from '../credential.js';
 import type { ChangeNotice, Directory } from '../ports.js';
@@ -19,6 +22,13 @@ export interface MoveInput {
   readonly environment: string;
   readonly revision: number;
   readonly precondition: Precondition;
+  /** What the call answers, where it came by one. */
+  readonly answerOf?: (moved: MovedEnvironment) => Answer;
+}
+
+export interface MovedEnvironment {
+  readonly standing: EnvironmentStanding;
+  readonly consistency: string;
 }
 
 /**
@@ -30,7 +40,7 @@ export async function moveEnvironment(
   credential: Credential,
   context: ChangeContext,
   input: MoveInput,
-): Promise<{ readonly standing: EnvironmentStanding; readonly consistency: string }> {
+): Promise<MovedEnvironment> {
   const { database, directory } = dependencies;
   const { product, environment } = scopeOf(directory, credential, {
     product: input.product,
@@ -47,7 +57,16 @@ export async function moveEnvironment(
   const publishedAt = fromInstant(dependencies.clock.now());
   const to = { productId: product.id, environmentId: environment.id, revision: input.revision };
   const notice: ChangeNotice = { kind: 'revision', ...to };
-  await database.transaction().execute(async (transaction) => {
+  const moved = {
+    standing: {
+      environment: environment.key,
+      revision: input.revision,
+      effectiveHash,
+      publishedAt: publishedAt.toISOString(),
+    },
+    consistency: encodeConsistency({ revisions: [to] }),
+  };
+  const work = async (transaction: Transaction<Tables>): Promise<void> => {
     const [row] = await readEnvironmentRevisions(transaction, {
       productId: product.id,
       environmentId: environment.id,
@@ -69,17 +88,10 @@ export async function moveEnvironment(
       after: { environment: environment.key, revision: input.revision, effectiveHash },
     });
     await dependencies.feed.write(transaction, notice);
-  });
-  await dependencies.feed.publishLocally(notice);
-  return {
-    standing: {
-      environment: environment.key,
-      revision: input.revision,
-      effectiveHash,
-      publishedAt: publishedAt.toISOString(),
-    },
-    consistency: encodeConsistency({ revisions: [to] }),
   };
+  await commitAnswered(database, context.call, work, () => input.answerOf?.(moved) ?? null);
+  await dependencies.feed.publishLocally(notice);
+  return moved;
 }
 
 function olderRevision(input: MoveInput, standing: number): ServiceError {

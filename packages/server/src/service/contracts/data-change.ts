@@ -2,6 +2,7 @@ import type { Instant } from '@pennon/engine/model/customer';
 import { type Kysely, type Selectable, sql, type Transaction } from 'kysely';
 import { violatedUniqueIndex } from '../../store/database-error.js';
 import type { CustomerTable, Tables } from '../../store/tables.js';
+import { commitAnswered } from '../answer.js';
 import { encodeConsistency } from '../consistency.js';
 import type { ChangeContext } from '../credential.js';
 import { toSubjectPoint } from '../customer-states.js';
@@ -212,14 +213,19 @@ async function changeOnce<Item>(
   environmentId: string,
   work: (change: DataChange) => Promise<{ readonly item: Item; readonly created: boolean }>,
 ): Promise<Changed<Item>> {
-  const { result, change, notices } = await services.database.transaction().execute(async (transaction) => {
-    const change = new DataChange(services, context, environmentId, transaction);
-    const result = await work(change);
-    const notices = change.notices();
-    await services.changes.writeAll(transaction, notices);
-    await change.raiseVersions();
-    return { result, change, notices };
-  });
+  const { changed, notices } = await commitAnswered(
+    services.database,
+    context.call,
+    async (transaction) => {
+      const change = new DataChange(services, context, environmentId, transaction);
+      const result = await work(change);
+      const notices = change.notices();
+      await services.changes.writeAll(transaction, notices);
+      await change.raiseVersions();
+      return { changed: { ...result, consistency: change.consistency() }, notices };
+    },
+    (done) => context.call?.answerOf(done.changed) ?? null,
+  );
   for (const notice of notices) await services.changes.publishLocally(notice);
-  return { ...result, consistency: change.consistency() };
+  return changed;
 }

@@ -1,5 +1,5 @@
 import type { ChangeEnvironmentBody, EnvironmentBody } from '@pennon/protocol/management/environments';
-import { inChange, type ManagementDependencies } from '../change.js';
+import { inChange, type Made, type ManagementDependencies } from '../change.js';
 import type { ChangeContext, Credential } from '../credential.js';
 import { checkPrecondition, type Precondition } from '../precondition.js';
 import { environmentInReach, environmentNotFound } from '../scope.js';
@@ -13,9 +13,9 @@ export async function changeEnvironment(
   keyOrId: string,
   precondition: Precondition,
   input: ChangeEnvironmentBody,
-): Promise<EnvironmentBody> {
+): Promise<Made<EnvironmentBody>> {
   const { id } = environmentInReach(dependencies.directory, credential, keyOrId);
-  return inChange(dependencies, async (transaction, notify) => {
+  return inChange(dependencies, context, async (transaction, notify) => {
     const row = await transaction
       .selectFrom('environment')
       .selectAll()
@@ -48,6 +48,6 @@ export async function changeEnvironment(
       after: body,
     });
     await notify({ kind: 'directory' });
-    return body;
+    return { item: body, created: false };
   });
 }

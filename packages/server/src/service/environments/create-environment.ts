@@ -1,7 +1,7 @@
 import type { CreateEnvironmentBody, EnvironmentBody } from '@pennon/protocol/management/environments';
 import { violatedUniqueIndex } from '../../store/database-error.js';
 import { fromInstant } from '../../store/instant.js';
-import { inChange, type ManagementDependencies } from '../change.js';
+import { inChange, type Made, type ManagementDependencies } from '../change.js';
 import type { ChangeContext } from '../credential.js';
 import { newId } from '../new-id.js';
 import { ServiceError } from '../service-error.js';
@@ -12,7 +12,7 @@ export async function createEnvironment(
   dependencies: ManagementDependencies,
   context: ChangeContext,
   input: CreateEnvironmentBody,
-): Promise<EnvironmentBody> {
+): Promise<Made<EnvironmentBody>> {
   const row = {
     id: newId(),
     key: input.key,
@@ -23,7 +23,7 @@ export async function createEnvironment(
   };
   const body = toEnvironmentBody(row);
   try {
-    await inChange(dependencies, async (transaction, notify) => {
+    return await inChange(dependencies, context, async (transaction, notify) => {
       await transaction.insertInto('environment').values(row).execute();
       await dependencies.audit.recordChange(transaction, context, {
         action: 'environment.create',
@@ -35,6 +35,7 @@ export async function createEnvironment(
         after: body,
       });
       await notify({ kind: 'directory' });
+      return { item: body, created: true };
     });
   } catch (error) {
     if (violatedUniqueIndex(error) === 'environment_key_key') {
@@ -46,5 +47,4 @@ export async function createEnvironment(
     }
     throw error;
   }
-  return body;
 }

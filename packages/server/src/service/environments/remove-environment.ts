@@ -1,6 +1,6 @@
 import type { Transaction } from 'kysely';
 import type { Tables } from '../../store/tables.js';
-import { inChange, type ManagementDependencies } from '../change.js';
+import { inChange, type Made, type ManagementDependencies } from '../change.js';
 import type { ChangeContext, Credential } from '../credential.js';
 import { checkPrecondition, type Precondition } from '../precondition.js';
 import { environmentInReach, environmentNotFound } from '../scope.js';
@@ -18,7 +18,7 @@ export async function removeEnvironment(
   context: ChangeContext,
   keyOrId: string,
   precondition: Precondition,
-): Promise<void> {
+): Promise<Made<null>> {
   const { id, key } = environmentInReach(dependencies.directory, credential, keyOrId);
   if (key === FIRST_ENVIRONMENT) {
     throw new ServiceError(
@@ -27,7 +27,7 @@ export async function removeEnvironment(
       'The environment `production` cannot be removed.',
     );
   }
-  await inChange(dependencies, async (transaction, notify) => {
+  return inChange(dependencies, context, async (transaction, notify) => {
     const row = await transaction
       .selectFrom('environment')
       .selectAll()
@@ -55,6 +55,7 @@ export async function removeEnvironment(
     });
     await notify({ kind: 'directory' });
     await notify({ kind: 'keys' });
+    return { item: null, created: false };
   });
 }
 

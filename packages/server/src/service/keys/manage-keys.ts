@@ -3,7 +3,7 @@ import type { ApiKeyBody, CreateApiKeyBody } from '@pennon/protocol/management/k
 import type { Selectable } from 'kysely';
 import { fromInstant, fromInstantOrNull } from '../../store/instant.js';
 import type { ApiKeyTable } from '../../store/tables.js';
-import { inChange, type ManagementDependencies } from '../change.js';
+import { inChange, type Made, type ManagementDependencies } from '../change.js';
 import type { ChangeContext, Credential } from '../credential.js';
 import { isId, newId } from '../new-id.js';
 import { fromCursor, type Page, toPage } from '../page.js';
@@ -25,7 +25,7 @@ export async function createKey(
   credential: Credential,
   context: ChangeContext,
   input: CreateApiKeyBody,
-): Promise<CreatedApiKey> {
+): Promise<Made<CreatedApiKey>> {
   if (input.kind !== 'admin' && input.environment === undefined) {
     throw invalid(
       'environment',
@@ -53,15 +53,15 @@ export async function createKey(
     revoked_at: null,
   };
   const body = toApiKeyBody(row, dependencies.directory);
-  await inChange(dependencies, async (transaction, notify) => {
+  return inChange(dependencies, context, async (transaction, notify) => {
     await transaction.insertInto('api_key').values(row).execute();
     await dependencies.audit.recordChange(transaction, context, {
       action: 'key.create',
       ...auditedAs(row, body),
     });
     await notify({ kind: 'keys' });
+    return { item: { ...body, key }, created: true };
   });
-  return { ...body, key };
 }
 
 function auditedAs(row: Selectable<ApiKeyTable>, body: ApiKeyBody) {
@@ -131,7 +131,7 @@ export async function revokeKey(
   context: ChangeContext,
   id: string,
   precondition: Precondition,
-): Promise<ApiKeyBody> {
+): Promise<Made<ApiKeyBody>> {
   if (isFixedKeyId(id)) {
     throw new ServiceError(
       'conflict',
@@ -142,7 +142,7 @@ export async function revokeKey(
   if (!isId(id)) {
     throw keyNotFound(id);
   }
-  return inChange(dependencies, async (transaction, notify) => {
+  return inChange(dependencies, context, async (transaction, notify) => {
     const row = await transaction
       .selectFrom('api_key')
       .selectAll()
@@ -155,7 +155,7 @@ export async function revokeKey(
     const current = toApiKeyBody(row, dependencies.directory);
     checkPrecondition(precondition, { tag: String(row.version), item: current }, `The key \`${id}\``);
     if (row.revoked_at !== null) {
-      return current;
+      return { item: current, created: false };
     }
     const revoked = await transaction
       .updateTable('api_key')
@@ -172,7 +172,7 @@ export async function revokeKey(
       ...auditedAs(revoked, body),
     });
     await notify({ kind: 'keys' });
-    return body;
+    return { item: body, created: false };
   });
 }
 

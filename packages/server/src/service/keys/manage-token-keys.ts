@@ -4,7 +4,7 @@ import type { CreateTokenKeyBody, RotateTokenKeyBody, TokenKeyBody } from '@penn
 import type { Selectable, Transaction } from 'kysely';
 import { fromInstant } from '../../store/instant.js';
 import type { Tables, TokenKeyTable } from '../../store/tables.js';
-import { inChange, type ManagementDependencies } from '../change.js';
+import { inChange, type Made, type ManagementDependencies } from '../change.js';
 import type { ChangeContext, Credential } from '../credential.js';
 import { isId, newId } from '../new-id.js';
 import { fromCursor, type Page, toPage } from '../page.js';
@@ -31,14 +31,14 @@ export async function createTokenKey(
   credential: Credential,
   context: ChangeContext,
   input: CreateTokenKeyBody,
-): Promise<CreatedTokenKey> {
+): Promise<Made<CreatedTokenKey>> {
   const reach = reachOfNewKey(dependencies, credential, input);
   const pair = newPair(dependencies, reach, input.name);
-  await inChange(dependencies, async (transaction, notify) => {
+  return inChange(dependencies, context, async (transaction, notify) => {
     await insertPair(dependencies, transaction, context, pair, 'token-key.create');
     await notify({ kind: 'keys' });
+    return { item: pair.created, created: true };
   });
-  return pair.created;
 }
 
 function newPair(dependencies: ManagementDependencies, reach: KeyReach, name: string): NewPair {
@@ -156,8 +156,8 @@ export async function rotateTokenKey(
   id: string,
   precondition: Precondition,
   input: RotateTokenKeyBody,
-): Promise<CreatedTokenKey> {
-  return inChange(dependencies, async (transaction, notify) => {
+): Promise<Made<CreatedTokenKey>> {
+  return inChange(dependencies, context, async (transaction, notify) => {
     const row = await lockTokenKey(dependencies, transaction, credential, id, precondition);
     const retiresAt = fromInstant(dependencies.clock.now() + input.overlapSeconds * 1000);
     if (row.revoked_at !== null || row.retires_at !== null) {
@@ -178,7 +178,7 @@ export async function rotateTokenKey(
     const pair = newPair(dependencies, reach, row.name);
     await insertPair(dependencies, transaction, context, pair, 'token-key.create');
     await notify({ kind: 'keys' });
-    return pair.created;
+    return { item: pair.created, created: true };
   });
 }
 
@@ -189,11 +189,11 @@ export async function revokeTokenKey(
   context: ChangeContext,
   id: string,
   precondition: Precondition,
-): Promise<TokenKeyBody> {
-  return inChange(dependencies, async (transaction, notify) => {
+): Promise<Made<TokenKeyBody>> {
+  return inChange(dependencies, context, async (transaction, notify) => {
     const row = await lockTokenKey(dependencies, transaction, credential, id, precondition);
     if (row.revoked_at !== null) {
-      return toTokenKeyBody(row, dependencies.directory);
+      return { item: toTokenKeyBody(row, dependencies.directory), created: false };
     }
     const revoked = await transaction
       .updateTable('token_key')
@@ -206,7 +206,7 @@ export async function revokeTokenKey(
       .executeTakeFirstOrThrow();
     await record(dependencies, transaction, context, 'token-key.revoke', revoked);
     await notify({ kind: 'keys' });
-    return toTokenKeyBody(revoked, dependencies.directory);
+    return { item: toTokenKeyBody(revoked, dependencies.directory), created: false };
   });
 }
 

@@ -1,5 +1,5 @@
 import type { ChangeProductBody, ProductBody } from '@pennon/protocol/management/products';
-import { inChange, type ManagementDependencies } from '../change.js';
+import { inChange, type Made, type ManagementDependencies } from '../change.js';
 import type { ChangeContext, Credential } from '../credential.js';
 import { checkPrecondition, type Precondition } from '../precondition.js';
 import { productInReach, productNotFound } from '../scope.js';
@@ -14,9 +14,9 @@ export async function changeProduct(
   keyOrId: string,
   precondition: Precondition,
   input: ChangeProductBody,
-): Promise<ProductBody> {
+): Promise<Made<ProductBody>> {
   const { id } = productInReach(dependencies.directory, credential, keyOrId);
-  return inChange(dependencies, async (transaction) => {
+  return inChange(dependencies, context, async (transaction) => {
     const row = await transaction
       .selectFrom('product')
       .selectAll()
@@ -44,7 +44,7 @@ export async function changeProduct(
       objectVersion: changed.version,
       after: body,
     });
-    return body;
+    return { item: body, created: false };
   });
 }
 
@@ -55,9 +55,9 @@ export async function removeProduct(
   context: ChangeContext,
   keyOrId: string,
   precondition: Precondition,
-): Promise<void> {
+): Promise<Made<null>> {
   const { id, key } = productInReach(dependencies.directory, credential, keyOrId);
-  await inChange(dependencies, async (transaction, notify) => {
+  return inChange(dependencies, context, async (transaction, notify) => {
     const row = await transaction
       .selectFrom('product')
       .selectAll()
@@ -102,5 +102,6 @@ export async function removeProduct(
       after: null,
     });
     await notify({ kind: 'directory' });
+    return { item: null, created: false };
   });
 }

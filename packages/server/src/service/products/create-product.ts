@@ -1,7 +1,7 @@
 import type { CreateProductBody, ProductBody } from '@pennon/protocol/management/products';
 import { violatedUniqueIndex } from '../../store/database-error.js';
 import { fromInstant } from '../../store/instant.js';
-import { inChange, type ManagementDependencies } from '../change.js';
+import { inChange, type Made, type ManagementDependencies } from '../change.js';
 import type { ChangeContext } from '../credential.js';
 import { newId } from '../new-id.js';
 import { ServiceError } from '../service-error.js';
@@ -12,7 +12,7 @@ export async function createProduct(
   dependencies: ManagementDependencies,
   context: ChangeContext,
   input: CreateProductBody,
-): Promise<ProductBody> {
+): Promise<Made<ProductBody>> {
   const row = {
     id: newId(),
     key: input.key,
@@ -23,7 +23,7 @@ export async function createProduct(
   };
   const body = toProductBody(row);
   try {
-    await inChange(dependencies, async (transaction, notify) => {
+    return await inChange(dependencies, context, async (transaction, notify) => {
       await transaction.insertInto('product').values(row).execute();
       await dependencies.audit.recordChange(transaction, context, {
         action: 'product.create',
@@ -35,6 +35,7 @@ export async function createProduct(
         after: body,
       });
       await notify({ kind: 'directory' });
+      return { item: body, created: true };
     });
   } catch (error) {
     if (violatedUniqueIndex(error) === 'product_key_key') {
@@ -42,5 +43,4 @@ export async function createProduct(
     }
     throw error;
   }
-  return body;
 }
