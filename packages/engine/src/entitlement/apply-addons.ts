@@ -4,7 +4,7 @@ import { type EntitlementValue, versionedKey } from '../model/catalog.js';
 import type { Instant } from '../model/customer.js';
 import type { Source } from '../model/decision.js';
 import type { CompiledAddon } from '../snapshot/snapshot.js';
-import { capped, sum } from './combine.js';
+import { capped, lifted, sum } from './combine.js';
 import { type Draft, valueText } from './draft.js';
 
 interface Bought {
@@ -31,11 +31,6 @@ function sourceOf({ addon, until }: Bought, effect: Source['effect'], value: Ent
   return { type: 'addon', key: addon.name, effect, value, until };
 }
 
-function larger(current: EntitlementValue | null, value: number | 'unlimited'): EntitlementValue {
-  if (current === 'unlimited' || value === 'unlimited') return 'unlimited';
-  return typeof current === 'number' ? Math.max(current, value) : value;
-}
-
 /**
  * Step four: what was bought on top. Overrides first (of several the last in the catalog), then the largest `max`, then
  * everything that is added, times its quantity: no group takes that away.
@@ -58,7 +53,7 @@ export function applyAddons(draft: Draft, prepared: PreparedCustomer): void {
   for (const one of bought) {
     const value = draft.usable(one.addon.entitlements.get(key)?.max);
     if (value === null || typeof value === 'boolean' || typeof value === 'object') continue;
-    draft.current = larger(draft.current, value);
+    draft.current = lifted(draft.current, value);
     draft.took(
       'addon',
       sourceOf(one, 'max', value),

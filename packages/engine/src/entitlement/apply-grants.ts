@@ -6,7 +6,7 @@ import { type Grant, inForce, type TargetKind } from '../model/customer.js';
 import type { Source } from '../model/decision.js';
 import type { CompiledFeature } from '../snapshot/snapshot.js';
 import { spanInForce } from './apply-groups.js';
-import { sum } from './combine.js';
+import { lifted, sum } from './combine.js';
 import { multiplyExactly, tenThousandths } from './decimal.js';
 import { type Draft, valueText } from './draft.js';
 import { trustedMember } from './membership.js';
@@ -109,9 +109,27 @@ function effectsOf<T extends FeatureEffect['type']>(
   );
 }
 
+/** The nearest `set` that can be used; what stands farther is overruled by it. */
+function applySet(draft: Draft, grants: readonly FeatureGrant[]): FeatureGrant | null {
+  const set = effectsOf(grants, 'set').find(({ effect }) => draft.usable(effect.value) !== null);
+  if (set === undefined) return null;
+  draft.current = set.effect.value;
+  took(draft, set, 'set', set.effect.value);
+  return set;
+}
+
+/** INVARIANT: what a granted flag carries along never lowers what is there, by whatever step it came. */
+function applyRaises(draft: Draft, nearer: readonly FeatureGrant[]): void {
+  for (const one of effectsOf(nearer, 'raise')) {
+    if (draft.usable(one.effect.value) === null) continue;
+    draft.current = lifted(draft.current, one.effect.value);
+    took(draft, one, 'max', one.effect.value);
+  }
+}
+
 /**
- * Step five: `deny` beats all; else the nearest `set`, then every `add`, then every `multiply` as one exact number floored
- * once; `unlimited` lifts.
+ * Step five: `deny` beats all; else the nearest `set`, lifted by what flags granted nearer than that carry along, then every `add`,
+ * then every `multiply` as one exact number floored once; `unlimited` lifts.
  */
 export function applyGrants(draft: Draft, prepared: PreparedCustomer): void {
   const grants = inForceNow(draft, prepared);
@@ -122,12 +140,9 @@ export function applyGrants(draft: Draft, prepared: PreparedCustomer): void {
     took(draft, deny, 'deny', null);
     return;
   }
-  const set = effectsOf(grants, 'set').find(({ effect }) => draft.usable(effect.value) !== null);
-  if (set !== undefined) {
-    draft.current = set.effect.value;
-    took(draft, set, 'set', set.effect.value);
-  }
+  const set = applySet(draft, grants);
   if (!draft.feature.numeric) return;
+  applyRaises(draft, set === null ? grants : grants.slice(0, grants.indexOf(set)));
   for (const one of effectsOf(grants, 'add')) {
     if (!Number.isSafeInteger(one.effect.amount)) continue;
     draft.current = sum(draft.current, one.effect.amount);

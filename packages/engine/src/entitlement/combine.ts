@@ -6,6 +6,11 @@ function larger(a: EntitlementValue, b: EntitlementValue): EntitlementValue {
   return a === 'unlimited' ? a : b;
 }
 
+/** At least that much, whatever was there. */
+export function lifted(current: EntitlementValue | null, value: number | 'unlimited'): EntitlementValue {
+  return typeof current === 'number' || current === 'unlimited' ? larger(current, value) : value;
+}
+
 /** Sums and products stop at what JSON carries exactly. */
 export function capped(value: number): number {
   return Math.min(value, Number.MAX_SAFE_INTEGER);

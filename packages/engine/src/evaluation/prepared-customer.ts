@@ -1,5 +1,4 @@
 import type { Level } from '../entitlement/level.js';
-import type { EntitlementValue } from '../model/catalog.js';
 import {
   type CustomerState,
   type Grant,
@@ -13,8 +12,13 @@ import {
 import type { CompiledGroup, CompiledPlan, Snapshot } from '../snapshot/snapshot.js';
 import type { PlanFacts } from './plan-facts.js';
 
-/** What a grant does to one feature. A grant of a flag does it to each feature that the flag requires. */
-export type FeatureEffect = Exclude<GrantEffect, { type: 'flag' }>;
+/**
+ * What a grant does to one feature. A grant of a flag does it to each feature that the flag requires; a limit that it carries along
+ * only raises, because opening a flag for somebody is never meant to take anything away.
+ */
+export type FeatureEffect =
+  | Exclude<GrantEffect, { type: 'flag' }>
+  | { readonly type: 'raise'; readonly feature: string; readonly value: number | 'unlimited' };
 
 export interface FeatureGrant {
   readonly grant: Grant;
@@ -108,10 +112,10 @@ function* impliedEffects(
   for (const key of snapshot.flags.get(effect.flag)?.requires ?? []) {
     const feature = snapshot.features.get(key);
     if (feature === undefined) continue;
-    const limit: EntitlementValue | undefined =
+    const limit: number | 'unlimited' | undefined =
       effect.limits !== undefined && Object.hasOwn(effect.limits, key) ? effect.limits[key] : undefined;
     if (feature.type === 'boolean') yield { type: 'set', feature: key, value: true };
-    else if (feature.numeric && limit !== undefined) yield { type: 'set', feature: key, value: limit };
+    else if (feature.numeric && limit !== undefined) yield { type: 'raise', feature: key, value: limit };
   }
 }
 

@@ -5,12 +5,14 @@ import { MigrationError } from './migration-error.js';
 import * as dataDecisions from './migrations/0001-data-decisions.js';
 import * as rememberedAnswers from './migrations/0002-remembered-answers.js';
 import * as customerRecords from './migrations/0003-customer-records.js';
+import * as bundlesAndEnds from './migrations/0005-bundles-and-ends.js';
 
 /** Listed by hand, in order: a bundler sees them, and no folder is read at start. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-data-decisions': dataDecisions,
   '0002-remembered-answers': rememberedAnswers,
   '0003-customer-records': customerRecords,
+  '0005-bundles-and-ends': bundlesAndEnds,
 };
 
 /**

@@ -23,6 +23,8 @@ export interface Tables {
   license: LicenseTable;
   membership: MembershipTable;
   access_grant: AccessGrantTable;
+  bundle: BundleTable;
+  bundle_application: BundleApplicationTable;
   account: AccountTable;
   account_period: AccountPeriodTable;
   consumption: ConsumptionTable;
@@ -215,6 +217,45 @@ export interface AccessGrantTable {
   kind: string;
   /** The JSON of the model's `GrantEffect`. */
   effect: string;
+  starts_at: Date;
+  ends_at: Date | null;
+  reason: string;
+  owner: string | null;
+  contract_reference: string | null;
+  source: string | null;
+  revoked_at: Date | null;
+  revoke_reason: string | null;
+  version: number;
+  created_at: Date;
+  /** The application of a bundle that made it. */
+  application_id: string | null;
+}
+
+export interface BundleTable {
+  environment_id: string;
+  product_id: string;
+  key: string;
+  id: string;
+  name: string;
+  description: string | null;
+  kind: string;
+  days: number | null;
+  owner: string | null;
+  /** A JSON list of the model's `GrantEffect`. */
+  effects: string;
+  version: number;
+  created_at: Date;
+}
+
+export interface BundleApplicationTable {
+  id: string;
+  environment_id: string;
+  product_id: string;
+  bundle_key: string;
+  bundle_version: number;
+  target_kind: 'user' | 'instance' | 'customer' | 'group' | 'segment';
+  target_key: string;
+  kind: string;
   starts_at: Date;
   ends_at: Date | null;
   reason: string;
