@@ -26,7 +26,6 @@ export async function registerRoutes(app: App, parts: Parts, readiness: () => Re
   const catalog = { ...parts.publishing, directory: parts.directory };
   registerCatalogRoutes(app, catalog);
   registerCatalogItemRoutes(app, catalog);
-  registerContractRoutes(app, { ...parts.management, snapshots: parts.snapshots });
   const evaluation = {
     directory: parts.directory,
     snapshots: parts.snapshots,
@@ -34,6 +33,7 @@ export async function registerRoutes(app: App, parts: Parts, readiness: () => Re
     clock: parts.clock,
     knownUntil: parts.knownUntil,
   };
+  registerContractRoutes(app, { ...parts.management, ...evaluation });
   registerExplainRoutes(app, evaluation);
   const ofrep = { ...evaluation, evaluateFlags: createFlagsEvaluation(evaluation) };
   registerOfrepRoutes(app, ofrep);

@@ -149,13 +149,14 @@ describe('grants', () => {
       '/contractReference',
       undefined,
     ],
-    [{ effect: { type: 'deny', feature: 'reports' }, kind: 'demo' }, 'DEMO_TOO_LONG', '/endsAt', undefined],
+    [{ effect: { type: 'deny', feature: 'reports' }, kind: 'demo' }, 'END_MISSING', '/endsAt', undefined],
     [
       { effect: { type: 'deny', feature: 'reports' }, kind: 'demo', endsAt: soon(400 * DAY) },
-      'DEMO_TOO_LONG',
+      'SPAN_TOO_LONG',
       '/endsAt',
       undefined,
     ],
+    [{ effect: { type: 'deny', feature: 'reports' }, kind: 'beta' }, 'END_MISSING', '/endsAt', undefined],
     [
       {
         effect: { type: 'deny', feature: 'reports' },
@@ -222,7 +223,13 @@ describe('grants', () => {
     expect(revoked.body).toMatchObject({ revokeReason: 'bought it', version: 2 });
     expect(await flagOf('reports-ui', context)).toBe(false);
     const again = await call('POST', `/grants/${body.id}/revoke`, {});
-    expect([again.status, again.body.code]).toEqual([409, 'GRANT_REVOKED']);
+    expect([again.status, again.body]).toEqual([200, revoked.body]);
+    const late = await call('POST', `/grants/${body.id}/extend`, { endsAt: soon(DAY) });
+    expect([late.status, late.body.code]).toEqual([409, 'GRANT_REVOKED']);
+    expect((await auditOf(server, body.id)).map((entry) => entry.action)).toEqual([
+      'grant.create',
+      'grant.revoke',
+    ]);
 
     const short = await grant({ effect, target, kind: 'demo', endsAt: soon(700) });
     expect(await flagOf('reports-ui', context)).toBe(true);
@@ -232,8 +239,10 @@ describe('grants', () => {
     expect(extended.status).toBe(200);
     expect(await flagOf('reports-ui', context)).toBe(true);
     expect((await call('POST', `/grants/${short.body.id}/extend`, { endsAt: null })).body.code).toBe(
-      'DEMO_TOO_LONG',
+      'END_MISSING',
     );
+    const passed = await call('POST', `/grants/${short.body.id}/extend`, { endsAt: soon(-1) });
+    expect([passed.status, passed.body.code]).toEqual([422, 'END_PASSED']);
     const stale = await call(
       'POST',
       `/grants/${short.body.id}/extend`,

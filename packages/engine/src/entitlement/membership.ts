@@ -104,13 +104,18 @@ export function trustedMember(
 ): { readonly until: Instant | null } | null {
   const stored = storedMember(evaluation, key, per, true);
   if (stored !== null) return stored;
+  return meetsTrusted(evaluation, key, per) ? { until: null } : null;
+}
+
+/** Whether a condition over server facts alone holds, whoever is a stored member. */
+export function meetsTrusted(evaluation: Evaluation, key: string, per: UsageScope | null): boolean {
   const segment = evaluation.snapshot.segments.get(key);
-  if (segment === undefined || !evaluation.request.subject.proven || !mayGive(segment, per)) return null;
+  if (segment === undefined || !evaluation.request.subject.proven || !mayGive(segment, per)) return false;
   const { trusted, trustedPer } = evaluation;
   evaluation.trusted = true;
   evaluation.trustedPer = per;
   const holds = conditionHolds(evaluation, segment);
   evaluation.trusted = trusted;
   evaluation.trustedPer = trustedPer;
-  return holds === true ? { until: null } : null;
+  return holds === true;
 }

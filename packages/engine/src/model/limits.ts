@@ -91,6 +91,8 @@ export const LIMITS = {
     'grants',
     'Of one product, in force or to come: each is read by every answer.',
   ),
+  effectsPerBundle: limit(50, 'effects', 'Each is a grant of every target that it is applied to.'),
+  bundles: limit(1000, 'bundles', 'Of one product and environment: people choose from them.'),
   instancesPerCustomer: limit(10_000, 'instances', 'Each is a deployment that someone runs.'),
   customersPerUser: limit(100, 'customers', 'Whoever belongs to more must be named with the customer.'),
   attributesBytes: limit(16 * 1024, 'bytes', 'Attributes are kept in memory with every customer.'),
@@ -103,7 +105,7 @@ export const LIMITS = {
     'One page of a search looks at no more, so that it takes the same time whatever is asked.',
   ),
   page: limit(500, 'items', 'One page of a list.'),
-  demoDays: limit(366, 'days', 'A demo that lasts longer is a contract.'),
+  demoDays: limit(366, 'days', 'A demo or a beta that lasts longer is a contract, or a plan.'),
 } as const satisfies Record<string, NamedLimit>;
 
 export type LimitName = keyof typeof LIMITS;

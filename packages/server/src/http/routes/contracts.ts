@@ -1,5 +1,5 @@
-import type { GrantServices } from '../../service/contracts/grants.js';
 import type { SearchServices } from '../../service/contracts/list-customers.js';
+import type { GrantServices } from '../../service/contracts/make-grants.js';
 import type { App } from '../app.js';
 import { registerCustomerRoutes } from './customers.js';
 import { registerGrantRoutes } from './grants.js';

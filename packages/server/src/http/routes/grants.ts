@@ -1,21 +1,29 @@
 import { PreconditionHeadersSchema } from '@pennon/protocol/management/common';
-import { EnvironmentParamsSchema, ReasonBodySchema } from '@pennon/protocol/management/customers';
 import {
+  CustomerParamsSchema,
+  EnvironmentParamsSchema,
+  ReasonBodySchema,
+} from '@pennon/protocol/management/customers';
+import {
+  CustomerGrantsQuerySchema,
   GrantCreateSchema,
   GrantExtendSchema,
   GrantListQuerySchema,
   GrantPageSchema,
   GrantParamsSchema,
+  GrantPatchSchema,
   GrantSchema,
+  ReachingGrantPageSchema,
 } from '@pennon/protocol/management/grants';
 import {
   createGrant,
   extendGrant,
-  type GrantServices,
   getGrant,
+  patchGrant,
   revokeGrant,
 } from '../../service/contracts/grants.js';
-import { listGrants } from '../../service/contracts/list-grants.js';
+import { listCustomerGrants, listGrants } from '../../service/contracts/list-grants.js';
+import type { GrantServices } from '../../service/contracts/make-grants.js';
 import type { App } from '../app.js';
 import { changeContextOf, credentialOf } from '../authenticate.js';
 import { preconditionOf, sendWithEtag } from '../etags.js';
@@ -28,6 +36,11 @@ const LIST = '/api/v1/environments/:environment/grants';
 const ONE = `${LIST}/:grant`;
 
 export function registerGrantRoutes(app: App, services: GrantServices): void {
+  registerLists(app, services);
+  registerItems(app, services);
+}
+
+function registerLists(app: App, services: GrantServices): void {
   app.get(
     LIST,
     {
@@ -44,6 +57,24 @@ export function registerGrantRoutes(app: App, services: GrantServices): void {
     (request) => listGrants(services, credentialOf(request), request.params, request.query),
   );
 
+  app.get(
+    '/api/v1/environments/:environment/customers/:customer/grants',
+    {
+      config,
+      schema: {
+        operationId: 'listCustomerGrants',
+        tags,
+        summary: 'List every grant that reaches one customer, each with through whom or what it does',
+        params: CustomerParamsSchema,
+        querystring: CustomerGrantsQuerySchema,
+        response: { 200: ReachingGrantPageSchema, ...PROBLEMS },
+      },
+    },
+    (request) => listCustomerGrants(services, credentialOf(request), request.params, request.query),
+  );
+}
+
+function registerItems(app: App, services: GrantServices): void {
   app.post(
     LIST,
     {
@@ -79,6 +110,31 @@ export function registerGrantRoutes(app: App, services: GrantServices): void {
     async (request, reply) => {
       const grant = await getGrant(services, credentialOf(request), request.params);
       return sendWithEtag(request, reply, grant.version, grant);
+    },
+  );
+
+  app.patch(
+    ONE,
+    {
+      config,
+      schema: {
+        operationId: 'changeGrant',
+        tags,
+        summary: 'Change what is said about a grant: its kind, owner, contract reference or source',
+        params: GrantParamsSchema,
+        headers: PreconditionHeadersSchema,
+        body: GrantPatchSchema,
+        response: { 200: GrantSchema, ...PROBLEMS },
+      },
+    },
+    async (request, reply) => {
+      const context = changeContextOf(request, request.body.reason);
+      const { params, body } = request;
+      const precondition = preconditionOf(request);
+      return sendChanged(
+        reply,
+        await patchGrant(services, credentialOf(request), context, params, body, precondition),
+      );
     },
   );
 

@@ -13,30 +13,34 @@ import { refuse, unknownName } from './refusals.js';
 type NamedEffect = GrantCreate['effect'];
 type FlagEffect = Extract<NamedEffect, { readonly type: 'flag' }>;
 
-/** The effect as it is stored, checked against the catalog that is published to the environment. */
+/**
+ * The effect as it is stored, checked against the catalog that is published to the environment. `at` is where it stands in the
+ * body, for the refusals.
+ */
 export async function readEffect(
   items: PublishedItems,
   effect: NamedEffect,
   target: TargetKind,
+  at = '/effect',
 ): Promise<GrantEffect> {
-  if (effect.type === 'flag') return readFlagEffect(items, effect, target);
+  if (effect.type === 'flag') return readFlagEffect(items, effect, target, at);
   const feature = await items.findOne('feature', effect.feature);
   if (feature === null) {
     const known = await items.keysOf('feature');
-    throw unknownName('FEATURE_UNKNOWN', 'feature', effect.feature, known, '/effect/feature');
+    throw unknownName('FEATURE_UNKNOWN', 'feature', effect.feature, known, `${at}/feature`);
   }
   checkLevel(feature, target, '/target/kind');
   switch (effect.type) {
     case 'set':
-      return { type: 'set', feature: feature.key, value: readValue(feature, effect.value) };
+      return { type: 'set', feature: feature.key, value: readValue(feature, effect.value, at) };
     case 'add':
-      checkNumeric(feature, effect.type);
+      checkNumeric(feature, effect.type, at);
       return { type: 'add', feature: feature.key, amount: effect.amount };
     case 'multiply':
-      checkNumeric(feature, effect.type);
+      checkNumeric(feature, effect.type, at);
       return { type: 'multiply', feature: feature.key, factor: effect.factor };
     case 'unlimited':
-      checkNumeric(feature, effect.type);
+      checkNumeric(feature, effect.type, at);
       return { type: 'unlimited', feature: feature.key };
     case 'deny':
       return { type: 'deny', feature: feature.key };
@@ -47,13 +51,13 @@ function isNumeric(feature: Feature): boolean {
   return feature.type === 'limit' || feature.type === 'metered';
 }
 
-function checkNumeric(feature: Feature, effect: 'add' | 'multiply' | 'unlimited'): void {
+function checkNumeric(feature: Feature, effect: 'add' | 'multiply' | 'unlimited', at: string): void {
   if (isNumeric(feature)) return;
   throw refuse(
     'unprocessable',
     'EFFECT_NOT_OF_TYPE',
     `\`${feature.key}\` is a ${feature.type} feature, which \`${effect}\` does not change. Use \`set\` or \`deny\`.`,
-    '/effect/type',
+    `${at}/type`,
     'set',
   );
 }
@@ -72,18 +76,18 @@ function checkLevel(feature: Feature, target: TargetKind, pointer: string): void
   );
 }
 
-function readValue(feature: Feature, value: unknown): EntitlementValue {
+function readValue(feature: Feature, value: unknown, at: string): EntitlementValue {
   const wanted = wantedValue(feature, value);
   if (wanted !== null) {
     throw refuse(
       'unprocessable',
       'VALUE_NOT_OF_TYPE',
       `\`${feature.key}\` is a ${feature.type} feature, so its value is ${wanted}.${value === -1 ? ' Unlimited is written `unlimited`.' : ''}`,
-      '/effect/value',
+      `${at}/value`,
       value === -1 ? 'unlimited' : undefined,
     );
   }
-  if (feature.schema !== undefined) checkAgainstSchema(feature, value);
+  if (feature.schema !== undefined) checkAgainstSchema(feature, value, at);
   return value as EntitlementValue;
 }
 
@@ -102,7 +106,7 @@ function wantedValue(feature: Feature, value: unknown): string | null {
 }
 
 /** By the same check that a catalog document goes through. */
-function checkAgainstSchema(feature: Feature, value: unknown): void {
+function checkAgainstSchema(feature: Feature, value: unknown, at: string): void {
   const file = sourceFile('value', JSON.stringify(value));
   const issues = new IssueSink();
   const node = readJson(file, issues);
@@ -111,7 +115,7 @@ function checkAgainstSchema(feature: Feature, value: unknown): void {
   }
   const fault = issues.sorted([file]).find((issue) => issue.severity === 'error');
   if (fault !== undefined) {
-    throw refuse('unprocessable', 'VALUE_NOT_OF_SCHEMA', fault.message, `/effect/value${fault.path}`);
+    throw refuse('unprocessable', 'VALUE_NOT_OF_SCHEMA', fault.message, `${at}/value${fault.path}`);
   }
 }
 
@@ -119,10 +123,11 @@ async function readFlagEffect(
   items: PublishedItems,
   effect: FlagEffect,
   target: TargetKind,
+  at: string,
 ): Promise<GrantEffect> {
   const flag = await items.findOne('flag', effect.flag);
   if (flag === null) {
-    throw unknownName('FLAG_UNKNOWN', 'flag', effect.flag, await items.keysOf('flag'), '/effect/flag');
+    throw unknownName('FLAG_UNKNOWN', 'flag', effect.flag, await items.keysOf('flag'), `${at}/flag`);
   }
   const variant = variantName(effect.variant);
   const variants = variantsOf(flag);
@@ -132,10 +137,10 @@ async function readFlagEffect(
       `flag \`${flag.key}\` with the variant`,
       variant,
       Object.keys(variants),
-      '/effect/variant',
+      `${at}/variant`,
     );
   }
-  const limits = await readRequired(items, flag, effect, target);
+  const limits = await readRequired(items, flag, effect, target, at);
   return {
     type: 'flag',
     flag: flag.key,
@@ -154,6 +159,7 @@ async function readRequired(
   flag: Flag,
   effect: FlagEffect,
   target: TargetKind,
+  at: string,
 ): Promise<Record<string, number | 'unlimited'>> {
   const limits = effect.limits ?? {};
   const required = effect.requires === 'respect' ? [] : (flag.requires ?? []);
@@ -162,9 +168,9 @@ async function readRequired(
   for (const key of required) {
     const feature = features.get(key);
     if (feature === undefined || feature.type === 'boolean') continue;
-    const pointer = `/effect/limits/${key}`;
+    const pointer = `${at}/limits/${key}`;
     const limit = Object.hasOwn(limits, key) ? limits[key] : undefined;
-    if (!isNumeric(feature)) throw cannotCarry(flag, feature);
+    if (!isNumeric(feature)) throw cannotCarry(flag, feature, at);
     if (limit === undefined || limit === 0) throw limitMissing(flag, feature, pointer);
     checkLevel(feature, target, '/target/kind');
     given[key] = limit;
@@ -175,7 +181,7 @@ async function readRequired(
       'unprocessable',
       'LIMIT_NOT_REQUIRED',
       `The flag \`${flag.key}\` requires no limit of \`${stray}\`, so this grant cannot give one. Grant the feature by itself.`,
-      `/effect/limits/${stray}`,
+      `${at}/limits/${stray}`,
     );
   }
   return given;
@@ -190,12 +196,12 @@ function limitMissing(flag: Flag, feature: Feature, pointer: string) {
   );
 }
 
-function cannotCarry(flag: Flag, feature: Feature) {
+function cannotCarry(flag: Flag, feature: Feature, at: string) {
   return refuse(
     'unprocessable',
     'GRANT_CONFIG_REQUIRED',
     `The flag \`${flag.key}\` requires the config feature \`${feature.key}\`, whose value a grant of a flag cannot carry. Grant \`${feature.key}\` by itself with \`set\`, and the flag with \`requires: respect\`.`,
-    '/effect/requires',
+    `${at}/requires`,
     'respect',
   );
 }

@@ -1,32 +1,34 @@
-import type { GrantEffect, Instant, TargetKind } from '@pennon/engine/model/customer';
-import type { JsonObject } from '@pennon/engine/model/json';
-import { LIMITS } from '@pennon/engine/model/limits';
-import type { ApiGrant, GrantCreate, GrantExtend } from '@pennon/protocol/management/grants';
-import { fromInstant, fromInstantOrNull } from '../../store/instant.js';
+import type { GrantKind } from '@pennon/engine/model/customer';
+import type { ApiGrant, GrantCreate, GrantExtend, GrantPatch } from '@pennon/protocol/management/grants';
+import { fromInstant, fromInstantOrNull, toInstantOrNull } from '../../store/instant.js';
 import type { ChangeContext, Credential } from '../credential.js';
-import { isId, newId } from '../new-id.js';
-import type { EnvironmentRecord, ProductRecord, Snapshots } from '../ports.js';
+import { isId } from '../new-id.js';
+import type { EnvironmentRecord, ProductRecord } from '../ports.js';
 import { checkPrecondition, type Precondition } from '../precondition.js';
 import { environmentInReach, productInReach } from '../scope.js';
 import { ServiceError } from '../service-error.js';
 import { fromTime } from '../times.js';
 import { type Changed, type ContractServices, changeData, type DataChange } from './data-change.js';
 import { readEffect } from './grant-effect.js';
-import { alsoGrantedBy, type GrantRow, toApiGrant } from './grant-record.js';
+import { type GrantRow, toGrantOf } from './grant-record.js';
+import {
+  checkNewEnd,
+  checkTerms,
+  type GrantColumns,
+  type GrantServices,
+  makeGrants,
+  readTarget,
+  updateGrant,
+} from './make-grants.js';
 import { productNamed } from './named-product.js';
 import { PublishedItems } from './published-items.js';
-import { checkSpan, notFound, refuse, timeOr, unknownName } from './refusals.js';
+import { notFound, refuse, timeOr } from './refusals.js';
 import { touchTarget } from './touch-target.js';
 
-export interface GrantServices extends ContractServices {
-  readonly snapshots: Pick<Snapshots, 'current'>;
-}
 export interface GrantName {
   readonly environment: string;
   readonly grant: string;
 }
-
-const DAY_MILLISECONDS = 86_400_000;
 
 /** Makes an exception for a user, instance, customer, group or segment: dated, reasoned, audited, ending by the clock. */
 export async function createGrant(
@@ -40,146 +42,33 @@ export async function createGrant(
   const product = productNamed(services.directory, credential, body.product);
   return changeData(services, context, environment.id, async (change) => {
     const items = await PublishedItems.open(change.transaction, product, environment);
-    const startsAt = body.startsAt === undefined ? change.now : fromTime(body.startsAt, '/startsAt');
-    const endsAt = timeOr(body.endsAt, '/endsAt', null);
-    checkGrantSpan(body.kind, startsAt, endsAt);
-    if (body.kind === 'contract' && (body.contractReference ?? null) === null) {
-      throw refuse(
-        'unprocessable',
-        'CONTRACT_REFERENCE_MISSING',
-        'A grant of kind `contract` names the contract that it rests on: send `contractReference`.',
-        '/contractReference',
-      );
-    }
-    const target = await readTarget(change, items, body.target);
-    checkForgeable(services, product, environment, target);
+    const terms = {
+      kind: body.kind,
+      startsAt: body.startsAt === undefined ? change.now : fromTime(body.startsAt, '/startsAt'),
+      endsAt: timeOr(body.endsAt, '/endsAt', null),
+      contractReference: body.contractReference ?? null,
+    };
+    checkTerms(terms, 'A grant');
+    const target = await readTarget(services, change, items, body.target, { product, environment });
     const effect = await readEffect(items, body.effect, target.kind);
-    await checkCount(change, product, target);
-    const row = await change.transaction
-      .insertInto('access_grant')
-      .values({
-        id: newId(),
-        environment_id: environment.id,
-        product_id: product.id,
-        target_kind: target.kind,
-        target_key: target.key,
-        kind: body.kind,
-        effect: JSON.stringify(effect),
-        starts_at: fromInstant(startsAt),
-        ends_at: fromInstantOrNull(endsAt),
+    const [row] = await makeGrants(services, change, product, [
+      {
+        ...terms,
+        target,
+        effect,
         reason: body.reason,
         owner: body.owner ?? null,
-        contract_reference: body.contractReference ?? null,
         source: body.source ?? null,
-        revoked_at: null,
-        revoke_reason: null,
-        version: 1,
-        created_at: fromInstant(change.now),
-      })
-      .returningAll()
-      .executeTakeFirstOrThrow();
-    return { item: await finish(services, change, row, product, 'grant.create'), created: true };
+        applicationId: null,
+      },
+    ]);
+    if (row === undefined) throw new Error('A grant that was made is there.');
+    await touchTarget(change, target);
+    return { item: toGrantOf(services.snapshots, row, product.key), created: true };
   });
 }
 
-/** Everything temporary ends by the clock; a demo that lasts for years is a contract. */
-function checkGrantSpan(kind: string, startsAt: Instant, endsAt: Instant | null): void {
-  checkSpan(startsAt, endsAt);
-  if (kind !== 'demo') return;
-  const longest = LIMITS.demoDays.value;
-  if (endsAt === null || endsAt - startsAt > longest * DAY_MILLISECONDS) {
-    throw refuse(
-      'unprocessable',
-      'DEMO_TOO_LONG',
-      `A grant of kind \`demo\` ends within ${longest} days: send an \`endsAt\`, or another \`kind\`.`,
-      '/endsAt',
-    );
-  }
-}
-
-type Target = { readonly kind: TargetKind; readonly key: string };
-
-/** Groups and segments must exist; customers, users and instances need not be known yet. An instance is stored by its key. */
-async function readTarget(change: DataChange, items: PublishedItems, target: Target): Promise<Target> {
-  if (target.kind === 'group' || target.kind === 'segment') {
-    if ((await items.findOne(target.kind, target.key)) === null) {
-      const code = target.kind === 'group' ? 'GROUP_UNKNOWN' : 'SEGMENT_UNKNOWN';
-      throw unknownName(code, target.kind, target.key, await items.keysOf(target.kind), '/target/key');
-    }
-    return target;
-  }
-  if (target.kind !== 'instance' || !isId(target.key)) return target;
-  const row = await change.transaction
-    .selectFrom('instance')
-    .select('key')
-    .where('environment_id', '=', change.environmentId)
-    .where('id', '=', target.key)
-    .executeTakeFirst();
-  return row === undefined ? target : { kind: 'instance', key: row.key };
-}
-
-/** A condition over what callers say of themselves gives nothing, so a grant to such a segment would not reach whom its reader expects. */
-function checkForgeable(
-  { snapshots }: GrantServices,
-  product: ProductRecord,
-  environment: EnvironmentRecord,
-  target: Target,
-): void {
-  if (target.kind !== 'segment') return;
-  const segment = snapshots.current(product.id, environment.id)?.segments.get(target.key);
-  if (segment === undefined || segment.condition === null || segment.trusted) return;
-  throw refuse(
-    'unprocessable',
-    'SEGMENT_FORGEABLE',
-    `The condition of the segment \`${target.key}\` rests on what a caller can forge, so a grant to it would reach its stored members only. Name a segment without such a condition, or ask \`segment("${target.key}")\` in a rule of the flag.`,
-    '/target/key',
-  );
-}
-
-async function checkCount(change: DataChange, product: ProductRecord, target: Target): Promise<void> {
-  const { count } = await change.transaction
-    .selectFrom('access_grant')
-    .select((expression) => expression.fn.countAll<number>().as('count'))
-    .where('environment_id', '=', change.environmentId)
-    .where('target_kind', '=', target.kind)
-    .where('target_key', '=', target.key)
-    .where('product_id', '=', product.id)
-    .where('revoked_at', 'is', null)
-    .where((where) =>
-      where.or([where('ends_at', 'is', null), where('ends_at', '>', fromInstant(change.now))]),
-    )
-    .executeTakeFirstOrThrow();
-  if (count >= LIMITS.grantsPerTarget.value) {
-    throw new ServiceError(
-      'unprocessable',
-      'TOO_MANY_GRANTS',
-      `The ${target.kind} \`${target.key}\` has ${count} grants in force or to come, which is the limit. Revoke some, or put what they give into a plan or a segment.`,
-    );
-  }
-}
-
-async function finish(
-  services: GrantServices,
-  change: DataChange,
-  row: GrantRow,
-  product: ProductRecord,
-  action: string,
-): Promise<ApiGrant> {
-  await touchTarget(change, { kind: row.target_kind, key: row.target_key });
-  const snapshot = services.snapshots.current(product.id, change.environmentId);
-  const item = toApiGrant(row, product.key, alsoGrantedBy(JSON.parse(row.effect) as GrantEffect, snapshot));
-  await change.record({
-    action,
-    productId: product.id,
-    objectKind: 'grant',
-    objectId: row.id,
-    objectVersion: row.version,
-    after: item as unknown as JsonObject,
-  });
-  return item;
-}
-
-/** Lets a grant end at another time: later, earlier, or never where its kind allows it. */
+/** Lets a grant end at another time that lies ahead: later, earlier, or never where its kind allows it. */
 export async function extendGrant(
   services: GrantServices,
   credential: Credential,
@@ -189,14 +78,52 @@ export async function extendGrant(
   precondition: Precondition,
 ): Promise<Changed<ApiGrant>> {
   const endsAt = body.endsAt === null ? null : fromTime(body.endsAt, '/endsAt');
-  return changeGrant(services, credential, context, named, precondition, async (change, row, product) => {
-    checkGrantSpan(row.kind, row.starts_at.getTime(), endsAt);
-    const saved = await update(change, row, { ends_at: fromInstantOrNull(endsAt) });
-    return finish(services, change, saved, product, 'grant.extend');
+  return changeGrant(services, credential, context, named, precondition, 'grant.extend', (change, row) => {
+    checkTerms({ ...termsOf(row), endsAt }, 'A grant');
+    checkNewEnd(endsAt, change.now);
+    return { ends_at: fromInstantOrNull(endsAt) };
   });
 }
 
-/** Takes a grant back at once. What was used under it stays used. */
+/**
+ * Changes what is said about a grant. For whom it is, what it does and when it began stay: another effect is another grant, so
+ * that the trail tells what held when.
+ */
+export async function patchGrant(
+  services: GrantServices,
+  credential: Credential,
+  context: ChangeContext,
+  named: GrantName,
+  body: GrantPatch,
+  precondition: Precondition,
+): Promise<Changed<ApiGrant>> {
+  return changeGrant(services, credential, context, named, precondition, 'grant.change', (_change, row) => {
+    const before = termsOf(row);
+    const { contractReference = before.contractReference, kind = before.kind } = body;
+    if (before.kind === 'voucher' && kind !== 'voucher') throw keepsItsKind(row);
+    checkTerms({ ...before, kind, contractReference }, 'A grant');
+    return {
+      kind,
+      contract_reference: contractReference,
+      owner: body.owner === undefined ? row.owner : body.owner,
+      source: body.source === undefined ? row.source : body.source,
+    };
+  });
+}
+
+function keepsItsKind(row: GrantRow): ServiceError {
+  return refuse(
+    'unprocessable',
+    'VOUCHER_GRANT',
+    `${nameOf(row)} was made by redeeming a voucher, so its \`kind\` stays. Revoke it and make another one.`,
+    '/kind',
+  );
+}
+
+/**
+ * Takes a grant back at once. What was used under it stays used. Taking back what was taken back is no fault, so that whoever did
+ * not hear the answer asks again.
+ */
 export async function revokeGrant(
   services: GrantServices,
   credential: Credential,
@@ -204,26 +131,28 @@ export async function revokeGrant(
   named: GrantName,
   precondition: Precondition,
 ): Promise<Changed<ApiGrant>> {
-  return changeGrant(services, credential, context, named, precondition, async (change, row, product) => {
-    const saved = await update(change, row, {
-      revoked_at: fromInstant(change.now),
-      revoke_reason: context.reason,
-    });
-    return finish(services, change, saved, product, 'grant.revoke');
-  });
+  return changeGrant(services, credential, context, named, precondition, 'grant.revoke', (change, row) =>
+    row.revoked_at === null
+      ? { revoked_at: fromInstant(change.now), revoke_reason: context.reason }
+      : 'nothing to do',
+  );
 }
 
-async function update(
-  change: DataChange,
-  row: GrantRow,
-  columns: Partial<Pick<GrantRow, 'ends_at' | 'revoked_at' | 'revoke_reason'>>,
-): Promise<GrantRow> {
-  return change.transaction
-    .updateTable('access_grant')
-    .set({ ...columns, version: row.version + 1 })
-    .where('id', '=', row.id)
-    .returningAll()
-    .executeTakeFirstOrThrow();
+function termsOf(row: GrantRow) {
+  return {
+    kind: row.kind as GrantKind,
+    startsAt: row.starts_at.getTime(),
+    endsAt: toInstantOrNull(row.ends_at),
+    contractReference: row.contract_reference,
+  };
+}
+
+function currentOf(services: GrantServices, row: GrantRow, product: ProductRecord) {
+  return { tag: String(row.version), item: toGrantOf(services.snapshots, row, product.key) };
+}
+
+function nameOf(row: GrantRow): string {
+  return `The grant \`${row.id}\``;
 }
 
 async function changeGrant(
@@ -232,41 +161,35 @@ async function changeGrant(
   context: ChangeContext,
   named: GrantName,
   precondition: Precondition,
-  work: (change: DataChange, row: GrantRow, product: ProductRecord) => Promise<ApiGrant>,
+  action: 'grant.extend' | 'grant.change' | 'grant.revoke',
+  columnsOf: (change: DataChange, row: GrantRow) => GrantColumns | 'nothing to do',
 ): Promise<Changed<ApiGrant>> {
   const environment = environmentInReach(services.directory, credential, named.environment);
   return changeData(services, context, environment.id, async (change) => {
-    const { row, product } = await findGrant(
-      services,
-      credential,
-      change.transaction,
-      environment,
-      named,
-      true,
-    );
-    if (precondition.kind !== 'none') {
-      const current = { tag: String(row.version), item: itemOf(services, environment, row, product) };
-      checkPrecondition(precondition, current, `The grant \`${row.id}\``);
+    const { transaction } = change;
+    const { row, product } = await findGrant(services, credential, transaction, environment, named, true);
+    const revokedAt = row.revoked_at;
+    if (revokedAt !== null && action !== 'grant.revoke') throw alreadyRevoked(nameOf(row), revokedAt);
+    // What a repeated call finds is what it left itself, whatever tag it was sent with.
+    if (revokedAt === null && (precondition.kind !== 'none' || action === 'grant.change')) {
+      checkPrecondition(precondition, currentOf(services, row, product), nameOf(row));
     }
-    if (row.revoked_at !== null) {
-      throw new ServiceError(
-        'conflict',
-        'GRANT_REVOKED',
-        `The grant \`${row.id}\` was revoked at ${row.revoked_at.toISOString()} and stays so. Make a new one.`,
-      );
+    const columns = columnsOf(change, row);
+    if (columns === 'nothing to do') {
+      return { item: toGrantOf(services.snapshots, row, product.key), created: false };
     }
-    return { item: await work(change, row, product), created: false };
+    const item = await updateGrant(services, change, row, product, columns, action);
+    await touchTarget(change, { kind: row.target_kind, key: row.target_key });
+    return { item, created: false };
   });
 }
 
-function itemOf(
-  services: GrantServices,
-  environment: EnvironmentRecord,
-  row: GrantRow,
-  product: ProductRecord,
-): ApiGrant {
-  const snapshot = services.snapshots.current(product.id, environment.id);
-  return toApiGrant(row, product.key, alsoGrantedBy(JSON.parse(row.effect) as GrantEffect, snapshot));
+export function alreadyRevoked(name: string, revokedAt: Date): ServiceError {
+  return new ServiceError(
+    'conflict',
+    'GRANT_REVOKED',
+    `${name} was revoked at ${revokedAt.toISOString()} and stays so. Make a new one.`,
+  );
 }
 
 /** INVARIANT (law 11): a grant of another environment, or of a product beyond the reach, does not exist. */
@@ -298,6 +221,13 @@ export async function getGrant(
   named: GrantName,
 ): Promise<ApiGrant> {
   const environment = environmentInReach(services.directory, credential, named.environment);
-  const found = await findGrant(services, credential, services.database, environment, named, false);
-  return itemOf(services, environment, found.row, found.product);
+  const { row, product } = await findGrant(
+    services,
+    credential,
+    services.database,
+    environment,
+    named,
+    false,
+  );
+  return toGrantOf(services.snapshots, row, product.key);
 }
