@@ -18,7 +18,7 @@ import {
   type GrantServices,
   makeGrants,
   readTarget,
-  updateGrant,
+  updateGrants,
 } from './make-grants.js';
 import { productNamed } from './named-product.js';
 import { PublishedItems } from './published-items.js';
@@ -178,13 +178,13 @@ async function changeGrant(
     if (columns === 'nothing to do') {
       return { item: toGrantOf(services.snapshots, row, product.key), created: false };
     }
-    const item = await updateGrant(services, change, row, product, columns, action);
+    const [saved = row] = await updateGrants(services, change, [row], product, columns, action);
     await touchTarget(change, { kind: row.target_kind, key: row.target_key });
-    return { item, created: false };
+    return { item: toGrantOf(services.snapshots, saved, product.key), created: false };
   });
 }
 
-export function alreadyRevoked(name: string, revokedAt: Date): ServiceError {
+function alreadyRevoked(name: string, revokedAt: Date): ServiceError {
   return new ServiceError(
     'conflict',
     'GRANT_REVOKED',

@@ -1,8 +1,9 @@
 import type { GrantEffect, GrantKind, Instant, TargetKind } from '@pennon/engine/model/customer';
 import type { JsonObject } from '@pennon/engine/model/json';
 import { LIMITS } from '@pennon/engine/model/limits';
-import type { ApiGrant } from '@pennon/protocol/management/grants';
+import type { Insertable } from 'kysely';
 import { fromInstant, fromInstantOrNull } from '../../store/instant.js';
+import type { AccessGrantTable } from '../../store/tables.js';
 import type { EvaluationDependencies } from '../evaluation-request.js';
 import { isId, newId } from '../new-id.js';
 import type { EnvironmentRecord, ProductRecord } from '../ports.js';
@@ -175,36 +176,38 @@ export async function makeGrants(
   const target = drafts[0]?.target;
   if (target === undefined) return [];
   await checkCount(change, product, target, drafts.length);
-  const rows: GrantRow[] = [];
-  for (const draft of drafts) {
-    const row = await change.transaction
-      .insertInto('access_grant')
-      .values({
-        id: newId(),
-        environment_id: change.environmentId,
-        product_id: product.id,
-        target_kind: draft.target.kind,
-        target_key: draft.target.key,
-        kind: draft.kind,
-        effect: JSON.stringify(draft.effect),
-        starts_at: fromInstant(draft.startsAt),
-        ends_at: fromInstantOrNull(draft.endsAt),
-        reason: draft.reason,
-        owner: draft.owner,
-        contract_reference: draft.contractReference,
-        source: draft.source,
-        application_id: draft.applicationId,
-        revoked_at: null,
-        revoke_reason: null,
-        version: 1,
-        created_at: fromInstant(change.now),
-      })
-      .returningAll()
-      .executeTakeFirstOrThrow();
-    await recordGrant(services, change, row, product, 'grant.create');
-    rows.push(row);
-  }
+  const rows = await change.transaction
+    .insertInto('access_grant')
+    .values(drafts.map((draft) => toRow(change, product, draft)))
+    .returningAll()
+    .execute();
+  // Ids are made in order, and an insert answers in no order that is promised.
+  rows.sort((left, right) => (left.id < right.id ? -1 : 1));
+  await recordGrants(services, change, rows, product, 'grant.create');
   return rows;
+}
+
+function toRow(change: DataChange, product: ProductRecord, draft: GrantDraft): Insertable<AccessGrantTable> {
+  return {
+    id: newId(),
+    environment_id: change.environmentId,
+    product_id: product.id,
+    target_kind: draft.target.kind,
+    target_key: draft.target.key,
+    kind: draft.kind,
+    effect: JSON.stringify(draft.effect),
+    starts_at: fromInstant(draft.startsAt),
+    ends_at: fromInstantOrNull(draft.endsAt),
+    reason: draft.reason,
+    owner: draft.owner,
+    contract_reference: draft.contractReference,
+    source: draft.source,
+    application_id: draft.applicationId,
+    revoked_at: null,
+    revoke_reason: null,
+    version: 1,
+    created_at: fromInstant(change.now),
+  };
 }
 
 export type GrantColumns = Partial<
@@ -214,39 +217,46 @@ export type GrantColumns = Partial<
   >
 >;
 
-/** Changes one grant, with its audit entry. */
-export async function updateGrant(
+/** Changes grants alike, each with its audit entry; in the order of their ids. */
+export async function updateGrants(
   services: GrantServices,
   change: DataChange,
-  row: GrantRow,
+  rows: readonly GrantRow[],
   product: ProductRecord,
   columns: GrantColumns,
-  action: string,
-): Promise<ApiGrant> {
+  action: 'grant.extend' | 'grant.change' | 'grant.revoke',
+): Promise<GrantRow[]> {
+  if (rows.length === 0) return [];
   const saved = await change.transaction
     .updateTable('access_grant')
-    .set({ ...columns, version: row.version + 1 })
-    .where('id', '=', row.id)
+    .set((expression) => ({ ...columns, version: expression('version', '+', 1) }))
+    .where(
+      'id',
+      'in',
+      rows.map((row) => row.id),
+    )
     .returningAll()
-    .executeTakeFirstOrThrow();
-  return recordGrant(services, change, saved, product, action);
+    .execute();
+  saved.sort((left, right) => (left.id < right.id ? -1 : 1));
+  await recordGrants(services, change, saved, product, action);
+  return saved;
 }
 
-async function recordGrant(
+async function recordGrants(
   { snapshots }: GrantServices,
   change: DataChange,
-  row: GrantRow,
+  rows: readonly GrantRow[],
   product: ProductRecord,
   action: string,
-): Promise<ApiGrant> {
-  const item = toGrantOf(snapshots, row, product.key);
-  await change.record({
-    action,
-    productId: product.id,
-    objectKind: 'grant',
-    objectId: row.id,
-    objectVersion: row.version,
-    after: item as unknown as JsonObject,
-  });
-  return item;
+): Promise<void> {
+  await change.recordAll(
+    rows.map((row) => ({
+      action,
+      productId: product.id,
+      objectKind: 'grant',
+      objectId: row.id,
+      objectVersion: row.version,
+      after: toGrantOf(snapshots, row, product.key) as unknown as JsonObject,
+    })),
+  );
 }
