@@ -60,6 +60,7 @@ export interface Walled {
   readonly ids: {
     readonly license: string;
     readonly grant: string;
+    readonly application: string;
     readonly key: string;
     readonly tokenKey: string;
   };
@@ -124,6 +125,13 @@ export async function buildWalls(): Promise<Walled> {
     reason: 'canary-home',
   });
 
+  await make(`${environment}/bundles/demo-kit`, { name: 'canary-home', effects: [effect], reason }, 'PUT');
+  const application = await make(`${environment}/bundles/demo-kit/apply`, {
+    target: { kind: 'customer', key: 'shown' },
+    days: 30,
+    reason: 'canary-home',
+  });
+
   const key = (kind: string, scope: object, more: object = {}) =>
     make('/api/v1/keys', { kind, name: 'canary-home', reason, ...scope, ...more });
   const ownKey = await key('server', HOME);
@@ -146,7 +154,13 @@ export async function buildWalls(): Promise<Walled> {
   await new Promise((resolve) => setTimeout(resolve, 350));
   return {
     server,
-    ids: { license: license.id, grant: grant.id, key: ownKey.id, tokenKey: tokenKey.id },
+    ids: {
+      license: license.id,
+      grant: grant.id,
+      application: application.id,
+      key: ownKey.id,
+      tokenKey: tokenKey.id,
+    },
     credentials: {
       none: {},
       garbage: bearer('x'.repeat(43)),

@@ -151,6 +151,21 @@ const CASES: Readonly<Record<string, Case>> = {
   listCustomerGrants: { otherEnvironment: 'absent', otherProduct: 'without ours' },
   readGrant: both,
   changeGrant: { ...both, body: { owner: 'walls', reason } },
+  listBundles: { otherEnvironment: 'absent', otherProduct: 'without ours' },
+  readBundle: both,
+  // A key of the other product makes one of its own there: bundles of two products may share a key.
+  putBundle: {
+    otherEnvironment: 'absent',
+    otherProduct: 'within reach',
+    body: { effects: [{ type: 'set', feature: 'reports', value: true }], reason },
+  },
+  removeBundle: { ...both, ...withReason },
+  applyBundle: { ...both, body: { target: { kind: 'customer', key: 'acme' }, days: 7, reason } },
+  listBundleApplications: { otherEnvironment: 'absent', otherProduct: 'without ours' },
+  readBundleApplication: both,
+  extendBundleApplication: { ...both, body: { days: 7, reason } },
+  revokeBundleApplication: { ...both, body: { reason } },
+  listEnding: { otherEnvironment: 'absent', otherProduct: 'without ours', query: '?withinDays=90' },
   extendGrant: { ...both, body: { endsAt: null, reason } },
   revokeGrant: { ...both, body: { reason } },
   explain: { ...both, body: { context: { targetingKey: 'acme' }, flag: 'menu' } },
@@ -192,13 +207,22 @@ function paramsOf(operation: Operation, use: Names): Readonly<Record<string, str
     instance: 'acme-eu',
     license: ids.license,
     grant: ids.grant,
+    bundle: 'demo-kit',
+    application: ids.application,
     kind: 'customer',
     member: 'acme',
     key: params?.key ?? 'menu',
     id: params?.id === 'tokenKey' ? ids.tokenKey : ids.key,
   };
   if (use === 'ours') return ours;
-  const without = { ...ours, product: 'nowhere', license: absent, grant: absent, id: absent };
+  const without = {
+    ...ours,
+    product: 'nowhere',
+    license: absent,
+    grant: absent,
+    application: absent,
+    id: absent,
+  };
   return use === 'nothing of the product'
     ? without
     : { ...without, environment: 'nowhere', customer: 'nobody', user: 'nobody', instance: 'nothing' };

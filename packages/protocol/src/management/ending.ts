@@ -5,19 +5,18 @@ import { WithinDaysSchema } from './grants.js';
 
 const closed = { additionalProperties: false } as const;
 
-export const ENDING_TYPES = ['application', 'grant', 'license', 'membership'] as const;
-export type EndingType = (typeof ENDING_TYPES)[number];
+const ENDING_TYPES = ['application', 'grant', 'license', 'membership'] as const;
 
 export const EndingQuerySchema = Type.Object(
   {
     ...PageQuerySchema.properties,
-    withinDays: Type.Optional({ ...WithinDaysSchema, default: 30 }),
+    withinDays: Type.Optional(WithinDaysSchema),
     type: Type.Optional(Type.Enum([...ENDING_TYPES])),
     kind: Type.Optional(
       Type.String({
         minLength: 1,
         maxLength: 32,
-        description: 'Of a grant, an application or a license: `trial`, `contract`, `demo` ….',
+        description: '`trial`, `contract`, `demo` … of what ends; `group` or `segment` for memberships.',
       }),
     ),
     product: Type.Optional(Type.String({ minLength: 1 })),

@@ -19,7 +19,7 @@ interface ReferenceRow {
   readonly name: string;
 }
 
-/** Which licenses, memberships and grants that are in force, or will be, name the item; `null` where none does. */
+/** Which licenses, memberships and grants that are in force, or will be, and which bundles name the item; `null` where none does. */
 export async function findItemReferences(
   database: Kysely<Tables>,
   productId: string,
@@ -53,7 +53,7 @@ function queriesFor(
       return [licensesWithAddon(productId, versioned(item.key), now)];
     case 'feature':
     case 'flag':
-      return [grantsOf(productId, item.kind, item.key, now)];
+      return [grantsOf(productId, item.kind, item.key, now), bundlesWith(productId, item.kind, item.key)];
     case 'group':
     case 'segment':
       return [membersOf(productId, item.kind, item.key, now), grantsTo(productId, item.kind, item.key, now)];
@@ -98,6 +98,14 @@ function grantsOf(productId: string, member: string, key: string, now: Date): Ra
   return sql`select ${GRANT_NAME} as name from access_grant g join environment e on e.id = g.environment_id
     where g.product_id = ${productId} and g.revoked_at is null and (g.ends_at is null or g.ends_at > ${now})
       and g.effect::jsonb ->> ${member}::text = ${key}`;
+}
+
+/** A bundle that names what is gone could not be applied any more, and nobody would know before a customer waits for it. */
+function bundlesWith(productId: string, member: string, key: string): RawBuilder<unknown> {
+  return sql`select 'the bundle \`' || b.key || '\` in \`' || e.key || '\`' as name
+    from bundle b join environment e on e.id = b.environment_id
+    where b.product_id = ${productId} and exists (
+      select from jsonb_array_elements(b.effects::jsonb) effect where effect ->> ${member}::text = ${key})`;
 }
 
 function grantsTo(productId: string, targetKind: string, key: string, now: Date): RawBuilder<unknown> {

@@ -32,7 +32,7 @@ export interface ListedGrant extends GrantRow {
   readonly product_key: string;
 }
 
-function endOf(endsAt: Date | null): RawBuilder<unknown> {
+export function endOf(endsAt: Date | null): RawBuilder<unknown> {
   return endsAt === null ? sql`'infinity'::timestamptz` : sql`${endsAt}::timestamptz`;
 }
 

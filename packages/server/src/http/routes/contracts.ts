@@ -1,7 +1,9 @@
 import type { SearchServices } from '../../service/contracts/list-customers.js';
 import type { GrantServices } from '../../service/contracts/make-grants.js';
 import type { App } from '../app.js';
+import { registerBundleRoutes } from './bundles.js';
 import { registerCustomerRoutes } from './customers.js';
+import { registerEndingRoutes } from './ending.js';
 import { registerGrantRoutes } from './grants.js';
 import { registerInstanceRoutes } from './instances.js';
 import { registerLicenseRoutes } from './licenses.js';
@@ -18,4 +20,6 @@ export function registerContractRoutes(app: App, services: GrantServices & Searc
   registerLicenseRoutes(app, services);
   registerMembershipRoutes(app, services);
   registerGrantRoutes(app, services);
+  registerBundleRoutes(app, services);
+  registerEndingRoutes(app, services);
 }

@@ -5,7 +5,6 @@ import type {
   GrantListQuery,
 } from '@pennon/protocol/management/grants';
 import {
-  type EndPosition,
   type GrantFilter,
   type ListedGrant,
   readGrants,
@@ -13,28 +12,15 @@ import {
 } from '../../store/grant-lists.js';
 import { fromInstant } from '../../store/instant.js';
 import type { Credential } from '../credential.js';
-import { isId } from '../new-id.js';
-import { fromCursor, type Page, toPage } from '../page.js';
+import { type Page, toPage } from '../page.js';
 import { environmentInReach, productInReach } from '../scope.js';
 import { fromTime, toTimeOrNull } from '../times.js';
 import { findCustomer } from './customer-record.js';
+import { endCursorOf, endPositionOf } from './end-cursor.js';
 import { toGrantOf } from './grant-record.js';
 import { daysAfter, type GrantServices } from './make-grants.js';
 import { metSegments } from './met-segments.js';
 import { refuse } from './refusals.js';
-
-const NEVER = 'infinity';
-
-/** Reads the cursor of a list that goes by the end. */
-export function endPositionOf(cursor: string | undefined): EndPosition | undefined {
-  const [end, id] = fromCursor(cursor, 2) ?? [];
-  if (end === undefined || id === undefined || !isId(id)) return undefined;
-  return { endsAt: end === NEVER ? null : fromInstant(fromTime(end, 'cursor')), id };
-}
-
-export function endCursorOf(row: { readonly ends_at: Date | null; readonly id: string }): readonly string[] {
-  return [row.ends_at === null ? NEVER : row.ends_at.toISOString(), row.id];
-}
 
 function filterOf(
   services: GrantServices,

@@ -50,8 +50,15 @@ const RULES: Record<GrantKind, { readonly mustEnd: boolean; readonly needsRefere
   voucher: { mustEnd: false, needsReference: false },
 };
 
-/** @param named What is refused, for its reader: `A grant`, `An application`. */
-export function checkTerms({ kind, startsAt, endsAt, contractReference }: GrantTerms, named: string): void {
+/**
+ * @param named What is refused, for its reader: `A grant`, `An application`.
+ * @param endAt Where the end stands in the body.
+ */
+export function checkTerms(
+  { kind, startsAt, endsAt, contractReference }: GrantTerms,
+  named: string,
+  endAt = '/endsAt',
+): void {
   const rule = RULES[kind];
   checkSpan(startsAt, endsAt);
   if (rule.needsReference && contractReference === null) {
@@ -69,28 +76,33 @@ export function checkTerms({ kind, startsAt, endsAt, contractReference }: GrantT
       'unprocessable',
       'END_MISSING',
       `${named} of kind \`${kind}\` ends by the clock: send an \`endsAt\` within ${longest} days, or another \`kind\`.`,
-      '/endsAt',
+      endAt,
     );
   }
   if (endsAt - startsAt > longest * DAY_MILLISECONDS) {
     throw refuse(
       'unprocessable',
       'SPAN_TOO_LONG',
-      `${named} of kind \`${kind}\` ends within ${longest} days of its start: send an earlier \`endsAt\`, or another \`kind\`.`,
-      '/endsAt',
+      `${named} of kind \`${kind}\` ends within ${longest} days of its start: send an earlier end, or another \`kind\`.`,
+      endAt,
     );
   }
 }
 
 /** A new end lies ahead: what is to end now is revoked, so that the trail says who took it back and why. */
-export function checkNewEnd(endsAt: Instant | null, now: Instant): void {
+export function checkNewEnd(endsAt: Instant | null, now: Instant, endAt = '/endsAt'): void {
   if (endsAt === null || endsAt > now) return;
   throw refuse(
     'unprocessable',
     'END_PASSED',
     'That end has passed. Send a later `endsAt`; to end it now, revoke it.',
-    '/endsAt',
+    endAt,
   );
+}
+
+/** Whether grants of the kind end by the clock, whatever is said. */
+export function mustEnd(kind: GrantKind): boolean {
+  return RULES[kind].mustEnd;
 }
 
 /** `days` after the start; each is 24 hours. */
