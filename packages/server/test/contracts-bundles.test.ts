@@ -324,7 +324,7 @@ describe('a bundle that is applied', () => {
     const refused = await server.request('DELETE', '/api/v1/products/test/flags/logo-ui?reason=smaller', {
       headers: { 'if-match': '*' },
     });
-    expect([refused.status, refused.body.code]).toEqual([422, 'ITEM_IN_USE']);
+    expect([refused.status, refused.body.code]).toEqual([409, 'STILL_IN_USE']);
     expect(refused.text).toContain('the bundle `holding` in `production`');
   });
 
