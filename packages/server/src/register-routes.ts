@@ -11,6 +11,7 @@ import { registerKeyRoutes } from './http/routes/keys.js';
 import { registerOepRoutes } from './http/routes/oep.js';
 import { registerOfrepRoutes } from './http/routes/ofrep.js';
 import { type Readiness, registerOperationsRoutes } from './http/routes/operations.js';
+import { registerPlainRoutes } from './http/routes/plain.js';
 import { registerProductRoutes } from './http/routes/products.js';
 import { registerTokenKeyRoutes } from './http/routes/token-keys.js';
 import { createFlagsEvaluation } from './service/evaluate-flags.js';
@@ -35,6 +36,7 @@ export async function registerRoutes(app: App, parts: Parts, readiness: () => Re
   };
   registerContractRoutes(app, { ...parts.management, ...evaluation });
   registerExplainRoutes(app, evaluation);
+  registerPlainRoutes(app, evaluation);
   const ofrep = { ...evaluation, evaluateFlags: createFlagsEvaluation(evaluation) };
   registerOfrepRoutes(app, ofrep);
   registerOepRoutes(app, {

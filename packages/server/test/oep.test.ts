@@ -6,6 +6,7 @@ import {
   customer,
   entitlement,
   idempotencyKey,
+  license,
   RUNTIME_CATALOG,
   warm,
 } from './runtime-support.js';
@@ -231,6 +232,42 @@ describe('OEP consume', () => {
     expect(
       (await release({ 'idempotency-key': idempotencyKey() }, { holder: 'seat:ada' })).body.metadata.cause,
     ).toBe('NOT_SUPPORTED');
+  });
+
+  it('C-3 C-4 a denial names what would lift it, in evaluate, bulk and consume, and a replay names the same', async () => {
+    const key = await fresh('pro');
+    await consume(server, key, { key: 'max_professionals', amount: 3 });
+    const remedy = {
+      kind: 'upgrade',
+      at: null,
+      options: [
+        {
+          plan: 'enterprise',
+          version: 0,
+          name: null,
+          limit: 9007199254740991,
+          unlimited: true,
+          price: null,
+        },
+      ],
+    };
+    const token = idempotencyKey();
+    const refused = await consume(server, key, { key: 'max_professionals' }, token);
+    expect(refused.body).toMatchObject({ allowed: false, entitlement: { hasAccess: false, remedy } });
+    expect((await entitlement(server, 'max_professionals', key)).body.remedy).toEqual(remedy);
+    const bulk = await ask(server, '/oep/v1/evaluate/entitlements', { context: { targetingKey: key } });
+    const listed = bulk.body.entitlements.find((one: { key: string }) => one.key === 'max_professionals');
+    expect(listed.remedy).toEqual(remedy);
+    await license(server, key, 'enterprise');
+    expect((await entitlement(server, 'max_professionals', key)).body.remedy).toBeNull();
+    const replayed = await consume(server, key, { key: 'max_professionals' }, token);
+    expect(replayed.body.entitlement.remedy).toEqual(remedy);
+    // Room for one, not for two: what is named is for the amount that was refused.
+    const other = await fresh('free');
+    const twice = { items: [{ key: 'max_professionals' }, { key: 'max_professionals' }] };
+    const both = await consume(server, other, twice);
+    expect(both.body.items[1]).toMatchObject({ allowed: false, reason: 'LIMIT_REACHED' });
+    expect(both.body.items[1].entitlement.remedy.options[0]).toMatchObject({ plan: 'pro', limit: 3 });
   });
 
   it('counts per user where the feature says so, and asks for the user', async () => {

@@ -43,6 +43,8 @@ const changed: Case = {
 const shared: Case = { otherEnvironment: 'absent', otherProduct: 'within reach' };
 /** Of an environment and a product. */
 const both: Case = { otherEnvironment: 'absent', otherProduct: 'absent' };
+/** Of a customer, for server keys and customer tokens only. */
+const PLAIN_QUERY = `?product_id=${HOME.product}&customer=acme`;
 const withReason = { query: `?reason=${reason}` };
 
 const itemCases = (name: string, list: string, key: string): Record<string, Case> => ({
@@ -168,6 +170,8 @@ const CASES: Readonly<Record<string, Case>> = {
   listEnding: { otherEnvironment: 'absent', otherProduct: 'without ours', query: '?withinDays=90' },
   extendGrant: { ...both, body: { endsAt: null, reason } },
   revokeGrant: { ...both, body: { reason } },
+  readFeatureFlags: { otherEnvironment: 'forbidden', otherProduct: 'forbidden', query: PLAIN_QUERY },
+  readCapabilities: { otherEnvironment: 'forbidden', otherProduct: 'forbidden', query: PLAIN_QUERY },
   explain: { ...both, body: { context: { targetingKey: 'acme' }, flag: 'menu' } },
 };
 
@@ -349,6 +353,35 @@ describe('tenant walls (law 11, S-7, S-24), from the OpenAPI document', () => {
     expect(wrong).toEqual([]);
   });
 
+  it('F-2 C-2 never tells a server key of elsewhere of a customer here, nor a customer token of another', async () => {
+    const wrong: string[] = [];
+    const plain = management().filter(({ access }) => !access.includes('admin'));
+    expect(plain.length).toBeGreaterThanOrEqual(2);
+    for (const { id, path } of plain) {
+      for (const side of ['environment', 'product'] as const) {
+        for (const named of [{}, { [`pennon-${side}`]: HOME[side] }]) {
+          const response = await walled.server.request('GET', `${path}${PLAIN_QUERY}`, {
+            key: null,
+            headers: { ...walled.credentials[`server of the other ${side}`], ...named },
+          });
+          const told = response.text.includes('canary-home') || response.text.includes('"reports":true');
+          if (told || ![200, 400, 404].includes(response.status))
+            wrong.push(`${id} by the other ${side}: ${response.status} ${response.text}`);
+        }
+      }
+      const others = await walled.server.request(
+        'GET',
+        `${path}?product_id=${HOME.product}&customer=umbrella`,
+        {
+          key: null,
+          headers: walled.credentials['customer-token'],
+        },
+      );
+      if (others.status !== 400) wrong.push(`${id}: ${others.status} ${others.text}`);
+    }
+    expect(wrong).toEqual([]);
+  });
+
   it('a client key never consumes, and without a token never learns of a customer', async () => {
     const body = { context: { targetingKey: 'acme' }, key: 'minutes', amount: 1 };
     const consume = await walled.server.request('POST', '/oep/v1/consume', {
@@ -366,7 +399,7 @@ describe('tenant walls (law 11, S-7, S-24), from the OpenAPI document', () => {
 
   it('lets the admin key of everything through every one of those walls', async () => {
     const wrong: string[] = [];
-    const reads = management().filter(({ method }) => method === 'GET');
+    const reads = management().filter(({ method, access }) => method === 'GET' && access.includes('admin'));
     for (const operation of reads) {
       const params = paramsOf(operation, 'ours');
       const path = operation.path.replace(/\{(\w+)\}/g, (_, name: string) => params[name] ?? '');

@@ -59,7 +59,10 @@ function licenseFacts(license: License): JsonObject {
 }
 
 /** Of several licenses in force the one of the highest rank speaks; ties: latest start, then id. */
-function speaking(prepared: PreparedCustomer, now: Instant): { license: License; plan: CompiledPlan } | null {
+export function speakingLicense(
+  prepared: PreparedCustomer,
+  now: Instant,
+): { readonly license: License; readonly plan: CompiledPlan } | null {
   let best: { license: License; plan: CompiledPlan } | null = null;
   for (const license of prepared.licenses) {
     if (licenseLapse(license, now) !== null) continue;
@@ -74,7 +77,7 @@ function compute(prepared: PreparedCustomer, now: Instant): PlanFacts {
   let edge = NEVER;
   for (const license of prepared.licenses) edge = Math.min(edge, licenseEdge(license, now));
   const until = untilOf(edge);
-  const best = speaking(prepared, now);
+  const best = speakingLicense(prepared, now);
   if (best !== null) {
     const plan = planFacts(best.plan, best.license.sku, snapshot);
     return { until, plan, license: licenseFacts(best.license) };

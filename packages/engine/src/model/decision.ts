@@ -1,6 +1,7 @@
 import type { Enforcement, EntitlementValue, FeatureType, FlagType } from './catalog.js';
 import type { Instant } from './customer.js';
 import type { JsonObject, JsonValue } from './json.js';
+import type { Remedy } from './remedy.js';
 
 /** OpenFeature's words for why a flag has its value. */
 export type FlagReason = 'STATIC' | 'TARGETING_MATCH' | 'SPLIT' | 'DEFAULT' | 'DISABLED' | 'ERROR';
@@ -178,6 +179,8 @@ export interface EntitlementDecision extends DecisionStamp {
   readonly scope: string;
   readonly sources: readonly Source[];
   readonly whenDenied: 'locked' | 'hidden';
+  /** Only where somebody looked for one; `omitted`: the answer it is part of had tried enough. */
+  readonly remedy?: Remedy | 'omitted' | null;
 }
 
 export type EntitlementErrorCode =

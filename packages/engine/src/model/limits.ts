@@ -105,6 +105,12 @@ export const LIMITS = {
     'One page of a search looks at no more, so that it takes the same time whatever is asked.',
   ),
   page: limit(500, 'items', 'One page of a list.'),
+  remedyOptions: limit(5, 'options', 'An upgrade prompt that offers more is not read.'),
+  remedyTrials: limit(
+    2000,
+    'trials',
+    'Each resolves an entitlement with another plan or add-on; a bulk answer of many denials tries at most so many.',
+  ),
   demoDays: limit(366, 'days', 'A demo or a beta that lasts longer is a contract, or a plan.'),
 } as const satisfies Record<string, NamedLimit>;
 

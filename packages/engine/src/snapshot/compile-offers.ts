@@ -19,6 +19,7 @@ import type {
   CompiledPlan,
   CompiledSegment,
   CompiledSplit,
+  OfferText,
 } from './snapshot.js';
 
 function compileSplit(split: Split, feature: string): CompiledSplit {
@@ -38,6 +39,10 @@ function setsOf(entitlements: readonly SetEntitlement[] | undefined): ReadonlyMa
   return new Map((entitlements ?? []).map(({ feature, value }) => [feature, value]));
 }
 
+function showOf({ name, description, price }: Plan | Addon): OfferText {
+  return { name: name ?? null, description: description ?? null, price: price ?? null };
+}
+
 export function compilePlan(plan: Plan): CompiledPlan {
   const entitlements = new Map<string, EntitlementValue | CompiledSplit>();
   for (const { feature, value, split } of plan.entitlements) {
@@ -50,14 +55,24 @@ export function compilePlan(plan: Plan): CompiledPlan {
     name: versionedKey(plan.key, plan.version),
     rank: plan.rank ?? 0,
     offered: plan.offered !== false,
+    show: showOf(plan),
     defaultGroup: plan.defaultGroup ?? null,
     entitlements,
   };
 }
 
 export function compileAddon(addon: Addon, order: number): CompiledAddon {
-  const entitlements = new Map(addon.entitlements.map((one) => [one.feature, one]));
-  return { key: addon.key, name: versionedKey(addon.key, addon.version), order, entitlements };
+  return {
+    key: addon.key,
+    version: addon.version ?? 0,
+    name: versionedKey(addon.key, addon.version),
+    order,
+    offered: addon.offered !== false,
+    show: showOf(addon),
+    plans: addon.plans ?? null,
+    maxQuantity: addon.maxQuantity ?? null,
+    entitlements: new Map(addon.entitlements.map((one) => [one.feature, one])),
+  };
 }
 
 export function compileGroup(group: Group, order: number): CompiledGroup {

@@ -7,6 +7,7 @@ import type {
   Feature,
   FeatureType,
   FlagType,
+  Price,
   ResetDocument,
   UsageScope,
 } from '../model/catalog.js';
@@ -122,6 +123,13 @@ export interface CompiledSplit {
   readonly values: readonly { readonly value: EntitlementValue; readonly below: number }[];
 }
 
+/** Words and price of a plan or an add-on. */
+export interface OfferText {
+  readonly name: string | null;
+  readonly description: string | null;
+  readonly price: Price | null;
+}
+
 export interface CompiledPlan {
   readonly key: string;
   readonly version: number;
@@ -129,6 +137,8 @@ export interface CompiledPlan {
   readonly name: string;
   readonly rank: number;
   readonly offered: boolean;
+  /** What a pricing page says of it; it decides nothing. */
+  readonly show: OfferText;
   readonly defaultGroup: string | null;
   /** By feature key: a value, or a split that gives one. */
   readonly entitlements: ReadonlyMap<string, EntitlementValue | CompiledSplit>;
@@ -136,9 +146,16 @@ export interface CompiledPlan {
 
 export interface CompiledAddon {
   readonly key: string;
+  readonly version: number;
   readonly name: string;
   /** The place in the catalog: of several overrides the last wins. */
   readonly order: number;
+  readonly offered: boolean;
+  readonly show: OfferText;
+  /** Keys of the plans that it may be bought with; `null`: every plan. */
+  readonly plans: readonly string[] | null;
+  /** How many may be bought; `null`: any number. */
+  readonly maxQuantity: number | null;
   readonly entitlements: ReadonlyMap<
     string,
     { readonly add?: number; readonly max?: number | 'unlimited'; readonly override?: EntitlementValue }

@@ -1,4 +1,5 @@
 import type { EntitlementDecision, Period, Source } from '@pennon/engine/model/decision';
+import { toOepRemedy } from './remedy.js';
 import type { OepEntitlement } from './schemas.js';
 
 /** RFC 3339 in UTC with milliseconds. */
@@ -26,7 +27,10 @@ export function toOepEntitlement(decision: EntitlementDecision, asOf: number): O
     asOf: toInstantText(asOf),
     revision: decision.revision,
     isFallback: false,
-    metadata: { whenDenied: decision.whenDenied },
+    metadata:
+      decision.remedy === 'omitted'
+        ? { whenDenied: decision.whenDenied, remedyOmitted: true }
+        : { whenDenied: decision.whenDenied },
   };
 }
 
@@ -60,12 +64,12 @@ function toSource(source: Source): OepEntitlement['sources'][number] {
   };
 }
 
-/** What the decision itself proves: a quota that was reached comes back with its period. Offers are not known here. */
-function toRemedy(decision: EntitlementDecision): unknown {
-  if (decision.reason !== 'LIMIT_REACHED' || decision.period === null) {
-    return null;
+/** Where nobody looked for offers, what the decision itself proves: a quota that was reached comes back with its period. */
+function toRemedy({ remedy, reason, period }: EntitlementDecision): OepEntitlement['remedy'] {
+  if (remedy === undefined && reason === 'LIMIT_REACHED' && period !== null) {
+    return { kind: 'wait', at: toInstantText(period.end), options: [] };
   }
-  return { kind: 'wait', at: toInstantText(decision.period.end), options: [] };
+  return remedy === undefined || remedy === null || remedy === 'omitted' ? null : toOepRemedy(remedy);
 }
 
 /** The members that rule 1 of OEP leaves out of the ETag: a meter that moves is no change, an access bit is. */

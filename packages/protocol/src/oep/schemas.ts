@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox';
+import { RemedySchema } from './remedy.js';
 
 /* The wire of the Open Entitlement Protocol, draft 0.1. Unknown members are ignored, as in OFREP. */
 
@@ -95,7 +96,7 @@ export const OepEntitlement = Type.Object({
   period: Nullable(OepPeriod),
   validUntil: Nullable(Type.String({ format: 'date-time' })),
   sources: Type.Array(OepSource),
-  remedy: Type.Unknown(),
+  remedy: RemedySchema,
   asOf: Type.String({ format: 'date-time' }),
   revision: Type.Integer(),
   isFallback: Type.Boolean(),

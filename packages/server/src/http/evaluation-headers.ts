@@ -32,6 +32,10 @@ function instantText(instant: number): string {
   return shownText;
 }
 
+/** Every request header that an answer may depend on: who asks, about which product and environment, and how fresh it must be. */
+const VARY =
+  'Authorization, X-API-Key, Pennon-Customer-Token, Pennon-Product, Pennon-Environment, Pennon-Consistency';
+
 /** Headers as `writeHead` takes them: name, value, name, value. */
 export type FlatHeaders = string[];
 
@@ -44,7 +48,7 @@ export function stampHeaders(stamp: EvaluationStamp, cacheControl: string): Flat
     'cache-control',
     cacheControl,
     'vary',
-    'Authorization, X-API-Key',
+    VARY,
     'pennon-revision',
     String(stamp.revision),
     'pennon-customer-version',

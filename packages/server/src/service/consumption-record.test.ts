@@ -52,6 +52,12 @@ function rowOf(index: number) {
   return { item: index % 2, operation: 'consume', idempotencyKey: `.#@;key.${index}` };
 }
 
+/** Denials name a remedy, in one batch not always the same. */
+function denied(decision: ConsumptionDecision, index: number): ConsumptionDecision {
+  const remedy = index % 3 === 0 ? null : { kind: 'wait' as const, at: index % 2, options: [] as const };
+  return { ...decision, entitlement: { ...decision.entitlement, remedy } };
+}
+
 describe('a recorded consumption', () => {
   it('X-5 decodes to the decision it was, spelt out or by reference', () => {
     fc.assert(
@@ -65,7 +71,8 @@ describe('a recorded consumption', () => {
           const sold = { ...ENTITLEMENT, whenDenied: 'hidden' } as const;
           const rows = calls.map(({ amount, used, other }, index) => {
             const entitlement = { ...(other ? sold : ENTITLEMENT), usage: used };
-            const decision = decideConsumption({ entitlement, amount, mode: 'all' });
+            const decided = decideConsumption({ entitlement, amount, mode: 'all' });
+            const decision = decided.allowed ? decided : denied(decided, index);
             const row = rowOf(index);
             return { decision, name: rowText(row), answer: encoder.encode(decision, row) };
           });

@@ -58,7 +58,8 @@ export function createAnswerEncoder(): {
     encode(decision, row) {
       const { entitlement } = decision;
       const own = ownText(decision);
-      const name = `${decision.key}|${entitlement.scope}`;
+      // Denials that name a remedy have a frame of their own, so that what is allowed between them keeps its.
+      const name = `${decision.key}|${entitlement.scope}|${entitlement.remedy === undefined}`;
       const known = frames.get(name);
       if (known !== undefined && sameFrame(known.decision, entitlement)) {
         return `${own}${REFERENCE}${known.reference}`;
@@ -156,6 +157,9 @@ const OWN_NAMES: ReadonlySet<string> = new Set(OWN_MEMBERS);
 
 /** By identity: within a batch decisions of one resolution share their parts, and a frame too many costs only bytes. */
 function sameFrame(left: EntitlementDecision, right: EntitlementDecision): boolean {
+  if (left.remedy !== right.remedy) {
+    return false;
+  }
   for (const name in left) {
     const member = name as keyof EntitlementDecision;
     if (!OWN_NAMES.has(name) && left[member] !== right[member]) {

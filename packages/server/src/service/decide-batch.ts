@@ -22,6 +22,7 @@ import type {
 } from '../store/accounts.js';
 import type { ConsumeItem, ConsumeRequest } from './consume-request.js';
 import { createAnswerEncoder } from './consumption-record.js';
+import { createConsumptionRemedies } from './consumption-remedies.js';
 import { entitlementFault } from './evaluate-entitlement.js';
 import { newId } from './new-id.js';
 import { ServiceError } from './service-error.js';
@@ -70,6 +71,7 @@ export function createBatchDecider(frame: LockedFrame): BatchDecider {
   }
   const resolve = createResolver(frame);
   const encoder = createAnswerEncoder();
+  const addRemedies = createConsumptionRemedies();
   const rows: ConsumptionRow[] = [];
 
   function decide(
@@ -95,7 +97,7 @@ export function createBatchDecider(frame: LockedFrame): BatchDecider {
     items: readonly ConsumeItem[],
   ): readonly ConsumptionDecision[] {
     const inputs = items.map((item): ConsumptionInput => {
-      const resolved = resolve(evaluation, item.key);
+      const resolved = resolve.entitlement(evaluation, item.key);
       const account = accountFor(resolved);
       return {
         entitlement: { ...resolved, usage: account.used, reserved: account.reserved },
@@ -103,7 +105,9 @@ export function createBatchDecider(frame: LockedFrame): BatchDecider {
         mode: request.mode,
       };
     });
-    return request.operation === 'release' ? inputs.map(release) : consume(inputs);
+    return request.operation === 'release'
+      ? inputs.map(release)
+      : addRemedies(() => resolve.lockedRequest(evaluation), consume(inputs));
   }
 
   /** Opens the period that the database's time is in; an earlier one than the account's is ignored. */
@@ -200,13 +204,19 @@ export function createBatchDecider(frame: LockedFrame): BatchDecider {
   return { decide, write };
 }
 
-type Resolve = (evaluation: EvaluationRequest<Snapshot>, key: string) => EntitlementDecision;
+interface Resolver {
+  entitlement(evaluation: EvaluationRequest<Snapshot>, key: string): EntitlementDecision;
+  /** The request as it is decided: with the locked accounts, at the database's time. */
+  lockedRequest(
+    evaluation: EvaluationRequest<Snapshot>,
+  ): EvaluationRequest<Snapshot> & { readonly customer: CustomerState };
+}
 
 /**
  * Resolves each entitlement once for everyone of a batch who is the same subject. The locked accounts stand in the state, so
  * that the engine judges periods by the store's row and not by what this process remembers.
  */
-function createResolver(frame: LockedFrame): Resolve {
+function createResolver(frame: LockedFrame): Resolver {
   const states = new Map<CustomerState, CustomerState>();
   const resolved = new Map<CustomerState, Map<string, EntitlementDecision>>();
 
@@ -219,14 +229,14 @@ function createResolver(frame: LockedFrame): Resolve {
     return locked;
   }
 
-  return (evaluation, key) => {
-    const { customer, subject, snapshot } = evaluation;
-    if (customer === null || customer === 'unavailable') {
-      throw entitlementFault(
-        'CUSTOMER_STATE_UNAVAILABLE',
-        'What is stored of the customer could not be read.',
-      );
-    }
+  function lockedRequest(evaluation: EvaluationRequest<Snapshot>) {
+    const customer = lockedState(readableState(evaluation), evaluation.snapshot.productKey);
+    return { ...evaluation, customer, now: frame.now };
+  }
+
+  function entitlement(evaluation: EvaluationRequest<Snapshot>, key: string): EntitlementDecision {
+    const customer = readableState(evaluation);
+    const { subject } = evaluation;
     let ofState = resolved.get(customer);
     if (ofState === undefined) {
       ofState = new Map();
@@ -235,8 +245,7 @@ function createResolver(frame: LockedFrame): Resolve {
     const name = `${key}|${subject.userKey}|${subject.instance?.key}|${subject.teamKey}|${subject.sku}`;
     let decision = ofState.get(name);
     if (decision === undefined) {
-      const locked = lockedState(customer, snapshot.productKey);
-      const result = resolveEntitlement({ ...evaluation, customer: locked, now: frame.now }, key);
+      const result = resolveEntitlement(lockedRequest(evaluation), key);
       if (result.kind === 'error') {
         throw entitlementFault(result.errorCode, result.message);
       }
@@ -244,7 +253,16 @@ function createResolver(frame: LockedFrame): Resolve {
       ofState.set(name, decision);
     }
     return decision;
-  };
+  }
+
+  return { entitlement, lockedRequest };
+}
+
+function readableState({ customer }: EvaluationRequest<Snapshot>): CustomerState {
+  if (customer === null || customer === 'unavailable') {
+    throw entitlementFault('CUSTOMER_STATE_UNAVAILABLE', 'What is stored of the customer could not be read.');
+  }
+  return customer;
 }
 
 function consume(inputs: readonly ConsumptionInput[]): readonly ConsumptionDecision[] {

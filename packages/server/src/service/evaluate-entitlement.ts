@@ -1,6 +1,7 @@
 import { resolveEntitlement } from '@pennon/engine/entitlement/resolve-entitlement';
 import type { EntitlementDecision, EntitlementErrorCode } from '@pennon/engine/model/decision';
 import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
+import { RemedySearch } from '@pennon/engine/remedy/remedy-search';
 import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
 import type { Credential } from './credential.js';
 import {
@@ -68,7 +69,21 @@ function resolve(
   if (decision.kind === 'error') {
     throw entitlementFault(decision.errorCode, decision.message);
   }
-  return { decision, stamp };
+  return { decision: withRemedies(visible)(decision, input.amount ?? 1), stamp };
+}
+
+/** One search serves all denials of an answer; whoever has access costs nothing. */
+export function withRemedies(
+  request: EvaluationRequest<Snapshot>,
+): (decision: EntitlementDecision, amount?: number) => EntitlementDecision {
+  let search: RemedySearch | null = null;
+  return (decision, amount) => {
+    if (decision.hasAccess) {
+      return decision;
+    }
+    search ??= new RemedySearch(request);
+    return { ...decision, remedy: search.remedyFor(decision, amount) };
+  };
 }
 
 /** The request where it may ask for that key, else 404 in the one form. */

@@ -5,6 +5,7 @@ import {
   type EntitlementDependencies,
   entitlementFault,
   requireProvenCustomer,
+  withRemedies,
 } from './evaluate-entitlement.js';
 import {
   type EvaluationInput,
@@ -41,12 +42,13 @@ function resolve(credential: Credential, { request, stamp }: PreparedEvaluation)
     return { decisions: [], stamp };
   }
   const decisions: EntitlementDecision[] = [];
+  const remedied = withRemedies(request);
   for (const decision of resolveAllEntitlements(request)) {
     if (!isVisibleKey(request.snapshot, credential, decision.key)) {
       continue;
     }
     if (decision.kind === 'entitlement') {
-      decisions.push(decision);
+      decisions.push(remedied(decision));
     } else if (decision.errorCode !== 'TARGETING_KEY_MISSING') {
       // A partial list would read like a denial of what is missing from it.
       throw entitlementFault(decision.errorCode, decision.message);
