@@ -37,6 +37,13 @@ export interface CaseCustomer {
       readonly version: number;
       readonly quantity: number;
     }[];
+    readonly earlier?: readonly { readonly plan: string; readonly version: number; readonly until: string }[];
+    readonly next?: {
+      readonly plan: string;
+      readonly version: number;
+      readonly at: string;
+      readonly anchor: string;
+    };
   })[];
   readonly groups?: readonly (CaseSpan & { readonly group: string })[];
   readonly memberships?: readonly (CaseSpan & {
@@ -160,6 +167,21 @@ export function stateOf(customer: CaseCustomer, snapshot: Snapshot): CustomerSta
       timeZone: null,
       sku: license.sku ?? null,
       addons: license.addons ?? [],
+      earlier: (license.earlier ?? []).map(({ plan, version, until }) => ({
+        plan,
+        planVersion: version,
+        until: Date.parse(until),
+      })),
+      next:
+        license.next === undefined
+          ? null
+          : {
+              plan: license.next.plan,
+              planVersion: license.next.version,
+              at: Date.parse(license.next.at),
+              anchor: license.next.anchor,
+              sku: null,
+            },
       ...spanOf(license),
     })),
     groups: (customer.groups ?? []).map((one) => ({ group: one.group, ...spanOf(one) })),

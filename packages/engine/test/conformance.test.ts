@@ -11,6 +11,7 @@ import type {
 } from '@pennon/engine/model/decision';
 import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
 import type { JsonObject, JsonValue } from '@pennon/engine/model/json';
+import { limitStateOf, overLimitOf, overOf } from '@pennon/engine/model/over-limit';
 import { periodAt } from '@pennon/engine/period/period-at';
 import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
 import { decideConsumption, refuseConsumption } from '@pennon/engine/usage/decide-consumption';
@@ -26,6 +27,7 @@ const SUITES = {
   entitlements: readCases('entitlements'),
   periods: readCases('periods'),
   consumption: readCases('consumption'),
+  downgrade: readCases('downgrade'),
 };
 
 it('conformance: there are as many cases as promised', () => {
@@ -35,6 +37,7 @@ it('conformance: there are as many cases as promised', () => {
   expect(SUITES.periods.length).toBeGreaterThanOrEqual(30);
   expect(SUITES.consumption.length).toBeGreaterThanOrEqual(60);
   const all = Object.values(SUITES).flat();
+  expect(SUITES.downgrade.length).toBeGreaterThanOrEqual(40);
   expect(all.length).toBeGreaterThanOrEqual(300);
 });
 
@@ -56,10 +59,26 @@ function flagAnswer(decision: FlagDecision): JsonObject {
   };
 }
 
+function overAnswer(decision: EntitlementDecision): JsonObject {
+  const told = overLimitOf(decision);
+  const overLimit =
+    told === null
+      ? null
+      : {
+          limit: told.limit,
+          policy: told.policy,
+          since: instantText(told.since),
+          graceEndsAt: instantText(told.standsUntil),
+          readOnly: told.readOnly,
+        };
+  return { state: limitStateOf(decision), over: overOf(decision), overLimit };
+}
+
 function entitlementAnswer(decision: EntitlementDecision | EntitlementError): JsonObject {
   if (decision.kind === 'error') return { errorCode: decision.errorCode };
-  const { period, sources, limit, validUntil, overageAllowance, ...rest } = decision;
+  const { period, sources, limit, validUntil, overageAllowance, downgrade, ...rest } = decision;
   return {
+    ...overAnswer(decision),
     ...rest,
     limit: limitValue(limit),
     sources: sources.map(({ type, key, effect, value }) => [type, key, effect, value]),
@@ -75,6 +94,7 @@ function consumptionAnswer(decision: ConsumptionDecision): JsonObject {
   const { entitlement, ...rest } = decision;
   return {
     ...rest,
+    ...overAnswer(entitlement),
     balance: entitlement.balance,
     overage: entitlement.overage,
     hasAccess: entitlement.hasAccess,
@@ -107,8 +127,11 @@ describe('conformance: evaluation', () => {
   });
 });
 
+const ENTITLEMENTS = [...SUITES.entitlements, ...SUITES.downgrade.filter((one) => one.steps === undefined)];
+const CONSUMPTIONS = [...SUITES.consumption, ...SUITES.downgrade.filter((one) => one.steps !== undefined)];
+
 describe('conformance: entitlements', () => {
-  it.each(SUITES.entitlements.map((one) => [one.name, one] as const))('%s', (_name, one) => {
+  it.each(ENTITLEMENTS.map((one) => [one.name, one] as const))('%s', (_name, one) => {
     const request = requested(one);
     const { entitlement: key = '', amount } = one.ask;
     const options = amount === undefined ? {} : { amount };
@@ -209,7 +232,7 @@ function releaseOne(
 }
 
 describe('conformance: consumption', () => {
-  it.each(SUITES.consumption.map((one) => [one.name, one] as const))('%s', (_name, one) => {
+  it.each(CONSUMPTIONS.map((one) => [one.name, one] as const))('%s', (_name, one) => {
     let request = requested(one);
     expect(one.steps?.length).toBeGreaterThan(0);
     for (const { consume, release, expect: expected } of one.steps ?? []) {

@@ -47,6 +47,11 @@ export function checkFeature(feature: Feature, scope: CheckScope): void {
       '`overage` says how far a soft limit may be passed; add `enforcement: soft`.',
     );
   }
+  if (feature.onDowngrade === 'until-reset' && (feature.reset ?? 'never') === 'never') {
+    const message =
+      '`onDowngrade: until-reset` needs a `reset` to wait for; write `{ grace: { days: 14 } }`, `read-only` or `refuse-new`.';
+    scope.fault(feature, 'onDowngrade', 'NOT_FOR_TYPE', message);
+  }
   if (
     feature.type === 'metered' &&
     !memberOf(scope.nodeOf(feature), 'reset') &&

@@ -157,7 +157,10 @@ function variables(catalog: Catalog, openPlan: boolean): Map<string, CelVariable
   result.set('targetingKey', part('targetingKey', STRING));
   result.set('environment', part('environment', STRING));
   result.set('plan', part('plan', planType(catalog, openPlan)));
-  result.set('license', part('license', objectType({ id: STRING, kind: STRING, status: STRING })));
+  result.set(
+    'license',
+    part('license', objectType({ id: STRING, kind: STRING, status: STRING, quantity: INT })),
+  );
   const { customer, instance } = context;
   const attributes = { key: STRING, attributes: objectType({}, DYN) };
   result.set('customer', part('customer', withAttributes(customer && celTypeOfSchema(customer), attributes)));

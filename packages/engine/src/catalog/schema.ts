@@ -1,4 +1,5 @@
 import {
+  DOWNGRADE_POLICIES,
   ENFORCEMENTS,
   FEATURE_CATEGORIES,
   FEATURE_TYPES,
@@ -123,6 +124,11 @@ const definitions: Record<string, JsonSchema> = {
       format: 'time-zone',
       description: 'The zone of periods where nothing nearer says one.',
     },
+    pastDueGraceDays: integer(
+      'How many days a license that is past due keeps its rights where nobody says otherwise. Default: 7.',
+      0,
+      LIMITS.graceDays.value,
+    ),
     lint: {
       type: 'object',
       description: 'The severity of each lint rule in this product.',
@@ -188,12 +194,21 @@ const definitions: Record<string, JsonSchema> = {
       ],
     },
     warnAt: list(integer('Percent of the limit.', 1, 1000), 10, 'Percentages at which a warning is sent.'),
-    onDowngrade: choice('What happens to use above a lowered limit.', [
-      'refuse-new',
-      'grace',
-      'read-only',
-      'until-reset',
-    ]),
+    onDowngrade: {
+      description:
+        'What happens to use above a limit that a change of plan has lowered. Default: refuse-new. `grace` alone lasts 14 days.',
+      anyOf: [
+        {
+          type: 'string',
+          ...choice('What happens to use above a lowered limit.', DOWNGRADE_POLICIES),
+        },
+        object('The earlier limit stands for so many days.', ['grace'], {
+          grace: object('How long the earlier limit stands.', ['days'], {
+            days: integer('Days of 24 hours.', 1, LIMITS.graceDays.value),
+          }),
+        }),
+      ],
+    },
     onStoreAway: choice('The answer while the store cannot be reached.', ['closed', 'open', 'lastKnown']),
     measure: expression('CEL over the attributes of a usage, an integer: the amount when none is sent.'),
     schema: ref('schema', "The JSON Schema of a config feature's values."),

@@ -1,5 +1,6 @@
 import { bucketNumber, bucketText } from '../bucket/bucket.js';
 import { licenseEdge, licenseLapse, licenseUntil } from '../evaluation/edges.js';
+import { termsAt } from '../evaluation/license-terms.js';
 import type { PreparedCustomer } from '../evaluation/prepared-customer.js';
 import { type EntitlementValue, versionedKey } from '../model/catalog.js';
 import type { Instant, License } from '../model/customer.js';
@@ -29,15 +30,19 @@ function splitSubject(by: string, prepared: PreparedCustomer, license: License |
 }
 
 /** Who has nothing to be bucketed by gets the first value: the same one always. */
+function splitShare(split: CompiledSplit, prepared: PreparedCustomer, license: License | null) {
+  const text = bucketText(splitSubject(split.by, prepared, license));
+  const number = text === null ? 0 : bucketNumber(split.seed, text, split.total);
+  return { text, number, chosen: split.values.find((one) => number < one.below) };
+}
+
 function splitValue(
   split: CompiledSplit,
   prepared: PreparedCustomer,
   license: License | null,
   draft: Draft,
 ): EntitlementValue | undefined {
-  const text = bucketText(splitSubject(split.by, prepared, license));
-  const number = text === null ? 0 : bucketNumber(split.seed, text, split.total);
-  const chosen = split.values.find((one) => number < one.below);
+  const { text, number, chosen } = splitShare(split, prepared, license);
   draft.explain(
     'plan-version',
     'applied',
@@ -90,9 +95,29 @@ function offered(draft: Draft, prepared: PreparedCustomer, offer: Offer): Entitl
   return value;
 }
 
+/** The same value for comparison, without a word of explanation. */
+export function valueOfPlan(
+  draft: Draft,
+  prepared: PreparedCustomer,
+  plan: CompiledPlan,
+  license: License,
+): EntitlementValue | null {
+  const { key } = draft.feature;
+  const entry = plan.entitlements.get(key);
+  const chosen =
+    entry !== undefined && isCompiledSplit(entry)
+      ? splitShare(entry, prepared, license).chosen?.value
+      : entry;
+  const value = draft.usable(chosen);
+  const group = plan.defaultGroup === null ? undefined : prepared.snapshot.groups.get(plan.defaultGroup);
+  if (group === undefined) return value;
+  return draft.usable(group.entitlements.get(key)) ?? (group.mode === 'overlay' ? value : null);
+}
+
 function licenseOffer(draft: Draft, prepared: PreparedCustomer, license: License): Offer | null {
   draft.evaluation.touch(licenseEdge(license, draft.now));
-  const name = versionedKey(license.plan, license.planVersion);
+  const terms = termsAt(license, draft.now);
+  const name = versionedKey(terms.plan, terms.planVersion);
   const lapse = licenseLapse(license, draft.now);
   if (lapse !== null) {
     draft.explain(
@@ -107,7 +132,8 @@ function licenseOffer(draft: Draft, prepared: PreparedCustomer, license: License
     draft.explain(
       'license',
       'skipped',
-      () => `License \`${license.id}\` names plan \`${name}\`, which is not there.`,
+      () =>
+        `License \`${license.id}\` names plan \`${name}\`, which the catalog does not have (PLAN_NOT_FOUND): it gives nothing.`,
     );
     return null;
   }

@@ -1,8 +1,9 @@
 import { licenseLapse } from '../evaluation/edges.js';
 import type { Evaluation } from '../evaluation/evaluation.js';
+import { termsAt } from '../evaluation/license-terms.js';
 import type { PreparedCustomer } from '../evaluation/prepared-customer.js';
 import { versionedKey } from '../model/catalog.js';
-import type { License } from '../model/customer.js';
+import type { Instant, License } from '../model/customer.js';
 import type { EntitlementReason, Source, SourceType } from '../model/decision.js';
 import type { CompiledFeature } from '../snapshot/snapshot.js';
 import { concerns } from './apply-grants.js';
@@ -27,8 +28,14 @@ export function accessReason(unlimited: boolean, sources: readonly Source[]): En
   return last === undefined ? 'PLAN' : BY_SOURCE[last.type];
 }
 
-function wouldGive(license: License, feature: CompiledFeature, prepared: PreparedCustomer): boolean {
-  const plan = prepared.snapshot.plans.get(versionedKey(license.plan, license.planVersion));
+function wouldGive(
+  license: License,
+  feature: CompiledFeature,
+  prepared: PreparedCustomer,
+  now: Instant,
+): boolean {
+  const terms = termsAt(license, now);
+  const plan = prepared.snapshot.plans.get(versionedKey(terms.plan, terms.planVersion));
   if (plan === undefined) return false;
   const group = plan.defaultGroup === null ? undefined : prepared.snapshot.groups.get(plan.defaultGroup);
   return plan.entitlements.has(feature.key) || group?.entitlements.has(feature.key) === true;
@@ -60,7 +67,7 @@ export function missingReason(
   for (const license of prepared.licenses) {
     const lapse = licenseLapse(license, now);
     if (lapse === null) inForce = true;
-    else if (wouldGive(license, feature, prepared)) {
+    else if (wouldGive(license, feature, prepared, now)) {
       if (lapse === 'past-due') return 'PAST_DUE';
       if (lapse === 'ended') ended = true;
     }

@@ -1,7 +1,7 @@
 import type { Evaluation } from '../evaluation/evaluation.js';
 import type { EntitlementValue } from '../model/catalog.js';
 import type { Instant } from '../model/customer.js';
-import type { ExplanationStepCode, Source } from '../model/decision.js';
+import type { ExplanationStepCode, Recorder, Source } from '../model/decision.js';
 import type { JsonObject } from '../model/json.js';
 import type { CompiledFeature } from '../snapshot/snapshot.js';
 import { fits } from './level.js';
@@ -16,7 +16,11 @@ export class Draft {
   denied = false;
   readonly sources: Source[] = [];
 
-  constructor(evaluation: Evaluation, feature: CompiledFeature) {
+  readonly #recorder: Recorder | null;
+
+  /** @param silent nothing is explained: what comes out is compared, and is not the answer. */
+  constructor(evaluation: Evaluation, feature: CompiledFeature, silent = false) {
+    this.#recorder = silent ? null : evaluation.recorder;
     this.evaluation = evaluation;
     this.feature = feature;
     this.now = evaluation.nowMilliseconds;
@@ -39,7 +43,7 @@ export class Draft {
     message: () => string,
     data: JsonObject = {},
   ): void {
-    const recorder = this.evaluation.recorder;
+    const recorder = this.#recorder;
     if (recorder === null) return;
     recorder.record({ step, subject: this.feature.key, outcome, message: message(), data });
   }

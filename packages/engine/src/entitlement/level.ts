@@ -18,6 +18,8 @@ export interface Level {
   /** A `deny` decided. */
   readonly denied: boolean;
   readonly sources: readonly Source[];
+  /** Present while an earlier limit stands in place of a lowered one. */
+  readonly standing?: { readonly limit: number; readonly since: Instant; readonly until: Instant };
 }
 
 /** Whether a value is of the feature's kind; broken data may hold others, which are passed over. */

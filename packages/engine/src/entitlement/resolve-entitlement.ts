@@ -2,6 +2,7 @@ import { CelError } from '../cel/values.js';
 import type { Evaluation } from '../evaluation/evaluation.js';
 import { beginEvaluation } from '../flag/layers.js';
 import type {
+  Downgrade,
   EntitlementDecision,
   EntitlementError,
   EntitlementErrorCode,
@@ -16,6 +17,7 @@ import { type Balance, balanceOf } from '../usage/balance.js';
 import { type Fit, fit } from '../usage/room.js';
 import { accessReason, missingReason } from './denial.js';
 import type { Level } from './level.js';
+import { loweredSince } from './resolve-level.js';
 
 export interface EntitlementOptions {
   /** "Would so many fit?": an integer of at least 0; 1 unless said otherwise. */
@@ -71,6 +73,7 @@ function decide(
   const room = feature.numeric
     ? fit({ limit, used, reserved, enforcement, overage: feature.overage }, amount)
     : 'within';
+  const downgrade = downgradeOf(evaluation, feature, level, used + reserved);
   const reason =
     level.granted || evaluation.customer === null
       ? FIT_REASONS[room](feature, level)
@@ -94,8 +97,25 @@ function decide(
     scope: balance.scope ?? '',
     sources: level.sources,
     whenDenied: feature.whenDenied,
+    ...(downgrade === null ? {} : { downgrade }),
     ...stampOf(evaluation),
   };
+}
+
+/** What is told of a lowered limit: while the one before it stands, and where use is above what is granted. */
+function downgradeOf(
+  evaluation: Evaluation,
+  feature: CompiledFeature,
+  level: Level,
+  taken: number,
+): Downgrade | null {
+  const { policy } = feature.onDowngrade;
+  const { standing } = level;
+  if (standing !== undefined) {
+    return { limit: standing.limit, policy, since: standing.since, standsUntil: standing.until };
+  }
+  if (feature.type !== 'metered' || level.unlimited || taken <= level.amount) return null;
+  return { limit: level.amount, policy, since: loweredSince(evaluation, feature), standsUntil: null };
 }
 
 function explainUsage(evaluation: Evaluation, decision: EntitlementDecision, amount: number): void {

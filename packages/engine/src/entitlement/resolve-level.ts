@@ -6,6 +6,7 @@ import { applyGrants } from './apply-grants.js';
 import { applyGroups } from './apply-groups.js';
 import { applyLicenses } from './apply-licenses.js';
 import { applySegments } from './apply-segments.js';
+import { applyStanding, isMore, loweredAt, standingOver } from './apply-standing.js';
 import { Draft, valueText } from './draft.js';
 import { type Level, levelOf } from './level.js';
 
@@ -27,25 +28,57 @@ function isShared(prepared: PreparedCustomer, feature: CompiledFeature): boolean
   return segments.every((segment) => isAlike(prepared, segment));
 }
 
+/** Everything that lies over what the licenses give. */
+function applyRest(draft: Draft, prepared: PreparedCustomer): void {
+  applyGroups(draft, prepared);
+  applySegments(draft);
+  applyAddons(draft, prepared);
+  applyGrants(draft, prepared);
+}
+
+/** What is granted for good while an earlier limit stands; `null` where that is no finite limit. */
+function settled(evaluation: Evaluation, prepared: PreparedCustomer, draft: Draft): number | null {
+  const plain = new Draft(evaluation, draft.feature, true);
+  plain.current = draft.current;
+  applyRest(plain, prepared);
+  if (plain.current === 'unlimited') return null;
+  return typeof plain.current === 'number' && !plain.denied ? plain.current : 0;
+}
+
+/** When the licenses last came to give less of a feature than they did; asked where use is above the limit. */
+export function loweredSince(evaluation: Evaluation, feature: CompiledFeature): number | null {
+  const prepared = evaluation.customer;
+  if (prepared === null || !feature.numeric) return null;
+  const outer = evaluation.until;
+  const draft = new Draft(evaluation, feature, true);
+  applyLicenses(draft, prepared);
+  evaluation.until = outer;
+  return loweredAt(draft, prepared, draft.current);
+}
+
 /**
- * The order of an entitlement (DESIGN: the order of decisions), and the only place that owns it: licenses → customer groups →
- * segments → add-ons → grants. Evaluations keep what it gives; ask `Evaluation.level`.
+ * The order of an entitlement (DESIGN: the order of decisions), and the only place that owns it: licenses (with the earlier
+ * limit that stands for a time) → customer groups → segments → add-ons → grants. Evaluations keep what it gives; ask `Evaluation.level`.
  */
 export function resolveLevel(evaluation: Evaluation, feature: CompiledFeature): Level {
   const prepared = evaluation.customer;
   if (prepared === null) throw new TypeError('A level is resolved of a customer whose state was read.');
   const draft = new Draft(evaluation, feature);
   applyLicenses(draft, prepared);
-  applyGroups(draft, prepared);
-  applySegments(draft);
-  applyAddons(draft, prepared);
-  applyGrants(draft, prepared);
+  const standing = standingOver(draft, prepared);
+  const lowered = standing === null ? null : settled(evaluation, prepared, draft);
+  if (standing !== null) applyStanding(draft, standing);
+  applyRest(draft, prepared);
   const { denied, sources } = draft;
-  const level = levelOf(feature, draft.current, {
+  const base = levelOf(feature, draft.current, {
     until: evaluation.until,
     denied,
     sources,
   });
+  const level =
+    standing === null || lowered === null || !isMore(draft.current, lowered) || denied
+      ? base
+      : { ...base, standing: { limit: lowered, since: standing.until, until: standing.standsUntil } };
   draft.explain('effective', 'decided', () => {
     if (denied) return `\`${feature.key}\` is denied.`;
     return level.granted

@@ -33,7 +33,9 @@ export function licenseLapse(license: License, now: Instant): LicenseLapse | nul
 /** When a license next begins or stops to give rights. */
 export function licenseEdge(license: License, now: Instant): Instant {
   if (license.status === 'ended' || license.status === 'paused') return NEVER;
-  const edge = nextEdge(license, now);
+  const { next } = license;
+  let edge = nextEdge(license, now);
+  if (next != null && now < next.at && next.at < edge) edge = next.at;
   if (license.status !== 'past_due') return edge;
   if (license.graceEndsAt === null || now >= license.graceEndsAt) return NEVER;
   return Math.min(edge, license.graceEndsAt);

@@ -10,7 +10,7 @@ import { UNLIMITED_AS_INTEGER } from '../model/limits.js';
 import type { CompiledFeature, Snapshot } from '../snapshot/snapshot.js';
 import { NEVER } from './edges.js';
 import { customerFacts, instanceFacts } from './facts.js';
-import { planFactsAt } from './plan-facts.js';
+import { namesMissingPlan, planFactsAt } from './plan-facts.js';
 import { preparedFor } from './prepared-cache.js';
 import { forgetWhatLapsed, type PreparedCustomer } from './prepared-customer.js';
 
@@ -237,10 +237,12 @@ export class Evaluation implements ExpressionFrame {
     return decision;
   }
 
-  /** The SKU that was sent names no plan, and speaks for the customer. */
+  /** The SKU that was sent names no plan, and speaks for the customer; or a license in force names none. */
   get planNotFound(): boolean {
     const customer = this.customer;
-    return customer !== null && customer.sku !== null && customer.fallbackPlan === null;
+    if (customer === null) return false;
+    if (customer.sku !== null && customer.fallbackPlan === null) return true;
+    return customer.mayMissPlan && namesMissingPlan(customer, this.nowMilliseconds);
   }
 
   get customerVersion(): number {

@@ -4,6 +4,7 @@ import type { Instant, License } from '../model/customer.js';
 import type { JsonObject } from '../model/json.js';
 import type { CompiledPlan, Snapshot } from '../snapshot/snapshot.js';
 import { licenseEdge, licenseLapse, NEVER, untilOf } from './edges.js';
+import { type TermsOfLicense, termsAt } from './license-terms.js';
 import { type PreparedCustomer, remember } from './prepared-customer.js';
 
 /** The server facts `plan` and `license`, and until when they hold; `null`: for ever. */
@@ -55,21 +56,43 @@ function planFacts(plan: CompiledPlan, sku: string | null, snapshot: Snapshot): 
 }
 
 function licenseFacts(license: License): JsonObject {
-  return { id: license.id, kind: license.kind, status: license.status };
+  const { id, kind, status, quantity } = license;
+  return { id, kind, status, quantity };
+}
+
+/** INVARIANT: whose plan is not in the catalog is not told to be on another one. */
+function missingPlanFacts({ plan, planVersion, sku }: TermsOfLicense, snapshot: Snapshot): JsonObject {
+  const parts = sku === null || snapshot.sku === null ? null : splitSku(snapshot.sku, sku);
+  return { ...parts, tier: plan, version: planVersion, key: sku ?? versionedKey(plan, planVersion) };
+}
+
+interface Speaking {
+  readonly license: License;
+  readonly terms: TermsOfLicense;
+  /** `null`: the catalog does not have it. */
+  readonly plan: CompiledPlan | null;
 }
 
 /** Of several licenses in force the one of the highest rank speaks; ties: latest start, then id. */
-export function speakingLicense(
-  prepared: PreparedCustomer,
-  now: Instant,
-): { readonly license: License; readonly plan: CompiledPlan } | null {
-  let best: { license: License; plan: CompiledPlan } | null = null;
+export function speakingLicense(prepared: PreparedCustomer, now: Instant): Speaking | null {
+  let best: Speaking | null = null;
   for (const license of prepared.licenses) {
     if (licenseLapse(license, now) !== null) continue;
-    const plan = prepared.snapshot.plans.get(versionedKey(license.plan, license.planVersion));
-    if (plan !== undefined && (best === null || plan.rank >= best.plan.rank)) best = { license, plan };
+    const terms = termsAt(license, now);
+    const plan = prepared.snapshot.plans.get(versionedKey(terms.plan, terms.planVersion)) ?? null;
+    const rank = best?.plan?.rank ?? Number.NEGATIVE_INFINITY;
+    if (best === null || (plan?.rank ?? Number.NEGATIVE_INFINITY) >= rank) best = { license, terms, plan };
   }
   return best;
+}
+
+/** Whether a license in force names a plan that the catalog does not have. */
+export function namesMissingPlan(prepared: PreparedCustomer, now: Instant): boolean {
+  return prepared.licenses.some((license) => {
+    if (licenseLapse(license, now) !== null) return false;
+    const terms = termsAt(license, now);
+    return !prepared.snapshot.plans.has(versionedKey(terms.plan, terms.planVersion));
+  });
 }
 
 function compute(prepared: PreparedCustomer, now: Instant): PlanFacts {
@@ -79,7 +102,9 @@ function compute(prepared: PreparedCustomer, now: Instant): PlanFacts {
   const until = untilOf(edge);
   const best = speakingLicense(prepared, now);
   if (best !== null) {
-    const plan = planFacts(best.plan, best.license.sku, snapshot);
+    const { terms } = best;
+    const plan =
+      best.plan === null ? missingPlanFacts(terms, snapshot) : planFacts(best.plan, terms.sku, snapshot);
     return { until, plan, license: licenseFacts(best.license) };
   }
   if (sku !== null) return { until, plan: readSku(snapshot, sku).facts, license: undefined };

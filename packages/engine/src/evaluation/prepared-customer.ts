@@ -1,4 +1,5 @@
 import type { Level } from '../entitlement/level.js';
+import { versionedKey } from '../model/catalog.js';
 import {
   type CustomerState,
   type Grant,
@@ -52,6 +53,8 @@ export interface PreparedCustomer {
   readonly state: CustomerState | null;
   /** Licenses of this product, oldest first. */
   readonly licenses: readonly License[];
+  /** One of them names a plan that the catalog does not have. */
+  readonly mayMissPlan: boolean;
   /** The plan that holds without a license in force: the default plan, or what the SKU names. */
   readonly fallbackPlan: CompiledPlan | null;
   readonly groups: readonly {
@@ -159,6 +162,11 @@ function byAge(a: License, b: License): number {
   return a.id < b.id ? -1 : a.id > b.id ? 1 : 0;
 }
 
+function isMissing({ plan, planVersion, next }: License, snapshot: Snapshot): boolean {
+  if (!snapshot.plans.has(versionedKey(plan, planVersion))) return true;
+  return next != null && !snapshot.plans.has(versionedKey(next.plan, next.planVersion));
+}
+
 export function prepareCustomer(
   snapshot: Snapshot,
   state: CustomerState | null,
@@ -181,6 +189,7 @@ export function prepareCustomer(
     until: null,
     state,
     licenses: licenses.sort(byAge),
+    mayMissPlan: licenses.some((license) => isMissing(license, snapshot)),
     fallbackPlan: bySku === null ? snapshot.defaultPlan : bySku.plan,
     groups: arrangeGroups(state, snapshot),
     memberships,

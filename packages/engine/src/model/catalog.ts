@@ -24,6 +24,10 @@ export type Interval = (typeof INTERVALS)[number];
 export const ENFORCEMENTS = ['hard', 'soft', 'observe'] as const;
 export type Enforcement = (typeof ENFORCEMENTS)[number];
 
+/** What happens to use above a limit that a change of plan has lowered. */
+export const DOWNGRADE_POLICIES = ['refuse-new', 'grace', 'read-only', 'until-reset'] as const;
+export type DowngradePolicy = (typeof DOWNGRADE_POLICIES)[number];
+
 export type UsageScope = 'customer' | 'instance' | 'user';
 
 /** The product of a document; what is left out keeps what the product has. */
@@ -35,6 +39,8 @@ export interface ProductDocument {
   /** The plan of customers without a license and of unknown ones: a plan key; its highest offered version counts. */
   readonly defaultPlan?: string;
   readonly timeZone?: string;
+  /** How long a license that is `past_due` keeps its rights where nobody says otherwise; `DEFAULT_PAST_DUE_DAYS`. */
+  readonly pastDueGraceDays?: number;
   readonly lint?: Readonly<Record<string, LintSeverity>>;
 }
 
@@ -72,7 +78,8 @@ export interface Feature extends Governed {
   readonly enforcement?: Enforcement;
   readonly overage?: { readonly percent: number } | { readonly amount: number };
   readonly warnAt?: readonly number[];
-  readonly onDowngrade?: 'refuse-new' | 'grace' | 'read-only' | 'until-reset';
+  /** `grace` alone lasts `DEFAULT_GRACE_DAYS`. */
+  readonly onDowngrade?: DowngradePolicy | { readonly grace: { readonly days: number } };
   readonly onStoreAway?: 'closed' | 'open' | 'lastKnown';
   /** CEL over the attributes of a usage, giving an integer: the amount when the caller sends none (K-9). */
   readonly measure?: string;

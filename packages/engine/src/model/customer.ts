@@ -25,6 +25,23 @@ export interface LicenseAddon {
   readonly quantity: number;
 }
 
+/** What a license was to before its plan changed, until that instant. */
+export interface EarlierPlan {
+  readonly plan: string;
+  readonly planVersion: number;
+  readonly until: Instant;
+}
+
+/** What a license will be to from an instant on, by the clock: nothing has to run then. */
+export interface NextPlan {
+  readonly plan: string;
+  readonly planVersion: number;
+  readonly at: Instant;
+  /** The license's own, or a new one that starts there: then usage begins again. */
+  readonly anchor: string;
+  readonly sku: string | null;
+}
+
 /** A customer's dated right to a plan version of one product. */
 export interface License extends Span {
   readonly id: string;
@@ -43,6 +60,10 @@ export interface License extends Span {
   /** The billing key that the license was sold under (P-2). */
   readonly sku: string | null;
   readonly addons: readonly LicenseAddon[];
+  /** The plans that it was to before, oldest first: what a lowered limit is lowered from. */
+  readonly earlier?: readonly EarlierPlan[];
+  /** `plan`, `planVersion`, `anchor` and `sku` hold until this one's instant. */
+  readonly next?: NextPlan | null;
 }
 
 export const TARGET_KINDS = ['user', 'instance', 'customer', 'group', 'segment'] as const;

@@ -1,4 +1,4 @@
-import type { Enforcement, EntitlementValue, FeatureType, FlagType } from './catalog.js';
+import type { DowngradePolicy, Enforcement, EntitlementValue, FeatureType, FlagType } from './catalog.js';
 import type { Instant } from './customer.js';
 import type { JsonObject, JsonValue } from './json.js';
 import type { Remedy } from './remedy.js';
@@ -85,7 +85,7 @@ interface DecisionStamp {
   /** When this answer may change by time alone; `null` when it never does. */
   readonly validUntil: Instant | null;
   readonly customerNotProven: boolean;
-  /** The SKU that was sent names no plan (`PLAN_NOT_FOUND`): it gives facts and no entitlements. */
+  /** The SKU that was sent, or a license in force, names no plan (`PLAN_NOT_FOUND`): it gives facts and no entitlements. */
   readonly planNotFound?: true;
 }
 
@@ -181,6 +181,19 @@ export interface EntitlementDecision extends DecisionStamp {
   readonly whenDenied: 'locked' | 'hidden';
   /** Only where somebody looked for one; `omitted`: the answer it is part of had tried enough. */
   readonly remedy?: Remedy | 'omitted' | null;
+  /** Present where use is above what is granted, or where an earlier limit still stands. `overOf` tells by how much. */
+  readonly downgrade?: Downgrade;
+}
+
+/** A limit that was lowered, below what is in use or while the one before it stands for a time. */
+export interface Downgrade {
+  /** What is granted for good; `EntitlementDecision.limit` is larger while the earlier limit stands. */
+  readonly limit: number;
+  readonly policy: DowngradePolicy;
+  /** When the licenses came to give less; `null` where it is not they that do. */
+  readonly since: Instant | null;
+  /** Until when the earlier limit stands; `null`: it does not. */
+  readonly standsUntil: Instant | null;
 }
 
 export type EntitlementErrorCode =
@@ -253,6 +266,7 @@ export const EXPLANATION_STEPS = [
   'default-plan',
   'default-group',
   'combine',
+  'downgrade',
   'group',
   'segment',
   'addon',

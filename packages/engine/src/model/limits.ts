@@ -93,6 +93,12 @@ export const LIMITS = {
   ),
   effectsPerBundle: limit(50, 'effects', 'Each is a grant of every target that it is applied to.'),
   bundles: limit(1000, 'bundles', 'Of one product and environment: people choose from them.'),
+  earlierPlansPerLicense: limit(
+    10,
+    'plans',
+    'What a license was to before; a lowered limit looks back no further than a grace or a period.',
+  ),
+  graceDays: limit(366, 'days', 'A grace that lasts longer is another plan.'),
   instancesPerCustomer: limit(10_000, 'instances', 'Each is a deployment that someone runs.'),
   customersPerUser: limit(100, 'customers', 'Whoever belongs to more must be named with the customer.'),
   attributesBytes: limit(16 * 1024, 'bytes', 'Attributes are kept in memory with every customer.'),
@@ -115,6 +121,11 @@ export const LIMITS = {
 } as const satisfies Record<string, NamedLimit>;
 
 export type LimitName = keyof typeof LIMITS;
+
+/** A grace after a downgrade that names no days. */
+export const DEFAULT_GRACE_DAYS = 14;
+/** How long a license whose payment is due keeps its rights where neither it nor its product says so. */
+export const DEFAULT_PAST_DUE_DAYS = 7;
 
 /** How unlimited reads in CEL and in capabilities. */
 export const UNLIMITED_AS_INTEGER = Number.MAX_SAFE_INTEGER;

@@ -1,6 +1,7 @@
 import type { Level } from '../entitlement/level.js';
 import { licenseLapse } from '../evaluation/edges.js';
 import type { Evaluation } from '../evaluation/evaluation.js';
+import { termsAt } from '../evaluation/license-terms.js';
 import type { PreparedCustomer } from '../evaluation/prepared-customer.js';
 import { type EntitlementValue, versionedKey } from '../model/catalog.js';
 import type { Instant, License } from '../model/customer.js';
@@ -18,8 +19,9 @@ function isRight(value: EntitlementValue | CompiledSplit | undefined): boolean {
 }
 
 /** Whether a license grants the feature: by its plan version with the default group over it, or by an add-on. */
-function grants(license: License, feature: CompiledFeature, snapshot: Snapshot): boolean {
-  const plan = snapshot.plans.get(versionedKey(license.plan, license.planVersion));
+function grants(license: License, feature: CompiledFeature, snapshot: Snapshot, now: Instant): boolean {
+  const terms = termsAt(license, now);
+  const plan = snapshot.plans.get(versionedKey(terms.plan, terms.planVersion));
   const group = plan?.defaultGroup == null ? undefined : snapshot.groups.get(plan.defaultGroup);
   const ofPlan = group?.mode === 'replace' ? undefined : plan?.entitlements.get(feature.key);
   if (isRight(group?.entitlements.get(feature.key) ?? ofPlan)) return true;
@@ -41,7 +43,7 @@ function anchoringLicense(
   for (const license of prepared.licenses) {
     if (licenseLapse(license, now) !== null) continue;
     oldest ??= license;
-    if (grants(license, feature, prepared.snapshot)) return license;
+    if (grants(license, feature, prepared.snapshot, now)) return license;
   }
   return oldest;
 }
@@ -67,10 +69,11 @@ export function anchorOf(
   const elsewhere = firstZone(state?.timeZone, snapshot.timeZone) ?? 'UTC';
   const own = firstZone(reset?.timeZone, license?.timeZone);
   if (reset?.anchor === 'calendar') return { anchor: calendarAnchor(own ?? elsewhere), timeZone: undefined };
-  if (license !== null && parseAnchor(license.anchor) !== null) {
+  const anchor = license === null ? null : termsAt(license, now).anchor;
+  if (anchor !== null && parseAnchor(anchor) !== null) {
     // An anchor that names no zone of its own is an instant; then the order goes on.
-    const zone = own ?? (license.anchor.includes('[') ? undefined : elsewhere);
-    return { anchor: license.anchor, timeZone: zone };
+    const zone = own ?? (anchor.includes('[') ? undefined : elsewhere);
+    return { anchor, timeZone: zone };
   }
   if (state?.createdAt != null)
     return { anchor: anchorAt(state.createdAt, own ?? elsewhere), timeZone: undefined };

@@ -1,5 +1,5 @@
 import type { Catalog, EntitlementValue, Feature, Split } from '../model/catalog.js';
-import { UNLIMITED_AS_INTEGER, UNLIMITED_AS_OFREP_INTEGER } from '../model/limits.js';
+import { DEFAULT_GRACE_DAYS, UNLIMITED_AS_INTEGER, UNLIMITED_AS_OFREP_INTEGER } from '../model/limits.js';
 import type { CompileContext } from './compile-context.js';
 import { BrokenItem } from './compile-rule.js';
 import type { Condition } from './condition.js';
@@ -49,6 +49,14 @@ export function unlimitedNumber(largest: number | undefined): number {
   return (largest ?? 0) > UNLIMITED_AS_OFREP_INTEGER ? UNLIMITED_AS_INTEGER : UNLIMITED_AS_OFREP_INTEGER;
 }
 
+const DAY_MILLISECONDS = 86_400_000;
+
+function compileDowngrade(policy: Feature['onDowngrade']): CompiledFeature['onDowngrade'] {
+  const days = typeof policy === 'object' ? policy.grace.days : DEFAULT_GRACE_DAYS;
+  const graceMilliseconds = days * DAY_MILLISECONDS;
+  return { policy: typeof policy === 'object' ? 'grace' : (policy ?? 'refuse-new'), graceMilliseconds };
+}
+
 export function compileFeature(
   feature: Feature,
   place: { readonly index: number; readonly unlimitedNumber: number },
@@ -74,6 +82,7 @@ export function compileFeature(
     overage: feature.overage ?? null,
     combine: feature.combine ?? COMBINE[feature.type],
     whenDenied: feature.whenDenied ?? 'locked',
+    onDowngrade: compileDowngrade(feature.onDowngrade),
     measure,
     document: feature,
     broken,

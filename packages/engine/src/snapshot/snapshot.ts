@@ -2,6 +2,7 @@ import type { BucketSeed } from '../bucket/bucket.js';
 import type { ExpressionFrame } from '../catalog/expression-environment.js';
 import type { SkuPattern } from '../catalog/sku-pattern.js';
 import type {
+  DowngradePolicy,
   Enforcement,
   EntitlementValue,
   Feature,
@@ -109,6 +110,8 @@ export interface CompiledFeature {
   readonly overage: Feature['overage'] | null;
   readonly combine: 'any' | 'max' | 'sum' | 'last';
   readonly whenDenied: 'locked' | 'hidden';
+  /** What becomes of a limit that a change of plan lowers; days of grace are spans of 24 hours. */
+  readonly onDowngrade: { readonly policy: DowngradePolicy; readonly graceMilliseconds: number };
   readonly measure: Condition | null;
   /** How unlimited reads over OFREP: 2^31−1, or 2^53−1 where the catalog holds a larger finite limit of this feature. */
   readonly unlimitedNumber: number;

@@ -1,4 +1,5 @@
 import type { EntitlementDecision, Period, Source } from '@pennon/engine/model/decision';
+import { limitStateOf, overLimitOf, overOf } from '@pennon/engine/model/over-limit';
 import { toOepRemedy } from './remedy.js';
 import type { OepEntitlement } from './schemas.js';
 
@@ -20,6 +21,9 @@ export function toOepEntitlement(decision: EntitlementDecision, asOf: number): O
     reserved: decision.reserved,
     balance: decision.balance,
     overage: decision.overage,
+    state: limitStateOf(decision),
+    over: overOf(decision),
+    overLimit: toOverLimit(decision),
     period: decision.period === null ? null : toPeriod(decision.period),
     validUntil: decision.validUntil === null ? null : toInstantText(decision.validUntil),
     sources: decision.sources.map(toSource),
@@ -43,6 +47,19 @@ function toLimit(decision: EntitlementDecision): OepEntitlement['limit'] {
   return limit.kind === 'finite'
     ? { kind: limit.kind, value: limit.value, enforcement }
     : { kind: limit.kind, enforcement };
+}
+
+function toOverLimit(decision: EntitlementDecision): OepEntitlement['overLimit'] {
+  const found = overLimitOf(decision);
+  if (found === null) return null;
+  const { limit, policy, since, standsUntil, readOnly } = found;
+  return {
+    limit,
+    policy,
+    since: since === null ? null : toInstantText(since),
+    graceEndsAt: standsUntil === null ? null : toInstantText(standsUntil),
+    readOnly,
+  };
 }
 
 function toPeriod(period: Period): NonNullable<OepEntitlement['period']> {
@@ -73,7 +90,7 @@ function toRemedy({ remedy, reason, period }: EntitlementDecision): OepEntitleme
 }
 
 /** The members that rule 1 of OEP leaves out of the ETag: a meter that moves is no change, an access bit is. */
-const VOLATILE: ReadonlySet<string> = new Set(['usage', 'reserved', 'balance', 'overage', 'asOf']);
+const VOLATILE: ReadonlySet<string> = new Set(['usage', 'reserved', 'balance', 'overage', 'over', 'asOf']);
 
 export function serializeOepEntitlements(entitlements: readonly OepEntitlement[]): {
   readonly body: string;

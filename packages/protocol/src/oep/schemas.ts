@@ -82,6 +82,21 @@ export const OepSource = Type.Object({
   until: Nullable(Type.String({ format: 'date-time' })),
 });
 
+export const OepOverLimit = Type.Object({
+  limit: Type.Integer({ description: 'What is granted for good.' }),
+  policy: Type.Union([
+    Type.Literal('refuse-new'),
+    Type.Literal('grace'),
+    Type.Literal('read-only'),
+    Type.Literal('until-reset'),
+  ]),
+  since: Nullable(Type.String({ format: 'date-time', description: 'When the licenses came to give less.' })),
+  graceEndsAt: Nullable(
+    Type.String({ format: 'date-time', description: 'Until then the earlier limit stands, and is `limit`.' }),
+  ),
+  readOnly: Type.Boolean({ description: 'What is there may be read and removed, and not changed.' }),
+});
+
 export const OepEntitlement = Type.Object({
   key: Type.String(),
   type: Type.String({ description: 'boolean, metered, limit or config.' }),
@@ -92,7 +107,14 @@ export const OepEntitlement = Type.Object({
   usage: Type.Integer(),
   reserved: Type.Integer(),
   balance: Type.Integer({ description: 'What is left; 9007199254740991 when unlimited.' }),
-  overage: Type.Integer(),
+  overage: Type.Integer({ description: 'What is used and held above `limit`.' }),
+  state: Nullable(
+    Type.Union([Type.Literal('within_limit'), Type.Literal('over_limit')], {
+      description: 'Of metered features: how use stands to what is granted for good.',
+    }),
+  ),
+  over: Type.Integer({ description: 'What is used and held above what is granted for good.' }),
+  overLimit: Nullable(OepOverLimit),
   period: Nullable(OepPeriod),
   validUntil: Nullable(Type.String({ format: 'date-time' })),
   sources: Type.Array(OepSource),

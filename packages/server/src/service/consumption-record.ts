@@ -157,6 +157,8 @@ const OWN_NAMES: ReadonlySet<string> = new Set(OWN_MEMBERS);
 
 /** By identity: within a batch decisions of one resolution share their parts, and a frame too many costs only bytes. */
 function sameFrame(left: EntitlementDecision, right: EntitlementDecision): boolean {
+  // Members that may be absent are not met by walking over the other's.
+  if (left.downgrade !== right.downgrade || left.planNotFound !== right.planNotFound) return false;
   if (left.remedy !== right.remedy) {
     return false;
   }
