@@ -18,6 +18,28 @@ const LicenseAddonSchema = Type.Object(
   closed,
 );
 
+const UsageSchema = Type.Enum(['carry', 'reset'], {
+  description: '`reset` begins the periods that follow the license again at the change; `carry` keeps them.',
+});
+const NextPlanSchema = Type.Object(
+  {
+    plan: Type.String(),
+    planVersion: Type.Integer(),
+    at: TimeSchema,
+    usage: UsageSchema,
+    move: orNull(IdSchema),
+  },
+  { ...closed, description: 'What the license will be to from an instant on, by the clock.' },
+);
+const EarlierPlanSchema = Type.Object(
+  { plan: Type.String(), planVersion: Type.Integer(), until: TimeSchema },
+  closed,
+);
+const BeforeCancelSchema = Type.Object(
+  { status: StatusSchema, endsAt: orNull(TimeSchema) },
+  { ...closed, description: 'What taking a cancellation back goes back to.' },
+);
+
 export const LicenseSchema = Type.Object(
   {
     id: IdSchema,
@@ -36,6 +58,11 @@ export const LicenseSchema = Type.Object(
     sku: orNull(Type.String()),
     contractReference: orNull(Type.String()),
     addons: Type.Array(LicenseAddonSchema),
+    nextPlan: orNull(NextPlanSchema),
+    earlierPlans: Type.Array(EarlierPlanSchema, {
+      description: 'What the license was to before; what a lowered limit is lowered from.',
+    }),
+    beforeCancel: orNull(BeforeCancelSchema),
     version: Type.Integer(),
     createdAt: TimeSchema,
   },
@@ -96,3 +123,30 @@ export const LicenseParamsSchema = Type.Object(
   },
   closed,
 );
+
+export const LicenseCancelSchema = Type.Object(
+  {
+    at: Type.Enum(['now', 'period-end'], {
+      description: '`period-end`: rights are kept to the end of the period that is paid for.',
+    }),
+    reason: ReasonSchema,
+  },
+  closed,
+);
+export type LicenseCancel = Static<typeof LicenseCancelSchema>;
+
+export const PlanChangeBodySchema = Type.Object(
+  {
+    plan: KeySchema,
+    planVersion: Type.Optional(VersionSchema),
+    at: Type.Optional(
+      Type.Union([Type.Literal('now'), Type.Literal('period-end'), TimeSchema], {
+        description: 'When the license changes its plan, by the clock; at once where it is left out.',
+      }),
+    ),
+    usage: Type.Optional(UsageSchema),
+    reason: ReasonSchema,
+  },
+  closed,
+);
+export type PlanChangeBody = Static<typeof PlanChangeBodySchema>;

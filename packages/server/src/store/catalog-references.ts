@@ -77,7 +77,17 @@ function licensesOfPlan(
   return sql`select ${LICENSE_NAME} as name from license l
     join environment e on e.id = l.environment_id left join customer c on c.id = l.customer_id
     where l.product_id = ${productId} and l.plan_key = ${plan.key} and l.plan_version = ${plan.version}
-      and l.status <> 'ended' and (l.ends_at is null or l.ends_at > ${now})`;
+      and l.status <> 'ended' and (l.ends_at is null or l.ends_at > ${now})
+    union
+    select ${LICENSE_NAME} as name from license l
+    join environment e on e.id = l.environment_id left join customer c on c.id = l.customer_id
+    where l.product_id = ${productId} and l.next_plan_key = ${plan.key} and l.next_plan_version = ${plan.version}
+      and l.status <> 'ended' and (l.ends_at is null or l.ends_at > l.next_plan_at)
+    union
+    select 'the plan move \`' || m.id || '\` in \`' || e.key || '\`' as name from plan_move m
+    join environment e on e.id = m.environment_id
+    where m.product_id = ${productId} and m.to_plan = ${plan.key} and m.to_version = ${plan.version}
+      and m.status in ('previewing', 'draft', 'running')`;
 }
 
 function licensesWithAddon(

@@ -1,5 +1,6 @@
 import type {
   AccountState,
+  EarlierPlan,
   Grant,
   GrantEffect,
   GrantKind,
@@ -9,6 +10,7 @@ import type {
   LicenseKind,
   LicenseStatus,
   MemberKind,
+  NextPlan,
   SegmentMembership,
   TargetKind,
 } from '@pennon/engine/model/customer';
@@ -40,7 +42,9 @@ const GRANT_COLUMNS = `json_build_array(g.target_kind, g.target_key, g.id, g.kin
 
 const LICENSE_COLUMNS = `json_build_array(f.key, l.id, l.plan_key, l.plan_version, l.quantity, l.kind, l.status,
   ${milliseconds('l.starts_at')}, ${milliseconds('l.ends_at')}, ${milliseconds('l.grace_ends_at')},
-  l.anchor, l.time_zone, l.sku, l.addons)`;
+  l.anchor, l.time_zone, l.sku, l.addons, l.earlier_plans,
+  case when l.next_plan_at is null then null
+    else json_build_array(l.next_plan_key, l.next_plan_version, ${milliseconds('l.next_plan_at')}, l.next_anchor) end)`;
 
 /**
  * Grants that hold or will hold, and the last few that ended: "expired" is another answer than "never had one". A revoked one comes with an empty span, so that by no clock it holds for a moment longer.
@@ -155,6 +159,8 @@ type LicenseRow = readonly [
   string | null,
   string | null,
   readonly LicenseAddon[],
+  readonly EarlierPlan[],
+  readonly [string, number, number, string] | null,
 ];
 
 interface FactsRow {
@@ -265,7 +271,7 @@ function toGrant(product: string, row: GrantRow): Grant {
 
 function toLicense(product: string, row: LicenseRow): License {
   const [, id, plan, planVersion, quantity, kind, status, startsAt, endsAt, graceEndsAt, ...rest] = row;
-  const [anchor, timeZone, sku, addons] = rest;
+  const [anchor, timeZone, sku, addons, earlier, next] = rest;
   return {
     id,
     product,
@@ -281,7 +287,13 @@ function toLicense(product: string, row: LicenseRow): License {
     timeZone,
     sku,
     addons,
+    ...(earlier.length === 0 ? {} : { earlier }),
+    ...(next === null ? {} : { next: toNextPlan(next) }),
   };
+}
+
+function toNextPlan([plan, planVersion, at, anchor]: readonly [string, number, number, string]): NextPlan {
+  return { plan, planVersion, at, anchor, sku: null };
 }
 
 function toPieces(product: string, row: FactsRow): Pieces {

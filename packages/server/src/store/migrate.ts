@@ -5,6 +5,7 @@ import { MigrationError } from './migration-error.js';
 import * as dataDecisions from './migrations/0001-data-decisions.js';
 import * as rememberedAnswers from './migrations/0002-remembered-answers.js';
 import * as customerRecords from './migrations/0003-customer-records.js';
+import * as planChanges from './migrations/0004-plan-changes.js';
 import * as bundlesAndEnds from './migrations/0005-bundles-and-ends.js';
 
 /** Listed by hand, in order: a bundler sees them, and no folder is read at start. */
@@ -12,6 +13,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-data-decisions': dataDecisions,
   '0002-remembered-answers': rememberedAnswers,
   '0003-customer-records': customerRecords,
+  '0004-plan-changes': planChanges,
   '0005-bundles-and-ends': bundlesAndEnds,
 };
 

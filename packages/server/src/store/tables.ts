@@ -21,6 +21,8 @@ export interface Tables {
   customer_user: CustomerUserTable;
   instance: InstanceTable;
   license: LicenseTable;
+  plan_move: PlanMoveTable;
+  plan_move_item: PlanMoveItemTable;
   membership: MembershipTable;
   access_grant: AccessGrantTable;
   bundle: BundleTable;
@@ -191,6 +193,80 @@ export interface LicenseTable {
   addons: Json<JsonValue>;
   version: number;
   created_at: Date;
+  /** `[{plan, planVersion, until}]`, oldest first, `until` in milliseconds since the epoch. */
+  earlier_plans: ColumnType<JsonValue, string | undefined, string>;
+  next_plan_key: ColumnType<string | null, string | null | undefined, string | null>;
+  next_plan_version: ColumnType<number | null, number | null | undefined, number | null>;
+  next_plan_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
+  next_anchor: ColumnType<string | null, string | null | undefined, string | null>;
+  next_move_id: ColumnType<string | null, string | null | undefined, string | null>;
+  /** `{status, endsAt}` as they were, for the way back. */
+  before_cancel: ColumnType<JsonValue | null, string | null | undefined, string | null>;
+}
+
+export type PlanMoveStatus =
+  | 'previewing'
+  | 'draft'
+  | 'running'
+  | 'finished'
+  | 'undoing'
+  | 'undone'
+  | 'discarded';
+
+export interface PlanMoveTable {
+  id: string;
+  environment_id: string;
+  product_id: string;
+  from_plan: string;
+  from_version: number;
+  to_plan: string;
+  to_version: number;
+  selector: string | null;
+  /** Keys; `null`: everyone. */
+  customers: ColumnType<JsonValue | null, string | null, string | null>;
+  timing: 'now' | 'period-end' | 'at';
+  at: Date | null;
+  usage: 'carry' | 'reset';
+  reason: string;
+  status: PlanMoveStatus;
+  cursor_customer_id: string | null;
+  cursor_license_id: string | null;
+  examined: Generated<number>;
+  selected: Generated<number>;
+  applied: Generated<number>;
+  failed: Generated<number>;
+  skipped: Generated<number>;
+  undone: Generated<number>;
+  gaining: Generated<number>;
+  losing: Generated<number>;
+  over: Generated<number>;
+  actor_kind: string;
+  actor_id: string;
+  lease_holder: string | null;
+  lease_until: Date | null;
+  fault: string | null;
+  version: number;
+  created_at: Date;
+  started_at: Date | null;
+  finished_at: Date | null;
+}
+
+export type PlanMoveItemState = 'selected' | 'applied' | 'failed' | 'skipped' | 'undone';
+
+export interface PlanMoveItemTable {
+  move_id: string;
+  customer_id: string;
+  license_id: string;
+  environment_id: string;
+  customer_key: string;
+  state: PlanMoveItemState;
+  code: string | null;
+  message: string | null;
+  due_at: Date | null;
+  gains: boolean;
+  loses: boolean;
+  over: boolean;
+  effect: string;
 }
 
 export interface MembershipTable {

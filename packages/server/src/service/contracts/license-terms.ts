@@ -156,7 +156,7 @@ async function readSku(
   };
 }
 
-async function readVersion(
+export async function readVersion(
   items: PublishedItems,
   plan: string,
   wanted: number | undefined,
@@ -197,7 +197,7 @@ function listed(key: string, versions: readonly number[]): string {
 
 type NamedAddon = { readonly addon: string; readonly version?: number; readonly quantity?: number };
 
-async function readAddons(
+export async function readAddons(
   items: PublishedItems,
   named: readonly NamedAddon[],
   plan: string,
