@@ -61,7 +61,7 @@ function planOf(request: EvaluationRequest<Snapshot>): string | null {
   if (customer === 'unavailable') return null;
   const prepared = preparedFor(snapshot, customer, subject.sku);
   const spoken = speakingLicense(prepared, now);
-  if (spoken !== null) return spoken.plan.key;
+  if (spoken !== null) return spoken.terms.plan;
   const isBought = prepared.licenses.some((license) => licenseLapse(license, now) === null);
   return isBought ? null : (prepared.fallbackPlan?.key ?? null);
 }

@@ -1,4 +1,5 @@
 import { resolveEntitlement } from '../entitlement/resolve-entitlement.js';
+import { termsAt } from '../evaluation/license-terms.js';
 import type { CustomerState, Instant, License } from '../model/customer.js';
 import type { EntitlementDecision } from '../model/decision.js';
 import type { EvaluationRequest } from '../model/evaluation.js';
@@ -166,7 +167,9 @@ export class RemedySearch {
 
   #extra(question: Question, standing: Standing, addon: CompiledAddon): AddonOption | null {
     for (const license of standing.licenses) {
-      const held = isSoldWith(addon, license.plan) ? heldOf(license, addon) : null;
+      const held = isSoldWith(addon, termsAt(license, this.#request.now).plan)
+        ? heldOf(license, addon)
+        : null;
       if (held === null) continue;
       const most = (addon.maxQuantity ?? LIMITS.quantity.value) - held;
       const enough = this.#fewest(question, standing, license, addon, held, most);

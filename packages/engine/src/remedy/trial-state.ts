@@ -65,7 +65,13 @@ export function withPlan(
   snapshot: Snapshot,
   now: Instant,
 ): CustomerState {
-  const bought = { plan: plan.key, planVersion: plan.version, status: 'active' as const, sku: null };
+  const bought = {
+    plan: plan.key,
+    planVersion: plan.version,
+    status: 'active' as const,
+    sku: null,
+    next: null,
+  };
   if (license === null) {
     return { ...state, licenses: [...state.licenses, { ...newLicense(state, snapshot, now), ...bought }] };
   }
