@@ -99,6 +99,11 @@ export const LIMITS = {
     'What a license was to before; a lowered limit looks back no further than a grace or a period.',
   ),
   graceDays: limit(366, 'days', 'A grace that lasts longer is another plan.'),
+  membersPerCall: limit(
+    2000,
+    'members',
+    'One transaction changes them all, or none; a file may hold any number.',
+  ),
   instancesPerCustomer: limit(10_000, 'instances', 'Each is a deployment that someone runs.'),
   customersPerUser: limit(100, 'customers', 'Whoever belongs to more must be named with the customer.'),
   attributesBytes: limit(16 * 1024, 'bytes', 'Attributes are kept in memory with every customer.'),

@@ -7,11 +7,13 @@ import { IdSchema, PageQuerySchema, pageOf, ReasonSchema, TimeSchema } from './c
  * punctuation are welcome; control characters are not, nor white space at the ends, nor what a path cannot carry
  * safely: slashes, semicolons and percent signs.
  */
+export const DATA_KEY_PATTERN =
+  '^(?!\\.{1,2}$)[^\\u0000-\\u0020\\u007f-\\u009f/\\\\;%](?:[^\\u0000-\\u001f\\u007f-\\u009f/\\\\;%]*[^\\u0000-\\u0020\\u007f-\\u009f/\\\\;%])?$';
+
 export const DataKeySchema = Type.String({
   minLength: 1,
   maxLength: LIMITS.keyLength.value,
-  pattern:
-    '^(?!\\.{1,2}$)[^\\u0000-\\u0020\\u007f-\\u009f/\\\\;%](?:[^\\u0000-\\u001f\\u007f-\\u009f/\\\\;%]*[^\\u0000-\\u0020\\u007f-\\u009f/\\\\;%])?$',
+  pattern: DATA_KEY_PATTERN,
   description: 'A stable name, as the application knows it.',
 });
 

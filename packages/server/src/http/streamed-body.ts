@@ -19,6 +19,13 @@ export function takesItsTime(socket: Duplex): boolean {
   return unhurried.has(socket);
 }
 
+/** What a route with a streamed body was sent; the router has seen to it that there is one. */
+export function bodyOf(request: { readonly body: unknown }): StreamedBody {
+  return (request.body ?? nothing()) as StreamedBody;
+}
+
+async function* nothing(): StreamedBody {}
+
 /** The body as it comes, in text. The bytes wait with the sender until they are taken. */
 export function streamedBody(raw: IncomingMessage): StreamedBody {
   unhurried.add(raw.socket);
@@ -29,26 +36,30 @@ export function streamedBody(raw: IncomingMessage): StreamedBody {
 async function* pieces(raw: IncomingMessage): AsyncGenerator<string> {
   const decoder = new TextDecoder('utf-8', { fatal: true });
   const limit = LIMITS.streamedBodyBytes.value;
-  const chunks = raw[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+  // Whoever stops reading still has an answer to give on this connection.
+  const chunks = raw.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
   let bytes = 0;
   try {
     for (;;) {
       const { value, done } = await inTime(chunks.next());
       if (done === true) break;
       bytes += value.length;
-      if (bytes > limit) {
-        throw new ServiceError(
-          'invalid',
-          'BODY_TOO_LARGE',
-          `The body is longer than ${limit} bytes. Send it in several calls.`,
-        );
-      }
+      if (bytes > limit) throw tooLong(limit);
       yield checked(decode(decoder, value));
     }
     yield checked(decode(decoder));
   } finally {
-    await chunks.return?.();
+    // What nobody reads any more must not stand in the way of the next request on this connection.
+    raw.resume();
   }
+}
+
+function tooLong(limit: number): ServiceError {
+  return new ServiceError(
+    'invalid',
+    'BODY_TOO_LARGE',
+    `The body is longer than ${limit} bytes. Send it in several calls.`,
+  );
 }
 
 async function inTime<Value>(next: Promise<Value>): Promise<Value> {

@@ -4,17 +4,17 @@ import type {
   MembershipListQuery,
   MembershipWrite,
 } from '@pennon/protocol/management/memberships';
-import type { Selectable } from 'kysely';
-import { fromInstant, fromInstantOrNull, toInstantOrNull } from '../../store/instant.js';
-import type { MembershipTable } from '../../store/tables.js';
+import { fromInstant, fromInstantOrNull } from '../../store/instant.js';
+import type { MembershipRow } from '../../store/member-rows.js';
 import type { ChangeContext, Credential } from '../credential.js';
 import { newId } from '../new-id.js';
 import { fromCursor, type Page, toPage } from '../page.js';
 import type { EnvironmentRecord, ProductRecord } from '../ports.js';
 import { checkPrecondition, type Precondition } from '../precondition.js';
 import { scopeOf } from '../scope.js';
-import { fromTime, toTime, toTimeOrNull } from '../times.js';
+import { fromTime } from '../times.js';
 import { type Changed, type ContractServices, changeData, type DataChange } from './data-change.js';
+import { toApiMembership } from './membership-record.js';
 import { PublishedItems } from './published-items.js';
 import { checkSpan, notFound, timeOr, unknownName } from './refusals.js';
 import { touchTarget } from './touch-target.js';
@@ -26,20 +26,6 @@ export interface ContainerName {
 }
 export interface MembershipName extends ContainerName {
   readonly member: { readonly kind: MemberKind; readonly key: string };
-}
-type MembershipRow = Selectable<MembershipTable>;
-
-function toApiMembership(row: MembershipRow, productKey: string): ApiMembership {
-  return {
-    product: productKey,
-    container: { kind: row.container_kind, key: row.container_key },
-    member: { kind: row.member_kind, key: row.member_key },
-    startsAt: toTime(row.starts_at.getTime()),
-    endsAt: toTimeOrNull(toInstantOrNull(row.ends_at)),
-    reason: row.reason,
-    version: row.version,
-    createdAt: toTime(row.created_at.getTime()),
-  };
 }
 
 function rowsOf(
@@ -76,10 +62,7 @@ export async function putMember(
   const { container, member } = named;
   return changeData(services, context, environment.id, async (change) => {
     const items = await PublishedItems.open(change.transaction, product, environment);
-    if ((await items.findOne(container.kind, container.key)) === null) {
-      const code = container.kind === 'group' ? 'GROUP_UNKNOWN' : 'SEGMENT_UNKNOWN';
-      throw unknownName(code, container.kind, container.key, await items.keysOf(container.kind), '/key');
-    }
+    await checkContainer(items, container);
     const row = await lockMember(change, environment, product, named);
     if (precondition.kind !== 'none') checkMember(precondition, row, named, product);
     const startsAt =
@@ -105,6 +88,16 @@ export async function putMember(
     });
     return { item, created: row === null };
   });
+}
+
+/** Only what the published catalog has can hold members. */
+export async function checkContainer(
+  items: PublishedItems,
+  { kind, key }: ContainerName['container'],
+): Promise<void> {
+  if ((await items.findOne(kind, key)) !== null) return;
+  const code = kind === 'group' ? 'GROUP_UNKNOWN' : 'SEGMENT_UNKNOWN';
+  throw unknownName(code, kind, key, await items.keysOf(kind), '/key');
 }
 
 async function lockMember(
@@ -256,4 +249,35 @@ export async function listMembers(
     (row) => toApiMembership(row, product.key),
     (row) => [row.member_kind, row.member_key],
   );
+}
+
+const EXPORT_PAGE = 5000;
+
+/** Every member of a group or segment, in pages that are read as they are taken. */
+export async function* exportMembers(
+  services: ContractServices,
+  credential: Credential,
+  named: ContainerName,
+): AsyncGenerator<readonly ApiMembership[]> {
+  const { environment, product } = scopeOf(services.directory, credential, {
+    environment: named.environment,
+    product: named.product,
+  });
+  let after: MembershipRow | undefined;
+  for (;;) {
+    const last = after;
+    let select = rowsOf(services.database, environment, product, named.container)
+      .orderBy('member_kind')
+      .orderBy('member_key')
+      .limit(EXPORT_PAGE);
+    if (last !== undefined) {
+      select = select.where(({ eb, refTuple, tuple }) =>
+        eb(refTuple('member_kind', 'member_key'), '>', tuple(last.member_kind, last.member_key)),
+      );
+    }
+    const rows = await select.execute();
+    if (rows.length > 0) yield rows.map((row) => toApiMembership(row, product.key));
+    after = rows.at(-1);
+    if (rows.length < EXPORT_PAGE) return;
+  }
 }

@@ -55,15 +55,21 @@ export function timeOr<Default>(
 }
 
 /** Spans are half-open; one that holds at no instant is a mistake. */
+export function isEmptySpan(startsAt: Instant, endsAt: Instant | null): boolean {
+  return endsAt !== null && endsAt <= startsAt;
+}
+
+export function emptySpan(): ServiceError {
+  return refuse(
+    'unprocessable',
+    'SPAN_EMPTY',
+    'It would end at or before its start, so it would never be in force. Let `endsAt` be later than `startsAt`.',
+    '/endsAt',
+  );
+}
+
 export function checkSpan(startsAt: Instant, endsAt: Instant | null): void {
-  if (endsAt !== null && endsAt <= startsAt) {
-    throw refuse(
-      'unprocessable',
-      'SPAN_EMPTY',
-      'It would end at or before its start, so it would never be in force. Let `endsAt` be later than `startsAt`.',
-      '/endsAt',
-    );
-  }
+  if (isEmptySpan(startsAt, endsAt)) throw emptySpan();
 }
 
 export function checkTimeZone(name: string | null | undefined): void {
