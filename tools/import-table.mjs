@@ -63,6 +63,7 @@ export const storeWithoutAdapters = [
   'grant-lists',
   'bundle-lists',
   'ending-list',
+  'member-rows',
   'database-error',
   'instant',
   'audit-reads',

@@ -17,6 +17,7 @@ import {
 } from './account-statements.js';
 import { numberArray, textArray } from './array-literal.js';
 import { closePool } from './close-pool.js';
+import { surviveLostConnections } from './lost-connections.js';
 
 /*
  * Accounts and consumptions: the statements of one consume transaction. Everything that can be sent together is sent
@@ -179,7 +180,7 @@ export function openAccounts(options: AccountsOptions): Accounts {
       await client.query(SESSION);
     },
   } as pg.PoolConfig);
-  pool.on('error', (error) => options.onConnectionLost?.(error));
+  surviveLostConnections(pool, options.onConnectionLost);
   // Accounts that this process has seen are not inserted again and again; one that is gone is noticed under the lock.
   const known = new Set<string>();
 

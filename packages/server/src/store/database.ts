@@ -1,6 +1,7 @@
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { closePool } from './close-pool.js';
+import { surviveLostConnections } from './lost-connections.js';
 import type { Tables } from './tables.js';
 
 /** One pool of connections and the query builder over it. */
@@ -50,7 +51,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     keepAlive: true,
     types: { getTypeParser },
   });
-  pool.on('error', (error) => options.onConnectionLost?.(error));
+  surviveLostConnections(pool, options.onConnectionLost);
   const kysely = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
   // Not `kysely.destroy()`: a builder that was never asked anything has not met its pool, and would leave it open.
   return { kysely, pool, close: () => closePool(pool) };
