@@ -100,7 +100,30 @@ export function createApp(options: AppOptions): App {
     attach(route, rule, options, alone);
   });
   registerPreflightRoutes(app);
+  closeSilentConnections(app);
   return app;
+}
+
+/**
+ * Clients and balancers open connections before they have anything to ask. Node takes one that never asked for busy, and would
+ * wait for it when the server closes, without an end.
+ */
+function closeSilentConnections(app: App): void {
+  const open = new Set<Socket>();
+  let closing = false;
+  app.server.on('connection', (socket) => {
+    if (closing) {
+      socket.destroy();
+      return;
+    }
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
+  });
+  app.addHook('preClose', (done) => {
+    closing = true;
+    for (const socket of open) if (socket.bytesRead === 0) socket.destroy();
+    done();
+  });
 }
 
 /** Puts the gate, the limits and the measurement of one route in front of its handler. */

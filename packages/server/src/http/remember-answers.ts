@@ -58,7 +58,9 @@ export function rememberAnswers(
   const shownOnce = route.config?.shownOnce ?? [];
   route.handler = async function answerOnce(request, reply) {
     const key = readIdempotencyKey(request);
-    if (key !== null && isStreamed(request.routeOptions.config.rule?.body ?? 'strict')) throw streamed();
+    if (key !== null && isStreamed(request.routeOptions.config.rule?.body ?? 'strict')) {
+      throw request.refusedReach ?? streamed();
+    }
     const keyed = key === null ? null : keyedCall(credentialOf(request), key, canonicalCall(request));
     request.call = new AnsweredCall(memory.answers, keyed, shownOnce);
     const handle = async (): Promise<void> => {
