@@ -73,5 +73,6 @@ export const storeWithoutAdapters = [
   'write-file-durably',
   'make-folders',
   'migration-error',
+  'voucher-misses',
   'embedded/embedded-database-error',
 ];

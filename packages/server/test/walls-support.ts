@@ -61,6 +61,7 @@ export interface Walled {
     readonly license: string;
     readonly grant: string;
     readonly application: string;
+    readonly redemption: string;
     readonly key: string;
     readonly tokenKey: string;
   };
@@ -131,6 +132,24 @@ export async function buildWalls(): Promise<Walled> {
     days: 30,
     reason: 'canary-home',
   });
+  await make(`${environment}/vouchers`, {
+    product,
+    key: 'welcome',
+    name: 'canary-home',
+    kind: 'ENTITLEMENT_BOOST',
+    effects: [effect],
+    lasts: { days: 1 },
+    endsAt: new Date(Date.now() + 86_400_000).toISOString(),
+    maxRedemptions: 2,
+    state: 'active',
+    code: 'CANARY-HOME',
+    reason,
+  });
+  const redeeming = { code: 'canary-home', customer: 'acme', reason };
+  const redeemed = await server.request('POST', `${environment}/vouchers/redeem`, {
+    body: redeeming,
+    headers: { 'idempotency-key': 'walls-support' },
+  });
 
   const key = (kind: string, scope: object, more: object = {}) =>
     make('/api/v1/keys', { kind, name: 'canary-home', reason, ...scope, ...more });
@@ -158,6 +177,7 @@ export async function buildWalls(): Promise<Walled> {
       license: license.id,
       grant: grant.id,
       application: application.id,
+      redemption: redeemed.body.id,
       key: ownKey.id,
       tokenKey: tokenKey.id,
     },

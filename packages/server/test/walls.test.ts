@@ -26,6 +26,8 @@ interface Case {
   readonly query?: string;
   readonly otherEnvironment: Expectation;
   readonly otherProduct: Expectation;
+  /** Without an `Idempotency-Key` the call is refused, whatever it names. */
+  readonly keyed?: true;
   /** Values of path parameters that are not those of every operation. */
   readonly params?: Readonly<Record<string, string>>;
 }
@@ -179,6 +181,44 @@ const CASES: Readonly<Record<string, Case>> = {
   revokeGrant: { ...both, body: { reason } },
   readFeatureFlags: { otherEnvironment: 'forbidden', otherProduct: 'forbidden', query: PLAIN_QUERY },
   readCapabilities: { otherEnvironment: 'forbidden', otherProduct: 'forbidden', query: PLAIN_QUERY },
+  listVouchers: { otherEnvironment: 'absent', otherProduct: 'without ours' },
+  createVoucher: {
+    ...both,
+    body: {
+      product: HOME.product,
+      key: 'other',
+      kind: 'ENTITLEMENT_BOOST',
+      effects: [{ type: 'set', feature: 'reports', value: true }],
+      lasts: { days: 1 },
+      reason,
+    },
+  },
+  readVoucher: both,
+  changeVoucher: { ...both, body: { name: 'v', reason } },
+  activateVoucher: { ...both, body: { reason } },
+  archiveVoucher: { ...both, body: { reason } },
+  revokeVoucher: { ...both, body: { reason } },
+  createVoucherCodes: { ...both, body: { count: 1, reason } },
+  listVoucherCodes: both,
+  redeemVoucher: { ...both, keyed: true, body: { code: 'canary-home', customer: 'acme' } },
+  checkVoucher: {
+    otherEnvironment: 'absent',
+    otherProduct: 'without ours',
+    body: { code: 'canary-home', customer: 'acme' },
+  },
+  redeemOwnVoucher: {
+    otherEnvironment: 'forbidden',
+    otherProduct: 'forbidden',
+    body: { code: 'canary-home' },
+  },
+  checkOwnVoucher: {
+    otherEnvironment: 'forbidden',
+    otherProduct: 'forbidden',
+    body: { code: 'canary-home' },
+  },
+  listRedemptions: { otherEnvironment: 'absent', otherProduct: 'without ours' },
+  readRedemption: both,
+  revokeRedemption: { ...both, body: { reason } },
   explain: { ...both, body: { context: { targetingKey: 'acme' }, flag: 'menu' } },
 };
 
@@ -220,20 +260,23 @@ function paramsOf(operation: Operation, use: Names): Readonly<Record<string, str
     grant: ids.grant,
     bundle: 'demo-kit',
     application: ids.application,
+    voucher: 'welcome',
+    redemption: ids.redemption,
     kind: 'customer',
     member: 'acme',
     key: params?.key ?? 'menu',
     id: params?.id === 'tokenKey' ? ids.tokenKey : ids.key,
   };
   if (use === 'ours') return ours;
-  const without = {
-    ...ours,
-    product: 'nowhere',
+  const nothing = {
     license: absent,
     grant: absent,
     application: absent,
+    voucher: 'nothing',
+    redemption: absent,
     id: absent,
   };
+  const without = { ...ours, product: 'nowhere', ...nothing };
   return use === 'nothing of the product'
     ? without
     : { ...without, environment: 'nowhere', customer: 'nobody', user: 'nobody', instance: 'nothing' };
@@ -246,11 +289,16 @@ async function ask(
   extra: Readonly<Record<string, string>> = {},
 ) {
   const params = paramsOf(operation, use);
-  const { body, query = '' } = CASES[operation.id] ?? {};
+  const { body, query = '', keyed } = CASES[operation.id] ?? {};
   const path = operation.path.replace(/\{(\w+)\}/g, (_, name: string) => params[name] ?? `missing-${name}`);
   const response = await walled.server.request(operation.method, `${path}${query}`, {
     key: null,
-    headers: { 'if-match': '*', ...extra, ...walled.credentials[credential] },
+    headers: {
+      'if-match': '*',
+      ...(keyed === true ? { 'idempotency-key': randomUUID() } : {}),
+      ...extra,
+      ...walled.credentials[credential],
+    },
     ...(body === undefined || operation.method === 'GET' ? {} : { body: withNames(body, use) }),
   });
   return { response, names: Object.values(params) };

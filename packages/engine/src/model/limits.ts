@@ -122,6 +122,46 @@ export const LIMITS = {
     'trials',
     'Each resolves an entitlement with another plan or add-on; a bulk answer of many denials tries at most so many.',
   ),
+  voucherEffects: limit(20, 'effects', 'One code gives at most so much at once, all or nothing.'),
+  voucherDays: limit(3660, 'days', 'What is to last longer is a contract, and says so.'),
+  voucherPlans: limit(100, 'plans', 'A list that a person reads.'),
+  voucherCodesAtOnce: limit(10_000, 'codes', 'They are made, stored and answered in one transaction.'),
+  typedCodeCharacters: limit(
+    6,
+    'characters',
+    'The least that a code which a person chose has; it is guessable all the same, so that it has a limit and an end.',
+  ),
+  voucherMisses: limit(
+    10,
+    'wrong codes',
+    'Of one person within the window: a typist errs a few times, a guesser always.',
+  ),
+  voucherMissesOfCustomer: limit(50, 'wrong codes', 'Of all users of one customer within the window.'),
+  voucherMissesOfAddress: limit(
+    100,
+    'wrong codes',
+    'From one network address within the window; many honest people may stand behind it.',
+  ),
+  voucherMissesOfCredential: limit(
+    1000,
+    'wrong codes',
+    'By one key within the window; a shop brings all of its customers with one key.',
+  ),
+  voucherMissMinutes: limit(
+    10,
+    'minutes',
+    'The window in which wrong codes are counted, and the longest that anyone waits.',
+  ),
+  redemptionsRevokedAtOnce: limit(
+    200,
+    'redemptions',
+    'One call that revokes a voucher takes back so many, each in a transaction of its own; the call is repeated for the rest.',
+  ),
+  spentAccounts: limit(
+    1000,
+    'accounts',
+    'Of users or instances of one customer, whose spent part of a revoked voucher is worked out in one transaction.',
+  ),
   demoDays: limit(366, 'days', 'A demo or a beta that lasts longer is a contract, or a plan.'),
 } as const satisfies Record<string, NamedLimit>;
 

@@ -21,7 +21,8 @@ export interface Outcome {
 
 /** The call that asked for a change; absent where the server itself makes one. */
 export interface ChangeCall {
-  answerOf(outcome: Outcome): Answer;
+  /** `null`: nothing that a repeat is to get. */
+  answerOf(outcome: Outcome): Answer | null;
   /**
    * Remembers the answer within the transaction of the change, where the call has an `Idempotency-Key`. Throws `AnsweredBefore`
    * when another call with that key came first: the transaction is rolled back and that answer is given.

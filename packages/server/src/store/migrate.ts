@@ -7,6 +7,7 @@ import * as rememberedAnswers from './migrations/0002-remembered-answers.js';
 import * as customerRecords from './migrations/0003-customer-records.js';
 import * as planChanges from './migrations/0004-plan-changes.js';
 import * as bundlesAndEnds from './migrations/0005-bundles-and-ends.js';
+import * as vouchers from './migrations/0006-vouchers.js';
 
 /** Listed by hand, in order: a bundler sees them, and no folder is read at start. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -15,6 +16,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0003-customer-records': customerRecords,
   '0004-plan-changes': planChanges,
   '0005-bundles-and-ends': bundlesAndEnds,
+  '0006-vouchers': vouchers,
 };
 
 /**

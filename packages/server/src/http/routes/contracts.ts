@@ -8,8 +8,10 @@ import { registerGrantRoutes } from './grants.js';
 import { registerInstanceRoutes } from './instances.js';
 import { registerLicenseRoutes } from './licenses.js';
 import { registerMembershipRoutes } from './memberships.js';
+import { registerRedemptionRoutes } from './redemptions.js';
 import { registerSearchRoutes } from './search.js';
 import { registerUserRoutes } from './users.js';
+import { registerVoucherRoutes } from './vouchers.js';
 
 /** Everything that says who a customer is and what it may have. */
 export function registerContractRoutes(app: App, services: GrantServices & SearchServices): void {
@@ -22,4 +24,6 @@ export function registerContractRoutes(app: App, services: GrantServices & Searc
   registerGrantRoutes(app, services);
   registerBundleRoutes(app, services);
   registerEndingRoutes(app, services);
+  registerVoucherRoutes(app, services);
+  registerRedemptionRoutes(app, services);
 }

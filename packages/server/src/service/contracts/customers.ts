@@ -138,6 +138,11 @@ function columnsOf(body: CustomerMembers) {
   };
 }
 
+/** Registers a customer of whom only the key is known, as part of a change that needs it to exist. */
+export async function registerInChange(change: DataChange, key: string): Promise<{ readonly id: string }> {
+  return insert(change, key, {});
+}
+
 async function insert(change: DataChange, key: string, body: CustomerMembers): Promise<ApiCustomer> {
   const row = await change.transaction
     .insertInto('customer')

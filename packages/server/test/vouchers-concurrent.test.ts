@@ -1,0 +1,133 @@
+import { randomUUID } from 'node:crypto';
+import type { TestResponse, TestServer } from '@pennon/testkit/test-server';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startVoucherServer, type VoucherCalls, voucherCalls } from './vouchers-support.js';
+
+let one: TestServer;
+let two: TestServer;
+let calls: VoucherCalls;
+
+beforeAll(async () => {
+  one = await startVoucherServer();
+  const { adminKey: admin, serverKey: server, clientKey: client } = one;
+  two = await startVoucherServer({ databaseUrl: one.databaseUrl, keys: { admin, server, client } });
+  calls = voucherCalls(one);
+}, 60_000);
+afterAll(async () => {
+  await two.stop();
+  await one.stop();
+});
+
+const RACERS = 200;
+
+/** As a careful client does it: a fault of the moment is asked again with the same key, at the other process. */
+async function redeemSurely(
+  code: string,
+  customer: string,
+  key: string,
+  index: number,
+): Promise<TestResponse> {
+  for (let attempt = 0; attempt < 50; attempt += 1) {
+    const at = (index + attempt) % 2 === 0 ? one : two;
+    const answer = await calls.redeem(code, customer, {}, key, at);
+    if (answer.status !== 503 && answer.body.code !== 'CHANGED_AT_THE_SAME_TIME') return answer;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error('No answer after 50 tries.');
+}
+
+const race = (redeem: (index: number) => Promise<TestResponse>): Promise<TestResponse[]> =>
+  Promise.all(Array.from({ length: RACERS }, (_, index) => redeem(index)));
+
+function outcomes(answers: readonly TestResponse[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { status, body } of answers) {
+    const outcome = status === 201 ? 'redeemed' : `${status} ${body.code}`;
+    counts[outcome] = (counts[outcome] ?? 0) + 1;
+  }
+  return counts;
+}
+
+async function stored(key: string) {
+  const { rows } = await one.parts.database.pool.query(
+    `select v.redeemed::int, count(r.id)::int as redemptions, count(distinct r.customer_id)::int as customers,
+       (select count(*)::int from access_grant g where g.source like 'voucher:' || v.key || '/%') as grants,
+       (select count(*)::int from audit_entry a where a.action = 'voucher.redeem'
+          and a.object_id in (select id::text from voucher_redemption x where x.voucher_id = v.id)) as entries
+     from voucher v left join voucher_redemption r on r.voucher_id = v.id where v.key = $1 group by v.id`,
+    [key],
+  );
+  return rows[0];
+}
+
+describe('redeeming on two processes', () => {
+  it('K-8 S-16 of 200 who want the last one exactly one gets it', async () => {
+    const { code, key } = await calls.withCode({ maxRedemptions: 1 });
+    const answers = await race((index) => redeemSurely(code, `last-${index}`, randomUUID(), index));
+    expect(outcomes(answers)).toEqual({ redeemed: 1, '409 VOUCHER_EXHAUSTED': RACERS - 1 });
+    expect(await stored(key)).toEqual({ redeemed: 1, redemptions: 1, customers: 1, grants: 1, entries: 1 });
+    // Nothing of those who came too late remains, not even themselves.
+    const { rows } = await one.parts.database.pool.query(
+      `select count(*)::int as count from customer where key like 'last-%'`,
+    );
+    expect(rows).toEqual([{ count: 1 }]);
+  }, 120_000);
+
+  it('S-16 of 200 who want the same ten exactly ten get one each, and a code for one pocket is redeemed once', async () => {
+    const { code, key } = await calls.withCode({ maxRedemptions: 10 });
+    const answers = await race((index) => redeemSurely(code, `ten-${index}`, randomUUID(), index));
+    expect(outcomes(answers)).toEqual({ redeemed: 10, '409 VOUCHER_EXHAUSTED': RACERS - 10 });
+    expect(await stored(key)).toEqual({
+      redeemed: 10,
+      redemptions: 10,
+      customers: 10,
+      grants: 10,
+      entries: 10,
+    });
+    const single = await calls.withCode({}, { redemptionsPerCode: 1 });
+    const pocket = await race((index) => redeemSurely(single.code, `pocket-${index}`, randomUUID(), index));
+    expect(outcomes(pocket)).toEqual({ redeemed: 1, '409 VOUCHER_CODE_USED': RACERS - 1 });
+    expect(await stored(single.key)).toMatchObject({ redeemed: 1, redemptions: 1, grants: 1 });
+  }, 120_000);
+
+  it('200 with the same key, for a customer that nobody knew, have one effect and one answer', async () => {
+    const { code, key } = await calls.withCode({ maxPerCustomer: 100 });
+    const idempotencyKey = randomUUID();
+    const answers = await race((index) => redeemSurely(code, 'same-key', idempotencyKey, index));
+    expect(outcomes(answers)).toEqual({ redeemed: RACERS });
+    expect(new Set(answers.map(({ text }) => text)).size).toBe(1);
+    expect(answers.filter(({ headers }) => headers.get('idempotency-replayed') === null)).toHaveLength(1);
+    expect(await stored(key)).toEqual({ redeemed: 1, redemptions: 1, customers: 1, grants: 1, entries: 1 });
+  }, 120_000);
+
+  it('200 of one customer redeem as often as one customer may', async () => {
+    const { code, key } = await calls.withCode({ maxPerCustomer: 3 });
+    const answers = await race((index) => redeemSurely(code, 'greedy', randomUUID(), index));
+    expect(outcomes(answers)).toEqual({ redeemed: 3, '409 VOUCHER_CUSTOMER_LIMIT': RACERS - 3 });
+    expect(await stored(key)).toMatchObject({ redeemed: 3, redemptions: 3, customers: 1, grants: 3 });
+    expect((await calls.entitlement('minutes', { customer: 'greedy' })).limit.value).toBe(350);
+  }, 120_000);
+
+  it('what one process redeemed the other one answers with at once, when the token is sent back', async () => {
+    const { code } = await calls.withCode();
+    const before = await voucherCalls(two).entitlement('minutes', { customer: 'fresh' });
+    expect(before.limit.value).toBe(50);
+    const { headers } = await calls.redeem(code, 'fresh');
+    const consistency = { 'pennon-consistency': headers.get('pennon-consistency') ?? '' };
+    const after = await voucherCalls(two).entitlement('minutes', { customer: 'fresh' }, consistency);
+    expect(after).toMatchObject({ reason: 'VOUCHER', limit: { value: 150 } });
+  });
+
+  it('an archived voucher is redeemed by nobody who decides after it', async () => {
+    const { code, key } = await calls.withCode();
+    const [archived, ...answers] = await Promise.all([
+      calls.call('POST', `/vouchers/${key}/archive`, {}),
+      ...Array.from({ length: 30 }, (_, index) => redeemSurely(code, `late-${index}`, randomUUID(), index)),
+    ]);
+    expect(archived.status).toBe(200);
+    const redeemed = answers.filter(({ status }) => status === 201).length;
+    expect(await stored(key)).toMatchObject({ redeemed, redemptions: redeemed, grants: redeemed });
+    const late = await calls.redeem(code, 'too-late');
+    expect([late.status, late.body.code]).toEqual([409, 'VOUCHER_ARCHIVED']);
+  });
+});
