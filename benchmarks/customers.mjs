@@ -1,6 +1,6 @@
 /**
  * A million customers in the store and few in memory: what a cold evaluation costs beside a warm one, and a search by prefix.
- * `node benchmarks/customers.mjs [customers] [cold evaluations]`
+ * `node benchmarks/customers.mjs [customers] [cold evaluations] [customers in memory]`
  */
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
@@ -19,6 +19,8 @@ import { startEmbeddedDatabase } from '../packages/server/dist/store/embedded/st
 
 const CUSTOMERS = Number(process.argv[2] ?? 1_000_000);
 const EVALUATIONS = Number(process.argv[3] ?? 5000);
+/** Few enough that every one of them is full before the end. */
+const IN_MEMORY = Number(process.argv[4] ?? 10_000);
 const PART = 100_000;
 const CATALOG = `
 product: { key: bench, name: Bench, defaultPlan: free }
@@ -43,6 +45,7 @@ const server = await composeServer({
   version: 'benchmark',
   log: createLog('silent'),
   customerDeadlineMilliseconds: 5000,
+  customersInMemory: IN_MEMORY,
 });
 async function stop() {
   await server.close();
@@ -136,10 +139,19 @@ async function run() {
   await report('search: users', userQueries, 1, (query) =>
     searchUsers(parts.management, admin, { environment: 'production' }, query),
   );
-  const { heapUsed, rss } = process.memoryUsage();
-  console.log(
-    `memory: heap ${(heapUsed / 1e6).toFixed(0)} MB, resident ${(rss / 1e6).toFixed(0)} MB, ${parts.customers.statistics().pieces} pieces`,
-  );
+  const memory = () => `resident ${(process.memoryUsage().rss / 1e6).toFixed(0)} MB`;
+  for (const round of [1, 2, 3]) {
+    const from = (round - 1) * 2 * IN_MEMORY;
+    const different = Array.from(
+      { length: 2 * IN_MEMORY },
+      (_, index) => `customer-${1 + ((from + index) % CUSTOMERS)}`,
+    );
+    await report(`cold evaluation of ${2 * IN_MEMORY} others, 16 at once`, different, 16, evaluate);
+    const { pieces } = parts.customers.statistics();
+    console.log(
+      `memory for at most ${IN_MEMORY} customers: ${memory()}, ${pieces} pieces of customers, users and teams`,
+    );
+  }
 }
 
 /**
@@ -166,14 +178,14 @@ async function seed(pool, environmentId, productId) {
       const fill = (text, ...values) => client.query(text, values);
       await fill(
         `insert into customer (id, environment_id, key, external_id, name, email, attributes, version, created_at)
-         select ${id}, $1, 'customer-' || i, 'crm-' || i, 'Acme word' || (i * 7919 % 50000), 'mail' || i || '@example.com', '{"region":"eu"}', 1, now()
+         select ${id}, $1, 'customer-' || i, 'crm-' || i, 'Acme word' || (i::bigint * 7919 % 50000), 'mail' || i || '@example.com', '{"region":"eu"}', 1, now()
          from ${series}`,
         environmentId,
       );
       await fill(
         `insert into search_word (customer_id, kind, key, word, environment_id)
          select ${id}, 'customer', '', word, $1 from ${series}, lateral (values
-           ('customer-' || i), ('crm-' || i), ('mail' || i || '@example.com'), ('acme'), ('word' || (i * 7919 % 50000)),
+           ('customer-' || i), ('crm-' || i), ('mail' || i || '@example.com'), ('acme'), ('word' || (i::bigint * 7919 % 50000)),
            (case when i % 2 = 0 then 'even' else 'odd' end)) as w (word)`,
         environmentId,
       );

@@ -67,6 +67,7 @@ export const storeWithoutAdapters = [
   'database-error',
   'instant',
   'audit-reads',
+  'erase-traces',
   'personal-keys',
   'subject-names',
   'remembered-answer-rows',

@@ -1,7 +1,7 @@
 import { canonicalJson } from '@pennon/engine/catalog/canonical-json';
 import type { AuditChange } from '@pennon/server/service/ports';
 import { readAuditEntries } from '@pennon/server/store/audit-reads';
-import { erasePersonalKey } from '@pennon/server/store/personal-keys';
+import { erasePersonalKeys } from '@pennon/server/store/personal-keys';
 import { createTestDatabase, type TestDatabase } from '@pennon/testkit/test-database';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { change, PRODUCTION, prepare, type RunningProcess, startProcess } from './publish-support.js';
@@ -19,7 +19,6 @@ describe('the audit trail', () => {
     await database.drop();
   });
 
-  const subject = { environmentId: PRODUCTION.id, subjectKind: 'customer', subjectId: 'c-1' };
   const entry: AuditChange = {
     action: 'customer.change',
     environmentId: PRODUCTION.id,
@@ -81,7 +80,7 @@ describe('the audit trail', () => {
     expect(read?.erased).toEqual([]);
     await server.database.kysely
       .transaction()
-      .execute((transaction) => erasePersonalKey(transaction, subject));
+      .execute((transaction) => erasePersonalKeys(transaction, PRODUCTION.id, 'customer', ['c-1']));
     const after = await readEntry(first);
     expect(after?.after).toEqual({ ...entry.after, email: 'erased', name: 'erased' });
     expect(after?.erased).toEqual(['/email', '/name']);

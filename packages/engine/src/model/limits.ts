@@ -111,7 +111,7 @@ export const LIMITS = {
   searchWordLength: limit(64, 'characters', 'Nobody types more of one word, and each stands in an index.'),
   searchTerms: limit(8, 'words', 'Each is one more look into the index for every candidate.'),
   searchCandidates: limit(
-    2000,
+    1000,
     'words',
     'One page of a search looks at no more, so that it takes the same time whatever is asked.',
   ),

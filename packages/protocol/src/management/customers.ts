@@ -164,3 +164,16 @@ export const InstanceParamsSchema = Type.Object(
   { environment: Type.String({ minLength: 1 }), customer: DataKeySchema, instance: DataKeySchema },
   closed,
 );
+
+/** What is left of a person: an id that says nothing. */
+export const ErasureSchema = Type.Object(
+  {
+    objectKind: Type.Union([Type.Literal('customer'), Type.Literal('user')]),
+    objectId: IdSchema,
+    key: Type.String({ description: 'What stands where the key stood.' }),
+    version: Type.Integer(),
+    erasedAt: TimeSchema,
+  },
+  closed,
+);
+export type ApiErasure = Static<typeof ErasureSchema>;

@@ -294,11 +294,15 @@ function atMostEverySecond(
   };
 }
 
+/** A customer is named in this way once it has no version any more, because it was erased. */
+const POINT_KINDS = ['user', 'team', 'instance', 'shared', 'customer'] as const;
+type PointKind = (typeof POINT_KINDS)[number];
+
 /**
  * How a consistency token names a user, team or instance, or the grants of groups and segments, in the place of a customer:
  * NUL never stands in a customer's key.
  */
-export function toSubjectPoint(kind: SubjectKind | 'shared', key: string): string {
+export function toSubjectPoint(kind: PointKind, key: string): string {
   return `\u0000${kind}\u0000${key}`;
 }
 
@@ -307,14 +311,10 @@ export function isSubjectPoint(text: string): boolean {
   return fromSubjectPoint(text) !== null;
 }
 
-function fromSubjectPoint(
-  text: string,
-): { readonly kind: SubjectKind | 'shared'; readonly key: string } | null {
+function fromSubjectPoint(text: string): { readonly kind: PointKind; readonly key: string } | null {
   const [before, kind, ...key] = text.split('\u0000');
-  if (before !== '' || (kind !== 'user' && kind !== 'team' && kind !== 'instance' && kind !== 'shared')) {
-    return null;
-  }
-  return { kind, key: key.join('\u0000') };
+  if (before !== '' || !POINT_KINDS.some((known) => known === kind)) return null;
+  return { kind: kind as PointKind, key: key.join('\u0000') };
 }
 
 function unavailable(cause: unknown): ServiceError {

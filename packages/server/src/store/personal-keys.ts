@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { canonicalJson } from '@pennon/engine/catalog/canonical-json';
 import { isJsonObject, type JsonObject } from '@pennon/engine/model/json';
-import type { Kysely, Transaction } from 'kysely';
+import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Tables } from './tables.js';
 
 const KEY_BYTES = 32;
@@ -81,18 +81,16 @@ export async function personalKeys(
   return new Map([...known, ...made]);
 }
 
-/** Erases a person from the trail: what was encrypted under the key stays unreadable for ever. */
-export async function erasePersonalKey(
+/** Erases persons from the trail: what was encrypted under their keys stays unreadable for ever. */
+export async function erasePersonalKeys(
   transaction: Transaction<Tables>,
-  subject: PersonalSubject,
-): Promise<boolean> {
-  const result = await transaction
-    .deleteFrom('personal_key')
-    .where('environment_id', '=', subject.environmentId)
-    .where('subject_kind', '=', subject.subjectKind)
-    .where('subject_id', '=', subject.subjectId)
-    .executeTakeFirst();
-  return result.numDeletedRows > 0n;
+  environmentId: string,
+  subjectKind: string,
+  subjectIds: readonly string[],
+): Promise<void> {
+  if (subjectIds.length === 0) return;
+  await sql`delete from personal_key where environment_id = ${environmentId} and subject_kind = ${subjectKind}
+    and subject_id = any(${subjectIds}::text[])`.execute(transaction);
 }
 
 /** Members as they stand in an entry: their names in clear, so that it can be said what was erased, their values sealed. */

@@ -1,5 +1,5 @@
 import { isJsonObject, type JsonObject, type JsonValue } from '@pennon/engine/model/json';
-import type { Kysely, Transaction } from 'kysely';
+import { type Kysely, sql, type Transaction } from 'kysely';
 import { isId, newId } from '../service/new-id.js';
 import type { SubjectNameTable, Tables } from './tables.js';
 
@@ -19,13 +19,13 @@ const PREFIX = 'subject:';
 const FREE: ReadonlySet<string> = new Set(['attributes', 'metadata', 'effect', 'value']);
 
 function isNamedKind(kind: unknown): kind is NamedKind {
-  return kind === 'customer' || kind === 'user' || kind === 'team';
+  return kind === 'customer' || kind === 'user' || kind === 'team' || kind === 'instance';
 }
 
 /** Five parameters each, of the 65,535 that a statement may have. */
 const NAMES_PER_STATEMENT = 5000;
 
-/** Walks an object and puts what `rename` gives in the place of each key: of `customer`, `user`, `team`, and of `{ kind, key }`. */
+/** Walks an object and puts what `rename` gives in the place of each key: of `customer`, `user`, `team`, `instance`, and of `{ kind, key }`. */
 export function renameSubjects(value: JsonValue, rename: (subject: SubjectKey) => JsonValue): JsonValue {
   if (Array.isArray(value)) return value.map((item) => renameSubjects(item, rename));
   if (!isJsonObject(value)) return value;
@@ -135,4 +135,15 @@ export async function keysOfSubjects(
     .where('id', 'in', [...new Set(ids)])
     .execute();
   return new Map(rows.map((row) => [row.id, row.key]));
+}
+/** From now on no entry says whose ids they were. Whoever is given one of the keys later is somebody else. */
+export async function eraseSubjectNames(
+  transaction: Transaction<Tables>,
+  environmentId: string,
+  kinds: readonly NamedKind[],
+  keys: readonly string[],
+): Promise<void> {
+  if (keys.length === 0) return;
+  await sql`delete from subject_name where environment_id = ${environmentId}
+    and kind = any(${kinds}::text[]) and key = any(${keys}::text[])`.execute(transaction);
 }

@@ -22,7 +22,12 @@ const LAST = '\u{10ffff}';
 const COUNTED = 2000;
 
 const RANGE = 'w.environment_id = $1 and w.kind = $2 and w.word >= $3 and w.word < $4';
-const AFTER = '(w.word, w.customer_id, w.key) > ($5, $6::uuid, $7)';
+/**
+ * One lower bound and no second one beside it: of a comparison of rows and of a plain one, the index may begin at the plain or
+ * at the other, and then walk everything between the two.
+ */
+const AFTER =
+  'w.environment_id = $1 and w.kind = $2 and w.word < $3 and (w.word, w.customer_id, w.key) > ($4, $5::uuid, $6)';
 const IN_ORDER = 'order by w.word, w.customer_id, w.key';
 
 /**
@@ -38,13 +43,13 @@ function pageStatement(others: number): string {
     has(10 + 2 * index, `and o.word < $${11 + 2 * index}`),
   );
   return `select w.word, w.customer_id, w.key from (
-      select w.word, w.customer_id, w.key from search_word w where ${RANGE} and ${AFTER} ${IN_ORDER} limit $8) w
-    where not ${has(3, 'and o.word < w.word')}${conditions.map((condition) => ` and ${condition}`).join('')}
-    ${IN_ORDER} limit $9`;
+      select w.word, w.customer_id, w.key from search_word w where ${AFTER} ${IN_ORDER} limit $7) w
+    where not ${has(9, 'and o.word < w.word')}${conditions.map((condition) => ` and ${condition}`).join('')}
+    ${IN_ORDER} limit $8`;
 }
 
 const LAST_CANDIDATE = `select w.word, w.customer_id, w.key from search_word w
-  where ${RANGE} and ${AFTER} ${IN_ORDER} offset $8 limit 1`;
+  where ${AFTER} ${IN_ORDER} offset $7 limit 1`;
 
 const COUNT = `select count(*) as count from (
   select from search_word w where ${RANGE} limit ${COUNTED}) w`;
@@ -73,21 +78,17 @@ export function createSubjectSearch(pool: Pick<pg.Pool, 'query'>): SubjectSearch
     },
 
     async page({ environmentId, kind, term, others, after, candidates, limit }) {
-      const position = [after.word, after.customerId, after.key];
+      const bounds = [environmentId, kind, `${term}${LAST}`, after.word, after.customerId, after.key];
       const values = [
-        ...range(environmentId, kind, term),
-        ...position,
+        ...bounds,
         candidates,
         limit,
+        term,
         ...others.flatMap((other) => [other, `${other}${LAST}`]),
       ];
       const { rows } = await pool.query<WordRow>(pageStatement(others.length), values);
       if (rows.length >= limit) return { found: rows.map(toFound), lookedUpTo: null };
-      const last = await pool.query<WordRow>(LAST_CANDIDATE, [
-        ...range(environmentId, kind, term),
-        ...position,
-        candidates - 1,
-      ]);
+      const last = await pool.query<WordRow>(LAST_CANDIDATE, [...bounds, candidates - 1]);
       const row = last.rows[0];
       return { found: rows.map(toFound), lookedUpTo: row === undefined ? null : toFound(row) };
     },

@@ -145,10 +145,10 @@ export interface SearchWordTable {
   environment_id: string;
 }
 
-/** How audit entries name a customer, user or team: erasing removes the row. */
+/** How audit entries name a customer, user, team or instance: erasing removes the row. */
 export interface SubjectNameTable {
   environment_id: string;
-  kind: 'customer' | 'user' | 'team';
+  kind: 'customer' | 'user' | 'team' | 'instance';
   key: string;
   id: string;
   created_at: Date;

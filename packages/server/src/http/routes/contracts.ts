@@ -1,9 +1,11 @@
 import type { SearchServices } from '../../service/contracts/list-customers.js';
 import type { GrantServices } from '../../service/contracts/make-grants.js';
 import type { App } from '../app.js';
+import { registerAuditRoutes } from './audit.js';
 import { registerBundleRoutes } from './bundles.js';
-import { registerCustomerRoutes } from './customers.js';
+import { registerCustomerRoutes, registerCustomerRoutes } from './customers.js';
 import { registerEndingRoutes } from './ending.js';
+import { registerErasureRoutes } from './erasure.js';
 import { registerGrantRoutes } from './grants.js';
 import { registerInstanceRoutes } from './instances.js';
 import { registerLicenseRoutes } from './licenses.js';
@@ -19,6 +21,8 @@ export function registerContractRoutes(app: App, services: GrantServices & Searc
   registerUserRoutes(app, services);
   registerInstanceRoutes(app, services);
   registerSearchRoutes(app, services);
+  registerErasureRoutes(app, services);
+  registerAuditRoutes(app, services);
   registerLicenseRoutes(app, services);
   registerMembershipRoutes(app, services);
   registerGrantRoutes(app, services);

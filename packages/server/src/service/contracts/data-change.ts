@@ -40,6 +40,7 @@ export class DataChange {
   readonly #context: ChangeContext;
   readonly #customers = new Map<string, number>();
   readonly #subjects = new Map<string, { readonly kind: SubjectKind; readonly key: string }>();
+  readonly #erased = new Set<string>();
   #sharedTouched = false;
 
   constructor(
@@ -64,6 +65,7 @@ export class DataChange {
       .where('key', '=', key)
       .forUpdate()
       .executeTakeFirst();
+    if (row !== undefined && row.erased_at !== null) throw erasedAlready(key);
     return row ?? null;
   }
 
@@ -93,6 +95,11 @@ export class DataChange {
   /** Of a customer that was inserted at that version: who looked for it before must look again. */
   noteCreated(key: string, version: number): void {
     this.#customers.set(key, version);
+  }
+
+  /** Of a customer that has this key no longer: no version of it can be waited for. */
+  noteErased(key: string): void {
+    this.#erased.add(key);
   }
 
   touchSubject(kind: SubjectKind, key: string): void {
@@ -156,7 +163,11 @@ export class DataChange {
   consistency(): string {
     const { environmentId } = this;
     const points = [
-      ...[...this.#customers].map(([customerKey, version]) => ({ environmentId, customerKey, version })),
+      ...[...this.#customers].map(([customerKey, version]) =>
+        this.#erased.has(customerKey)
+          ? { environmentId, customerKey: toSubjectPoint('customer', customerKey), version: 0 }
+          : { environmentId, customerKey, version },
+      ),
       ...[...this.#subjects.values()].map(({ kind, key }) => ({
         environmentId,
         customerKey: toSubjectPoint(kind, key),
@@ -168,6 +179,14 @@ export class DataChange {
     ];
     return encodeConsistency({ customers: points });
   }
+}
+
+function erasedAlready(key: string): ServiceError {
+  return new ServiceError(
+    'conflict',
+    'CUSTOMER_ERASED',
+    `The customer \`${key}\` was erased. It stays on record and takes no change; create another one.`,
+  );
 }
 
 /** Lost races: two changes that lock in another order, or two that create the same thing. The second then sees the first. */

@@ -21,6 +21,7 @@ export interface SearchPage {
   readonly term: string;
   /** What is found has a word for each of these beginnings too. */
   readonly others: readonly string[];
+  /** Not before `term` itself. */
   readonly after: FoundSubject;
   /** At most so many words are looked at. */
   readonly candidates: number;
@@ -37,7 +38,8 @@ export interface SubjectSearch {
   ): Promise<{ readonly found: readonly FoundSubject[]; readonly lookedUpTo: FoundSubject | null }>;
 }
 
-const FIRST: FoundSubject = { word: '', customerId: '00000000-0000-0000-0000-000000000000', key: '' };
+/** Before everything that begins so: no id of ours is all zeros. */
+const NO_ID = '00000000-0000-0000-0000-000000000000';
 
 /**
  * One page of what has a word for every beginning of `search`, in the order of the words that the rarest beginning found. A
@@ -65,7 +67,7 @@ export async function findSubjects(
     kind,
     term,
     others: terms.filter((other) => other !== term),
-    after: from?.after ?? FIRST,
+    after: from?.after ?? { word: term, customerId: NO_ID, key: '' },
     candidates: LIMITS.searchCandidates.value,
     limit: limit + 1,
   });
@@ -84,7 +86,7 @@ function startOf(
   const position = fromCursor(cursor, 4);
   if (position === null) return null;
   const [term = '', word = '', customerId = '', key = ''] = position;
-  if (!terms.includes(term) || !isId(customerId)) {
+  if (!terms.includes(term) || !word.startsWith(term) || !isId(customerId)) {
     throw new ServiceError(
       'invalid',
       'CURSOR_INVALID',

@@ -21,7 +21,11 @@ export interface UserName extends CustomerName {
   readonly user: string;
 }
 
-async function findUser(database: Kysely<Tables>, customerId: string, key: string): Promise<UserRow | null> {
+export async function findUser(
+  database: Kysely<Tables>,
+  customerId: string,
+  key: string,
+): Promise<UserRow | null> {
   const row = await database
     .selectFrom('customer_user')
     .selectAll()
@@ -148,7 +152,7 @@ export async function removeUser(
   });
 }
 
-function userNotFound(named: UserName) {
+export function userNotFound(named: UserName) {
   return notFound(
     'USER_NOT_FOUND',
     `The user \`${named.user}\` of the customer \`${named.customer}\``,

@@ -34,10 +34,10 @@ const STATEMENTS: readonly string[] = [
   `update customer_user set id = gen_random_uuid()`,
   `alter table customer_user alter column id set not null`,
 
-  // A key may be a mail address. Audit entries name a customer or a user by this id; erasing removes the row.
+  // A key may be a mail address. Audit entries name whom it belongs to by this id; erasing removes the row.
   `create table subject_name (
     environment_id uuid not null,
-    kind text collate "C" not null check (kind in ('customer', 'user', 'team')),
+    kind text collate "C" not null check (kind in ('customer', 'user', 'team', 'instance')),
     key text collate "C" not null,
     id uuid not null,
     created_at timestamptz(3) not null,

@@ -1,0 +1,104 @@
+import { type Kysely, sql, type Transaction } from 'kysely';
+import type { Tables } from './tables.js';
+
+/*
+ * Everything outside of the own rows of a customer or user that names it by key. Whoever adds a table that does so adds it
+ * here; a test looks for the erased texts in every table there is.
+ */
+
+/** Old keys and what stands in their places. */
+export type Renames = ReadonlyMap<string, string>;
+
+function columns(renames: Renames): readonly [string[], string[]] {
+  return [[...renames.keys()], [...renames.values()]];
+}
+
+/** Grants and memberships stay on record, and are no longer anybody's. Answers how many there are of each. */
+export async function renameTargets(
+  transaction: Transaction<Tables>,
+  environmentId: string,
+  kind: 'customer' | 'team' | 'user' | 'instance',
+  renames: Renames,
+): Promise<{ readonly grants: number; readonly memberships: number }> {
+  if (renames.size === 0) return { grants: 0, memberships: 0 };
+  const [from, to] = columns(renames);
+  const grants = await sql`
+    update access_grant g set target_key = named.new, version = g.version + 1
+    from unnest(${from}::text[], ${to}::text[]) as named (old, new)
+    where g.environment_id = ${environmentId} and g.target_kind = ${kind} and g.target_key = named.old`.execute(
+    transaction,
+  );
+  const memberships = await sql`
+    update membership m set member_key = named.new, version = m.version + 1
+    from unnest(${from}::text[], ${to}::text[]) as named (old, new)
+    where m.environment_id = ${environmentId} and m.member_kind = ${kind} and m.member_key = named.old`.execute(
+    transaction,
+  );
+  return {
+    grants: Number(grants.numAffectedRows ?? 0),
+    memberships: Number(memberships.numAffectedRows ?? 0),
+  };
+}
+
+/** What a customer's users and instances used stays counted, under names that say nothing. */
+export async function renameScopes(
+  transaction: Transaction<Tables>,
+  customerId: string,
+  renames: Renames,
+): Promise<void> {
+  if (renames.size === 0) return;
+  const [from, to] = columns(renames);
+  for (const table of ['account', 'account_period'] as const) {
+    await sql`
+      update ${sql.table(table)} a set scope = named.new
+      from unnest(${from}::text[], ${to}::text[]) as named (old, new)
+      where a.customer_id = ${customerId} and a.scope = named.old`.execute(transaction);
+  }
+}
+
+/** Every scope that anything was counted under. */
+export async function scopesOf(database: Kysely<Tables>, customerId: string): Promise<string[]> {
+  const { rows } = await sql<{ readonly scope: string }>`
+    select scope from account where customer_id = ${customerId} and scope <> ''
+    union select scope from account_period where customer_id = ${customerId} and scope <> ''
+    union select scope from consumption where customer_id = ${customerId} and scope <> ''`.execute(database);
+  return rows.map((row) => row.scope);
+}
+
+/** So many records of usage are changed in one statement: others consume meanwhile. */
+const RECORDS_AT_ONCE = 5000;
+
+/**
+ * Records of usage stay: what was asked, allowed and counted, when, and by which limit. What says who it was goes: the scope is
+ * renamed and the attributes that the caller sent are emptied. With `all`, of every record of the customer, whose answers kept for
+ * replays and callers' idempotency keys go too: nobody can ask again. Else of one renamed scope, whose answers can still be
+ * replayed, and of the records whose attributes name it. Idempotent; each slice is a transaction of its own.
+ */
+export async function scrubUsage(
+  database: Kysely<Tables>,
+  customerId: string,
+  renames: Renames,
+  all: boolean,
+): Promise<void> {
+  const [from, to] = columns(renames);
+  const quoted = from.map((key) => JSON.stringify(key));
+  const quotedNew = to.map((key) => JSON.stringify(key));
+  for (;;) {
+    const result = await sql`
+      with found as (
+        select tableoid, ctid from consumption c
+        where c.customer_id = ${customerId} and (
+          c.scope = any(${from}::text[])
+          or ${all} and (c.attributes is not null or c.answer is not null)
+          or exists (select from unnest(${quoted}::text[]) as name (text) where position(name.text in c.attributes) > 0))
+        limit ${RECORDS_AT_ONCE})
+      update consumption c set
+        scope = coalesce((select named.new from unnest(${from}::text[], ${to}::text[]) as named (old, new)
+          where named.old = c.scope), c.scope),
+        attributes = null,
+        answer = case when ${all} then null else replace(c.answer, ${quoted[0] ?? ''}, ${quotedNew[0] ?? ''}) end,
+        idempotency_key = case when ${all} then c.id::text else c.idempotency_key end
+      from found where c.tableoid = found.tableoid and c.ctid = found.ctid`.execute(database);
+    if (Number(result.numAffectedRows ?? 0) < RECORDS_AT_ONCE) return;
+  }
+}
