@@ -28,6 +28,12 @@ export async function renameTargets(
     where g.environment_id = ${environmentId} and g.target_kind = ${kind} and g.target_key = named.old`.execute(
     transaction,
   );
+  await sql`
+    update bundle_application b set target_key = named.new
+    from unnest(${from}::text[], ${to}::text[]) as named (old, new)
+    where b.environment_id = ${environmentId} and b.target_kind = ${kind} and b.target_key = named.old`.execute(
+    transaction,
+  );
   const memberships = await sql`
     update membership m set member_key = named.new, version = m.version + 1
     from unnest(${from}::text[], ${to}::text[]) as named (old, new)

@@ -3,7 +3,7 @@ import type { GrantServices } from '../../service/contracts/make-grants.js';
 import type { App } from '../app.js';
 import { registerAuditRoutes } from './audit.js';
 import { registerBundleRoutes } from './bundles.js';
-import { registerCustomerRoutes, registerCustomerRoutes } from './customers.js';
+import { registerCustomerRoutes } from './customers.js';
 import { registerEndingRoutes } from './ending.js';
 import { registerErasureRoutes } from './erasure.js';
 import { registerGrantRoutes } from './grants.js';
