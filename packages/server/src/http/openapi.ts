@@ -4,6 +4,7 @@ import { IdempotencyKeySchema } from '@pennon/protocol/management/common';
 import type { FastifySchema } from 'fastify';
 import { Type } from 'typebox';
 import type { App } from './app.js';
+import { addOpenApiExamples } from './openapi-examples.js';
 import type { RouteRule } from './route-rule.js';
 
 const SECURITY_SCHEMES = {
@@ -73,6 +74,7 @@ function securityOf(rule: RouteRule): FastifySchema & { readonly 'x-pennon-acces
 
 /** `/openapi.json` and `/docs`, which needs nothing from outside. Call after every other route. */
 export async function registerOpenApiRoutes(app: App): Promise<void> {
+  let document: ReturnType<App['swagger']> | null = null;
   app.get(
     '/openapi.json',
     {
@@ -84,7 +86,13 @@ export async function registerOpenApiRoutes(app: App): Promise<void> {
         response: { 200: Type.Unknown({ description: 'OpenAPI 3.1.' }) },
       },
     },
-    (_request, reply) => reply.header('cache-control', 'no-cache').send(app.swagger()),
+    (_request, reply) => {
+      if (document === null) {
+        document = app.swagger();
+        addOpenApiExamples(document);
+      }
+      return reply.header('cache-control', 'no-cache').send(document);
+    },
   );
   await app.register(async (scope) => {
     // Routes of the plugin declare no access of their own; within this scope they are public pages.
