@@ -12,6 +12,7 @@ import { createCatalogWorkshop } from './service/catalog-workshop.js';
 import { createDatabaseClock } from './service/clock.js';
 import { createConsumption } from './service/consumption.js';
 import type { SearchServices } from './service/contracts/list-customers.js';
+import { createPlanMoveRunner } from './service/contracts/plan-move-runner.js';
 import { createCustomerStates } from './service/customer-states.js';
 import { createDirectory } from './service/directory.js';
 import { createAnswerForgetting } from './service/forget-answers.js';
@@ -177,6 +178,13 @@ function composeParts(settings: ServerSettings) {
     changes: feed,
     clock,
   };
+  const planMoveServices = {
+    ...management,
+    snapshots,
+    // Pages of many customers: not on the connections that a cold look-up waits for.
+    facts: createCustomerFactsStore(database.pool),
+  };
+  const planMoves = createPlanMoveRunner({ services: planMoveServices, onProblem });
   const publishing: CatalogServices = {
     database: database.kysely,
     workshop,
@@ -219,6 +227,8 @@ function composeParts(settings: ServerSettings) {
     management,
     publishing,
     installation,
+    planMoveServices,
+    planMoves,
     /** The instant up to which every committed change is known to this process. */
     knownUntil(): number {
       const age = feed.report().lastPolledMillisecondsAgo;
@@ -253,6 +263,7 @@ export async function composeServer(settings: ServerSettings): Promise<PennonSer
       await parts.installation.open();
       await parts.customers.warmUp();
       parts.partitions.start();
+      parts.planMoves.start();
       parts.forgetting.start();
     },
     drain() {
@@ -288,6 +299,7 @@ async function closeAll(app: App, parts: Parts): Promise<void> {
   parts.partitions.stop();
   parts.forgetting.stop();
   parts.customers.stop();
+  await parts.planMoves.stop();
   await parts.consumption.drain();
   await Promise.allSettled([parts.workshop.stop(), parts.accounts.close()]);
   await Promise.allSettled([parts.feed.stop(), parts.snapshots.stop()]);

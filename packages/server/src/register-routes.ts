@@ -12,6 +12,7 @@ import { registerOepRoutes } from './http/routes/oep.js';
 import { registerOfrepRoutes } from './http/routes/ofrep.js';
 import { type Readiness, registerOperationsRoutes } from './http/routes/operations.js';
 import { registerPlainRoutes } from './http/routes/plain.js';
+import { registerPlanMoveRoutes } from './http/routes/plan-moves.js';
 import { registerProductRoutes } from './http/routes/products.js';
 import { registerTokenKeyRoutes } from './http/routes/token-keys.js';
 import { createFlagsEvaluation } from './service/evaluate-flags.js';
@@ -27,6 +28,7 @@ export async function registerRoutes(app: App, parts: Parts, readiness: () => Re
   const catalog = { ...parts.publishing, directory: parts.directory };
   registerCatalogRoutes(app, catalog);
   registerCatalogItemRoutes(app, catalog);
+  registerPlanMoveRoutes(app, { ...parts.planMoveServices, runner: parts.planMoves });
   const evaluation = {
     directory: parts.directory,
     snapshots: parts.snapshots,

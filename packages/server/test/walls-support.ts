@@ -59,6 +59,7 @@ export interface Walled {
   /** Existing objects of HOME, by name of the path parameter, for the operation. */
   readonly ids: {
     readonly license: string;
+    readonly move: string;
     readonly grant: string;
     readonly application: string;
     readonly redemption: string;
@@ -151,6 +152,13 @@ export async function buildWalls(): Promise<Walled> {
     headers: { 'idempotency-key': 'walls-support' },
   });
 
+  const move = await make(`${environment}/plan-moves`, {
+    product,
+    from: { plan: 'pro', version: 1 },
+    to: { plan: 'free', version: 0 },
+    reason: 'canary-home',
+  });
+
   const key = (kind: string, scope: object, more: object = {}) =>
     make('/api/v1/keys', { kind, name: 'canary-home', reason, ...scope, ...more });
   const ownKey = await key('server', HOME);
@@ -175,6 +183,7 @@ export async function buildWalls(): Promise<Walled> {
     server,
     ids: {
       license: license.id,
+      move: move.id,
       grant: grant.id,
       application: application.id,
       redemption: redeemed.body.id,

@@ -149,6 +149,21 @@ const CASES: Readonly<Record<string, Case>> = {
   restoreLicense: { ...both, body: { reason } },
   changeLicensePlan: { ...both, body: { plan: 'free', reason } },
   undoLicensePlanChange: { ...both, ...withReason },
+  listPlanMoves: { otherEnvironment: 'absent', otherProduct: 'without ours' },
+  createPlanMove: {
+    ...both,
+    body: {
+      product: HOME.product,
+      from: { plan: 'free', version: 0 },
+      to: { plan: 'pro', version: 1 },
+      reason,
+    },
+  },
+  readPlanMove: both,
+  listPlanMoveCustomers: both,
+  startPlanMove: { ...both, body: { reason } },
+  retryPlanMove: { ...both, body: { reason } },
+  undoPlanMove: { ...both, body: { reason } },
   ...memberCases('Group', 'partners'),
   ...memberCases('Segment', 'demoing'),
   listGrants: { otherEnvironment: 'absent', otherProduct: 'without ours' },
@@ -260,6 +275,7 @@ function paramsOf(operation: Operation, use: Names): Readonly<Record<string, str
     user: 'ada',
     instance: 'acme-eu',
     license: ids.license,
+    move: ids.move,
     grant: ids.grant,
     bundle: 'demo-kit',
     application: ids.application,
@@ -273,6 +289,7 @@ function paramsOf(operation: Operation, use: Names): Readonly<Record<string, str
   if (use === 'ours') return ours;
   const nothing = {
     license: absent,
+    move: absent,
     grant: absent,
     application: absent,
     voucher: 'nothing',

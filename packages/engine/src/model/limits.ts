@@ -98,6 +98,11 @@ export const LIMITS = {
     'plans',
     'What a license was to before; a lowered limit looks back no further than a grace or a period.',
   ),
+  customersPerMove: limit(
+    10_000,
+    'customers',
+    'Named one by one in a plan move; who means more selects them by a condition.',
+  ),
   graceDays: limit(366, 'days', 'A grace that lasts longer is another plan.'),
   membersPerCall: limit(
     2000,

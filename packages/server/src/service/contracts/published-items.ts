@@ -106,6 +106,12 @@ export class PublishedItems {
       .sort((left, right) => (left.version ?? 0) - (right.version ?? 0));
   }
 
+  /** Every item of a kind, by its item key. */
+  async all<Kind extends PublishedKind>(kind: Kind): Promise<ReadonlyMap<string, Documents[Kind]>> {
+    const rows = await this.#live().select(['key', 'text']).where('kind', '=', kind).execute();
+    return new Map(rows.map((row) => [row.key, JSON.parse(row.text) as Documents[Kind]]));
+  }
+
   /** For suggestions: every key of a kind, plans and add-ons without their versions. */
   async keysOf(kind: PublishedKind): Promise<readonly string[]> {
     const rows = await this.#live().select('key').where('kind', '=', kind).orderBy('key').execute();
