@@ -51,7 +51,7 @@ describe('the embedded database refuses, and says what to do', () => {
     writeFileSync(versionFile, '17\n');
     const { code, message } = await refusal(directory);
     expect(code).toBe('OTHER_MAJOR');
-    expect(message).toMatch(/PostgreSQL 17.*`pennon export`.*`pennon import`/s);
+    expect(message).toMatch(/PostgreSQL 17.*`pg_dump` of PostgreSQL 17.*`DATABASE_URL`/s);
     writeFileSync(versionFile, '18\n');
     const database = await startEmbeddedDatabase({ directory, fast: true });
     expect(await query(database.url, 'select answer from kept')).toEqual([{ answer: 42 }]);

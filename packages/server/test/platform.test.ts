@@ -141,4 +141,23 @@ describe('products and environments', () => {
     const product = await server.request('DELETE', '/api/v1/products/shop?reason=x', { headers });
     expect(product.body).toMatchObject({ status: 409, code: 'PRODUCT_IN_USE' });
   });
+
+  it('an environment that was removed is served no more and leaves /readyz', async () => {
+    const reason = 'A test.';
+    await server.request('POST', '/api/v1/environments', {
+      body: { key: 'leaving', name: 'Leaving', reason },
+    });
+    const catalog = { product: { key: server.product, name: 'Test' } };
+    const path = `/api/v1/products/${server.product}/catalog?reason=test&environments=leaving`;
+    await server.request('PUT', path, { body: catalog });
+    const served = async () =>
+      (await server.request('GET', '/readyz', { key: null })).body.snapshots.map(
+        ({ environment }: { readonly environment: string }) => environment,
+      );
+    expect(await served()).toContain('leaving');
+    await server.request('DELETE', '/api/v1/environments/leaving?reason=test', {
+      headers: { 'if-match': '*' },
+    });
+    expect(await served()).not.toContain('leaving');
+  });
 });

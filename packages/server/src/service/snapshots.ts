@@ -172,7 +172,16 @@ export function createSnapshots(options: SnapshotsOptions): RunningSnapshots {
       if (current?.source === 'database' && current.snapshot.revision >= target.revision) continue;
       await load(productId, environmentId).catch((error: unknown) => failures.push(error));
     }
+    forgetRemoved();
     if (failures.length > 0) throw failures[0];
+  }
+
+  /** What was removed is served no more, and nobody watches over it. */
+  function forgetRemoved(): void {
+    for (const [name, { current }] of slots) {
+      if (current !== null && options.directory.environment(current.environmentId) === null)
+        slots.delete(name);
+    }
   }
 
   function reloadQuietly(): Promise<void> {

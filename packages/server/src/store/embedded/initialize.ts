@@ -57,7 +57,7 @@ function refuseOtherMajor({ dataDirectory, binaries, directory }: Home): void {
   throw new EmbeddedDatabaseError(
     'OTHER_MAJOR',
     `The database in \`${dataDirectory}\` was made by PostgreSQL ${major}, this Pennon brings PostgreSQL ${binaries.major}. ` +
-      'Run `pennon export` with the Pennon that made it, start this one with another `PENNON_DATA_DIR`, and run `pennon import`. ' +
+      `Go on with the Pennon that made it; or start that one, copy its database with \`pg_dump\` of PostgreSQL ${major} or newer into a PostgreSQL of your own, and start this one with \`DATABASE_URL\`. ` +
       `Nothing in \`${directory}\` was changed.`,
   );
 }
