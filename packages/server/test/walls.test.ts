@@ -128,6 +128,8 @@ const CASES: Readonly<Record<string, Case>> = {
   eraseCustomer: { ...shared, body: { reason } },
   eraseUser: { ...shared, body: { reason } },
   listAudit: shared,
+  exportCustomers: shared,
+  importCustomers: { ...shared, ...withReason },
   listUsers: shared,
   readUser: shared,
   putUser: { ...shared, body: { reason } },

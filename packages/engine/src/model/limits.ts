@@ -112,6 +112,18 @@ export const LIMITS = {
   instancesPerCustomer: limit(10_000, 'instances', 'Each is a deployment that someone runs.'),
   customersPerUser: limit(100, 'customers', 'Whoever belongs to more must be named with the customer.'),
   attributesBytes: limit(16 * 1024, 'bytes', 'Attributes are kept in memory with every customer.'),
+  importLines: limit(
+    200_000,
+    'lines',
+    'Of one call: what a caller is told waits in memory until it is taken. Send more in several calls.',
+  ),
+  importLineCharacters: limit(
+    8 * 1024 * 1024,
+    'characters',
+    'One customer with what belongs to it, as large as any other body.',
+  ),
+  importMembers: limit(500, 'users or instances', 'Of one line; who has more goes on in the next.'),
+  importBatch: limit(500, 'lines', 'One transaction: longer ones would keep others waiting for their locks.'),
   searchWords: limit(40, 'words', 'A customer, user or instance is found by the first so many of its words.'),
   searchWordLength: limit(64, 'characters', 'Nobody types more of one word, and each stands in an index.'),
   searchTerms: limit(8, 'words', 'Each is one more look into the index for every candidate.'),

@@ -3,6 +3,7 @@ import type { GrantServices } from '../../service/contracts/make-grants.js';
 import type { App } from '../app.js';
 import { registerAuditRoutes } from './audit.js';
 import { registerBundleRoutes } from './bundles.js';
+import { registerCustomerFileRoutes } from './customer-files.js';
 import { registerCustomerRoutes } from './customers.js';
 import { registerEndingRoutes } from './ending.js';
 import { registerErasureRoutes } from './erasure.js';
@@ -18,6 +19,7 @@ import { registerVoucherRoutes } from './vouchers.js';
 /** Everything that says who a customer is and what it may have. */
 export function registerContractRoutes(app: App, services: GrantServices & SearchServices): void {
   registerCustomerRoutes(app, services);
+  registerCustomerFileRoutes(app, services);
   registerUserRoutes(app, services);
   registerInstanceRoutes(app, services);
   registerSearchRoutes(app, services);

@@ -1,0 +1,56 @@
+import { LIMITS } from '@pennon/engine/model/limits';
+import { type Static, Type } from 'typebox';
+import { ReasonSchema, TimeSchema } from './common.js';
+import { CustomerCreateSchema, DataKeySchema, InstanceWriteSchema, UserWriteSchema } from './customers.js';
+
+/* Customers as lines of NDJSON: what an export writes is what an import takes. */
+
+const closed = { additionalProperties: false } as const;
+
+const { reason: _ofCustomer, ...customerMembers } = CustomerCreateSchema.properties;
+const { reason: _ofUser, ...userMembers } = UserWriteSchema.properties;
+const { reason: _ofInstance, ...instanceMembers } = InstanceWriteSchema.properties;
+const maxItems = LIMITS.importMembers.value;
+
+export const CustomerImportSchema = Type.Object(
+  {
+    ...customerMembers,
+    archived: Type.Optional(Type.Boolean()),
+    createdAt: Type.Optional(TimeSchema),
+    users: Type.Optional(
+      Type.Array(Type.Object({ key: DataKeySchema, ...userMembers }, closed), { maxItems }),
+    ),
+    instances: Type.Optional(
+      Type.Array(Type.Object({ key: DataKeySchema, ...instanceMembers }, closed), { maxItems }),
+    ),
+  },
+  closed,
+);
+export type CustomerImport = Static<typeof CustomerImportSchema>;
+
+export const ImportQuerySchema = Type.Object(
+  {
+    mode: Type.Optional(
+      Type.Union([Type.Literal('upsert'), Type.Literal('create')], {
+        description: '`upsert` (the default) also changes customers that are there; `create` refuses them.',
+      }),
+    ),
+    dryRun: Type.Optional(
+      Type.Boolean({ description: 'Says what would be done, judging each line by what is stored now.' }),
+    ),
+    reason: ReasonSchema,
+  },
+  closed,
+);
+export type ImportQuery = Static<typeof ImportQuerySchema>;
+
+/** What each line is answered by. */
+export interface ImportOutcome {
+  /** From 1. */
+  readonly line: number;
+  /** `null` where the line is no customer. */
+  readonly key: string | null;
+  readonly outcome: 'created' | 'updated' | 'unchanged' | 'refused';
+  readonly code?: string;
+  readonly detail?: string;
+}
