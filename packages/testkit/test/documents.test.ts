@@ -94,6 +94,14 @@ describe('what the documents tell a reader to paste works', () => {
 
   it('docs/tutorial.md', () => follow('docs/tutorial.md', withKeys()), 60_000);
 
+  it('P-4 P-5 X-12 docs/guides/run-demos.md', () => follow('docs/guides/run-demos.md', withKeys()), 120_000);
+
+  it(
+    'C-6 docs/guides/close-an-enterprise-contract.md',
+    () => follow('docs/guides/close-an-enterprise-contract.md', withKeys()),
+    120_000,
+  );
+
   it('docs/reference/command-line.md', () => follow('docs/reference/command-line.md', withKeys()));
 
   it('docs/reference/oep.md', () => follow('docs/reference/oep.md', withKeys()));

@@ -87,20 +87,20 @@ class InMemoryCustomerStates implements CustomerStatesHandle {
 
   lookup(request: CustomerLookup): CustomerLookupResult | Promise<CustomerLookupResult> {
     const found = gather(this.#memory, request, []);
-    return found.gap === null ? this.#answer(request, found) : this.#lookupCold(request, found.gap);
+    return found.gap === null ? this.#answer(request, found) : this.#lookupCold(request, found);
   }
 
-  async #lookupCold(request: CustomerLookup, gap: Gap): Promise<CustomerLookupResult> {
+  async #lookupCold(request: CustomerLookup, first: Found): Promise<CustomerLookupResult> {
     const overlays: Overlay[] = [];
     const deadline = this.#monotonic() + this.#deadlineMilliseconds;
-    let missing = gap;
+    let missing = first;
     // One statement fills every gap; another round is only for what was forgotten or evicted meanwhile.
     for (let round = 0; round < 4; round += 1) {
-      overlays.push(...(await this.#within(deadline, this.#fill(request, missing))));
-      const found = gather(this.#memory, request, overlays);
-      if (found.gap === null) return this.#answer(request, found);
-      missing = found.gap;
+      if (missing.gap === null) return this.#answer(request, missing);
+      overlays.push(...(await this.#within(deadline, this.#fill(request, missing.gap, missing.scopes))));
+      missing = gather(this.#memory, request, overlays);
     }
+    if (missing.gap === null) return this.#answer(request, missing);
     throw unavailable(undefined);
   }
 
@@ -109,8 +109,11 @@ class InMemoryCustomerStates implements CustomerStatesHandle {
     return toResult(request, found);
   }
 
-  /** Joins the loads that bring what is missing, and asks for the rest in one statement. */
-  #fill(request: CustomerLookup, gap: Gap): Promise<Overlay[]> {
+  /**
+   * Joins the loads that bring what is missing, and asks for the rest in one statement. `known` are the scopes of what is not
+   * missing: a customer comes with the balances of all of them, or its entry would lack some that no later load could give it.
+   */
+  #fill(request: CustomerLookup, gap: Gap, known: readonly string[]): Promise<Overlay[]> {
     const { environmentId, productId } = request;
     const joined = new Set<Promise<Overlay>>();
     const own: string[] = [];
@@ -122,7 +125,7 @@ class InMemoryCustomerStates implements CustomerStatesHandle {
       return flight === undefined;
     };
     const customerKeys = gap.customerKeys.filter((key) => take('customer', key));
-    const scopes = gap.instanceRef === null ? request.userKeys : [...request.userKeys, gap.instanceRef];
+    const scopes = gap.instanceRef === null ? known : [...known, gap.instanceRef];
     const ofMissing = gap.customerKeys.flatMap((customerKey) =>
       ['', ...scopes].map((scope) => ({ customerKey, scope })),
     );
