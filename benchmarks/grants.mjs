@@ -19,7 +19,6 @@ import { findItemReferences } from '../packages/server/dist/store/catalog-refere
 import { startEmbeddedDatabase } from '../packages/server/dist/store/embedded/start-embedded-database.js';
 
 const GRANTS = Number(process.argv[2] ?? 1_000_000);
-const PLANS = process.argv.includes('--plans');
 const CUSTOMERS = Math.ceil(GRANTS / 4);
 const CATALOG = `
 product: { key: bench, name: Bench, defaultPlan: free }
