@@ -239,6 +239,7 @@ const CASES: Readonly<Record<string, Case>> = {
   listRedemptions: { otherEnvironment: 'absent', otherProduct: 'without ours' },
   readRedemption: both,
   revokeRedemption: { ...both, body: { reason } },
+  readPublicCatalog: { otherEnvironment: 'without ours', otherProduct: 'without ours' },
   explain: { ...both, body: { context: { targetingKey: 'acme' }, flag: 'menu' } },
 };
 

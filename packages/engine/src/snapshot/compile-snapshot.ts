@@ -168,6 +168,7 @@ export function* compileSnapshotInSlices(input: CompileInput): Generator<void, C
   const snapshot: Snapshot = {
     productId: input.productId,
     productKey: product?.key ?? '',
+    productName: product?.name ?? null,
     environment,
     revision: input.revision,
     hash: chain(compiler.hash, JSON.stringify(settings)),

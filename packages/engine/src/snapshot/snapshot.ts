@@ -189,6 +189,8 @@ export interface CompiledSegment {
 export interface Snapshot {
   readonly productId: string;
   readonly productKey: string;
+  /** What people call it; it decides nothing. */
+  readonly productName: string | null;
   readonly environment: string;
   readonly revision: number;
   /** What is effective in this environment: equal hashes decide equally. */

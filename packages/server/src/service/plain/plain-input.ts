@@ -70,7 +70,7 @@ function refuseOthers(part: 'customer' | 'user' | 'instance', sent: string | und
 }
 
 /** `undefined`: the key's own, or the default one. INVARIANT: beyond the reach of the key is the same as nowhere. */
-function plainProduct(
+export function plainProduct(
   directory: Directory,
   credential: Credential,
   named: string | undefined,
