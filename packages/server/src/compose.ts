@@ -231,8 +231,8 @@ function composeParts(settings: ServerSettings) {
     planMoves,
     /** The instant up to which every committed change is known to this process. */
     knownUntil(): number {
-      const age = feed.report().lastPolledMillisecondsAgo;
-      if (age !== null) return Math.floor(clock.now() - age);
+      const heard = feed.knownUntil();
+      if (heard !== null) return heard;
       const loaded = snapshots.report().map((snapshot) => snapshot.loadedAtMilliseconds);
       return loaded.length === 0 ? 0 : Math.min(...loaded);
     },

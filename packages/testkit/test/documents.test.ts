@@ -104,5 +104,10 @@ describe('what the documents tell a reader to paste works', () => {
 
   it('docs/reference/command-line.md', () => follow('docs/reference/command-line.md', withKeys()));
 
+  it('docs/reference/plain-endpoints.md', () => follow('docs/reference/plain-endpoints.md', withKeys()));
+
+  it('C-4 docs/guides/model-a-pricing-page.md', () =>
+    follow('docs/guides/model-a-pricing-page.md', { ...withKeys(), PENNON_CLIENT_KEY: server.clientKey }));
+
   it('docs/reference/oep.md', () => follow('docs/reference/oep.md', withKeys()));
 });

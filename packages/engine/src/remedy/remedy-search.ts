@@ -1,5 +1,8 @@
+import { CelError } from '../cel/values.js';
 import { resolveEntitlement } from '../entitlement/resolve-entitlement.js';
+import { NEVER } from '../evaluation/edges.js';
 import { termsAt } from '../evaluation/license-terms.js';
+import { beginEvaluation } from '../flag/layers.js';
 import type { CustomerState, Instant, License } from '../model/customer.js';
 import type { EntitlementDecision } from '../model/decision.js';
 import type { EvaluationRequest } from '../model/evaluation.js';
@@ -19,8 +22,8 @@ import {
   withPlan,
 } from './trial-state.js';
 
-/** So many changes by time alone are looked ahead for one that lets the customer in: periods follow each other without end. */
-const WAIT_STEPS = 8;
+/** So many changes of the right by time alone are looked ahead for one that lets the customer in. */
+const WAIT_STEPS = 4;
 
 /** What is asked: the feature of a denial, and the amount that did not fit. */
 interface Question {
@@ -59,7 +62,7 @@ export class RemedySearch {
     if (decision.hasAccess || standing === null) return null;
     if (this.#trialsLeft <= 0) return 'omitted';
     const question = { key: decision.key, amount };
-    const at = this.#waitUntil(question, standing, decision.validUntil);
+    const at = this.#waitUntil(question, standing, decision);
     const [first, ...others] = this.#isHeldBack(question, standing) ? [] : this.#options(question, standing);
     if (first !== undefined) return { kind: first.kind, at, options: [first, ...others] };
     return at === null ? { kind: 'contact', at, options: [] } : { kind: 'wait', at, options: [] };
@@ -76,20 +79,32 @@ export class RemedySearch {
     return decision?.hasAccess === true ? decision : null;
   }
 
-  /** When time alone lets the customer in: decisions say until when they hold, so that only those instants are tried. */
-  #waitUntil(question: Question, { state }: Standing, validUntil: Instant | null): Instant | null {
-    let at = validUntil;
-    let tried = this.#request.now;
+  /**
+   * When time alone lets the customer in: at the end of the period for who has the right, else when the right itself changes (a grant or a
+   * license begins, a `deny` ends). Only those instants are tried.
+   */
+  #waitUntil(question: Question, { state }: Standing, denial: EntitlementDecision): Instant | null {
     // What is remembered with a state is of its instants: another copy keeps that of now where it is.
     const later = { ...state };
-    for (let step = 0; step < WAIT_STEPS && at !== null && at > tried; step += 1) {
-      const decision = this.#resolve(question, later, at);
-      if (decision === null) return null;
-      if (decision.hasAccess) return at;
-      tried = at;
-      at = decision.validUntil;
+    let decision: EntitlementDecision | null = denial;
+    let now = this.#request.now;
+    for (let step = 0; step < WAIT_STEPS && decision !== null; step += 1) {
+      const edge = this.#rightHoldsUntil(question, step === 0 ? state : later, now);
+      const refill = decision.granted ? (decision.period?.end ?? NEVER) : NEVER;
+      if (refill < edge && this.#resolve(question, later, refill)?.hasAccess === true) return refill;
+      if (edge === NEVER || edge <= now) return null;
+      now = edge;
+      decision = this.#resolve(question, later, now);
+      if (decision?.hasAccess === true) return now;
     }
     return null;
+  }
+
+  #rightHoldsUntil({ key }: Question, customer: CustomerState, now: Instant): Instant {
+    const feature = this.#request.snapshot.features.get(key);
+    if (feature === undefined) return NEVER;
+    const level = beginEvaluation({ ...this.#request, customer, now }).level(feature);
+    return level instanceof CelError ? NEVER : (level.until ?? NEVER);
   }
 
   /** What was bought and is only held back by a payment or a pause is not to be bought a second time. */

@@ -31,10 +31,11 @@ export function toOepEntitlement(decision: EntitlementDecision, asOf: number): O
     asOf: toInstantText(asOf),
     revision: decision.revision,
     isFallback: false,
-    metadata:
-      decision.remedy === 'omitted'
-        ? { whenDenied: decision.whenDenied, remedyOmitted: true }
-        : { whenDenied: decision.whenDenied },
+    metadata: {
+      whenDenied: decision.whenDenied,
+      ...(decision.remedy === 'omitted' ? { remedyOmitted: true } : {}),
+      ...(decision.planNotFound === true ? { warning: 'PLAN_NOT_FOUND' } : {}),
+    },
   };
 }
 

@@ -69,8 +69,14 @@ function metadataOf(answer: FlagAnswer): OfrepMetadata {
     cause: answer.cause,
     ...(answer.ruleIndex === null ? {} : { ruleIndex: answer.ruleIndex }),
     ...(isUnlimited(answer) ? { unlimited: true } : {}),
-    ...(answer.customerNotProven ? { warning: 'CUSTOMER_NOT_PROVEN' } : {}),
+    ...warningOf(answer),
   };
+}
+
+/** What the caller should look into although there is an answer: nobody is proven, or its billing key names no plan. */
+function warningOf({ customerNotProven, planNotFound }: FlagAnswer): OfrepMetadata {
+  if (customerNotProven) return { warning: 'CUSTOMER_NOT_PROVEN' };
+  return planNotFound === true ? { warning: 'PLAN_NOT_FOUND' } : {};
 }
 
 /** An entitlement that is read as a flag says by its variant that there is no limit. */

@@ -45,6 +45,8 @@ function answerText(answer: FlagAnswer): string {
   }
   if (answer.customerNotProven) {
     text += ',"warning":"CUSTOMER_NOT_PROVEN"';
+  } else if (answer.planNotFound === true) {
+    text += ',"warning":"PLAN_NOT_FOUND"';
   }
   return `${text}}}`;
 }

@@ -222,7 +222,8 @@ function assemble(
     stamp: {
       revision: snapshot?.revision ?? 0,
       customerVersion: customer === null || customer === 'unavailable' ? 0 : customer.version,
-      asOf: now,
+      // What others changed after that may be missing, however long the database is away.
+      asOf: Math.min(now, dependencies.knownUntil()),
     },
     versions: known === null ? NOTHING_READ : known.versions,
   };

@@ -1,3 +1,4 @@
+import type { Instant } from '@pennon/engine/model/customer';
 import { sql, type Transaction } from 'kysely';
 import pg from 'pg';
 import { newId } from '../service/new-id.js';
@@ -30,6 +31,8 @@ export interface RunningChangeFeed extends ChangeFeed {
   /** Fixes the place from which changes are heard; load everything after it resolves, never before. */
   start(): Promise<void>;
   stop(): Promise<void>;
+  /** The instant up to which every committed change was heard; `null` before the first time. It stands still while the database is away. */
+  knownUntil(): Instant | null;
   report(): {
     readonly connected: boolean;
     readonly lastPolledMillisecondsAgo: number | null;
@@ -56,6 +59,7 @@ export function createChangeFeed(options: ChangeFeedOptions): RunningChangeFeed 
   const delivered = new Map<string, bigint>();
   let seenBelow: bigint | null = null;
   let polledAt: number | null = null;
+  let knownUntil: Instant | null = null;
   let prunedAt = performance.now();
   let resets = 0;
   let running = false;
@@ -104,6 +108,7 @@ export function createChangeFeed(options: ChangeFeedOptions): RunningChangeFeed 
 
   async function pollOnce(): Promise<void> {
     const before = performance.now();
+    const asOf = clock.now();
     const from = seenBelow;
     const rows = await readRows(from ?? 0n);
     const xmin = BigInt(rows[0]?.xmin ?? '0');
@@ -114,6 +119,7 @@ export function createChangeFeed(options: ChangeFeedOptions): RunningChangeFeed 
     polledAt = before;
     if (slept || lost || rewound) {
       await reset(xmin);
+      knownUntil = asOf;
       return;
     }
     for (const row of rows) {
@@ -123,6 +129,7 @@ export function createChangeFeed(options: ChangeFeedOptions): RunningChangeFeed 
       if (notice !== null) await deliver(notice);
     }
     seenBelow = xmin;
+    knownUntil = asOf;
     for (const [id, transactionId] of delivered) if (transactionId < xmin) delivered.delete(id);
     if (before - prunedAt > PRUNE_MILLISECONDS) {
       prunedAt = before;
@@ -214,12 +221,15 @@ export function createChangeFeed(options: ChangeFeedOptions): RunningChangeFeed 
     subscribeToReset(listen_): void {
       resetListeners.push(listen_);
     },
+    knownUntil: () => knownUntil,
     async start(): Promise<void> {
       running = true;
+      const asOf = clock.now();
       try {
         const rows = await readRows(0x7fff_ffff_ffff_ffffn);
         seenBelow = BigInt(rows[0]?.xmin ?? '0');
         polledAt = performance.now();
+        knownUntil = asOf;
       } catch (error) {
         problem('the database is away; changes are heard as soon as it answers', error);
       }
