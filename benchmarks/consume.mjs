@@ -54,6 +54,7 @@ const dependencies = {
   ...evaluation,
   balances: parts.accounts,
   batcher: parts.consumption,
+  recent: parts.recent,
   registerCustomer: createCustomerRegistration(parts.management, parts.customers),
 };
 const production = parts.directory.environment('production');

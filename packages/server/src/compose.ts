@@ -22,6 +22,7 @@ import { KeyRing } from './service/keys/key-ring.js';
 import { createKeyRingLoader } from './service/keys/key-ring-loader.js';
 import type { Metrics } from './service/metrics.js';
 import { createInstallation } from './service/open-installation.js';
+import { createRecentPreparations } from './service/recent-preparations.js';
 import { createRememberedAnswers } from './service/remembered-answers.js';
 import type { Secret } from './service/secret.js';
 import { seedInstallation } from './service/seed.js';
@@ -219,6 +220,7 @@ function composeParts(settings: ServerSettings) {
     searches,
     accounts,
     consumption,
+    recent: createRecentPreparations(snapshots),
     partitions,
     answers,
     forgetting,

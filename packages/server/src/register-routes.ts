@@ -45,6 +45,7 @@ export async function registerRoutes(app: App, parts: Parts, readiness: () => Re
     ...evaluation,
     balances: parts.accounts,
     batcher: parts.consumption,
+    recent: parts.recent,
     registerCustomer: createCustomerRegistration(parts.management, parts.customers),
   });
   await registerOpenApiRoutes(app);

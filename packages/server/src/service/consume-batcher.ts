@@ -36,9 +36,21 @@ interface Waiting<Request, Answer> {
   readonly reject: (error: unknown) => void;
 }
 
+/** What became of a request, by its place in the batch. */
+type Outcome<Answer> = (index: number) => Settlement<Answer> | undefined;
+
+/** So many callers are told in one turn of the event loop. */
+const TOLD_TOGETHER = 32;
+
 interface Lane<Request, Answer> {
   waiting: Waiting<Request, Answer>[];
   running: boolean;
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }
 
 export function createConsumeBatcher<Request, Answer>(
@@ -46,6 +58,7 @@ export function createConsumeBatcher<Request, Answer>(
 ): ConsumeBatcher<Request, Answer> {
   const lanes = new Map<string, Lane<Request, Answer>>();
   let closed = false;
+  let telling = 0;
   let idle: (() => void) | null = null;
 
   function submit(laneKey: string, request: Request): Promise<Answer> {
@@ -75,18 +88,30 @@ export function createConsumeBatcher<Request, Answer>(
     return promise;
   }
 
+  /**
+   * The next batch is on its way before the callers of the one before are told: what they do with their answers (and with their next
+   * requests) happens while the store works. Told they are in any case, whatever becomes of the next batch.
+   */
   async function work(laneKey: string, lane: Lane<Request, Answer>): Promise<void> {
     lane.running = true;
     // What was submitted in the same turn of the event loop goes into the first batch already.
     await Promise.resolve();
     while (lane.waiting.length > 0) {
-      await runOnce(takeBatch(lane), lane);
+      const { batch, outcome } = await runOnce(takeBatch(lane), lane);
+      let told = 0;
+      if (lane.waiting.length === 0) {
+        // Nobody waits: one half is told first, so that its next requests are at the store while the other half is told.
+        told = Math.ceil(batch.length / 2);
+        settle(batch, outcome, 0, told);
+        if (told < batch.length) {
+          await nextTurn();
+        }
+      }
+      void tell(batch, outcome, told);
     }
     lane.running = false;
     lanes.delete(laneKey);
-    if (lanes.size === 0) {
-      idle?.();
-    }
+    reportIdle();
   }
 
   function takeBatch(lane: Lane<Request, Answer>): Waiting<Request, Answer>[] {
@@ -110,22 +135,21 @@ export function createConsumeBatcher<Request, Answer>(
     return batch;
   }
 
-  async function runOnce(batch: Waiting<Request, Answer>[], lane: Lane<Request, Answer>): Promise<void> {
+  async function runOnce(
+    batch: Waiting<Request, Answer>[],
+    lane: Lane<Request, Answer>,
+  ): Promise<{ batch: readonly Waiting<Request, Answer>[]; outcome: Outcome<Answer> }> {
     const first = batch[0];
     if (first === undefined) {
-      return;
+      return { batch, outcome: () => undefined };
     }
     const stopWatching = watchDeadlines(batch, lane);
     try {
-      const settlements = await options.run(
-        batch.map((entry) => entry.request),
-        first.deadline,
-      );
-      settle(batch, settlements);
+      const requests = batch.map((entry) => entry.request);
+      const settlements = await options.run(requests, first.deadline);
+      return { batch, outcome: (index) => settlements[index] };
     } catch (error) {
-      for (const entry of batch) {
-        entry.reject(error);
-      }
+      return { batch, outcome: () => ({ ok: false, error }) };
     } finally {
       stopWatching();
     }
@@ -165,12 +189,31 @@ export function createConsumeBatcher<Request, Answer>(
     return () => clearTimeout(timer);
   }
 
+  /** A few at a time: the reply of the store that comes meanwhile does not wait until all of them are told. */
+  async function tell(
+    batch: readonly Waiting<Request, Answer>[],
+    outcome: Outcome<Answer>,
+    from: number,
+  ): Promise<void> {
+    telling += 1;
+    for (let told = from; told < batch.length; told += TOLD_TOGETHER) {
+      if (told > from) {
+        await nextTurn();
+      }
+      settle(batch, outcome, told, told + TOLD_TOGETHER);
+    }
+    telling -= 1;
+    reportIdle();
+  }
+
   function settle(
     batch: readonly Waiting<Request, Answer>[],
-    settlements: readonly Settlement<Answer>[],
+    outcome: Outcome<Answer>,
+    from: number,
+    to: number,
   ): void {
-    for (const [index, entry] of batch.entries()) {
-      const settlement = settlements[index];
+    for (const [index, entry] of batch.slice(from, to).entries()) {
+      const settlement = outcome(from + index);
       if (settlement === undefined) {
         entry.reject(options.refuse('lost'));
       } else if (settlement.ok) {
@@ -181,11 +224,17 @@ export function createConsumeBatcher<Request, Answer>(
     }
   }
 
+  function reportIdle(): void {
+    if (lanes.size === 0 && telling === 0) {
+      idle?.();
+    }
+  }
+
   return {
     submit,
     async drain() {
       closed = true;
-      if (lanes.size > 0) {
+      if (lanes.size > 0 || telling > 0) {
         await new Promise<void>((resolve) => {
           idle = resolve;
         });

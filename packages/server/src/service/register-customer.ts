@@ -1,4 +1,4 @@
-import type { CustomerRegistration } from './consume-usage.js';
+import type { CustomerRegistration } from './consume-input.js';
 import { createCustomer } from './contracts/customers.js';
 import type { ContractServices } from './contracts/data-change.js';
 import type { CustomerStates } from './ports.js';

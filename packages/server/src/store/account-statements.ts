@@ -1,7 +1,7 @@
 import type { Instant } from '@pennon/engine/model/customer';
 import type pg from 'pg';
-import type { BatchWrite, ConsumptionRow, LockRequest } from './accounts.js';
-import { booleanArray, numberArray, textArray } from './array-literal.js';
+import type { BatchWrite, LockRequest } from './accounts.js';
+import { numberArray, textArray } from './array-literal.js';
 
 /* The statements of a consume transaction, and how a batch becomes their parameters. */
 
@@ -85,27 +85,6 @@ with written as (
 )
 select 1 / (case when (select count(*) from written) = $12::integer then 1 else 0 end)`;
 
-/*
- * A set of columns out of two dozen arrays is two dozen tables to PostgreSQL; one series of numbers that looks into the arrays
- * costs half. What most rows of a batch have in common is sent once, as profiles that rows refer to.
- */
-const OWN = (parameter: string) => `(${parameter})[n.i]`;
-const COMMON = (parameter: string) => `(${parameter})[n.profile]`;
-const INSERT_CONSUMPTIONS = `
-insert into consumption (customer_id, product_id, environment_id, decided_at, id, item, idempotency_key, request_hash,
-  allowed, requested, consumed, used_after, reserved_after, attributes, answer,
-  operation, feature, scope, reason, enforcement, limit_at_decision, period_start, revision, actor)
-select $1::uuid, $2::uuid, $3::uuid, $4::timestamptz, ${OWN('$6::uuid[]')}, ${OWN('$7::integer[]')},
-  ${OWN('$8::text[]')}, ${OWN('$9::bytea[]')}, ${OWN('$10::boolean[]')}, ${OWN('$11::bigint[]')}, ${OWN('$12::bigint[]')},
-  ${OWN('$13::bigint[]')}, ${OWN('$14::bigint[]')}, ${OWN('$15::text[]')}, ${OWN('$16::text[]')},
-  ${COMMON('$17::text[]')}, ${COMMON('$18::text[]')}, ${COMMON('$19::text[]')}, ${COMMON('$20::text[]')},
-  ${COMMON('$21::text[]')}, ${COMMON('$22::bigint[]')}, ${COMMON('$23::timestamptz[]')}, ${COMMON('$24::bigint[]')},
-  ${COMMON('$25::text[]')}
-from unnest($5::integer[]) with ordinality as n (profile, i)`;
-
-/** Looking into an array of texts takes as long as what stands before: so many rows go into one statement. */
-const ROWS_TOGETHER = 256;
-
 function instants(values: readonly (Instant | null)[]): string {
   return numberArray(values);
 }
@@ -149,88 +128,4 @@ export function updateStatement(request: LockRequest, write: BatchWrite): pg.Que
       accounts.length,
     ],
   };
-}
-
-export function insertStatements(request: LockRequest, write: BatchWrite): pg.QueryConfig[] {
-  const statements: pg.QueryConfig[] = [];
-  for (let from = 0; from < write.consumptions.length; from += ROWS_TOGETHER) {
-    const rows = write.consumptions.slice(from, from + ROWS_TOGETHER);
-    statements.push(insertStatement(request, write.now, rows));
-  }
-  return statements;
-}
-
-function insertStatement(
-  request: LockRequest,
-  now: Instant,
-  rows: readonly ConsumptionRow[],
-): pg.QueryConfig {
-  const { profiles, numbers } = profilesOf(rows);
-  return {
-    name: 'consumption-insert',
-    text: INSERT_CONSUMPTIONS,
-    values: [
-      request.customerId,
-      request.productId,
-      request.environmentId,
-      new Date(now).toISOString(),
-      numberArray(numbers),
-      `{${rows.map((row) => row.id).join(',')}}`,
-      numberArray(rows.map((row) => row.item)),
-      textArray(rows.map((row) => row.idempotencyKey)),
-      `{${rows.map((row) => `"\\\\x${row.requestHash}"`).join(',')}}`,
-      booleanArray(rows.map((row) => row.allowed)),
-      numberArray(rows.map((row) => row.requested)),
-      numberArray(rows.map((row) => row.consumed)),
-      numberArray(rows.map((row) => row.usedAfter)),
-      numberArray(rows.map((row) => row.reservedAfter)),
-      rows.some((row) => row.attributes !== null) ? textArray(rows.map((row) => row.attributes)) : null,
-      textArray(rows.map((row) => row.answer)),
-      textArray(profiles.map((row) => row.operation)),
-      textArray(profiles.map((row) => row.feature)),
-      textArray(profiles.map((row) => row.scope)),
-      textArray(profiles.map((row) => row.reason)),
-      textArray(profiles.map((row) => row.enforcement)),
-      numberArray(profiles.map((row) => row.limitAtDecision)),
-      textArray(
-        profiles.map(({ periodStart }) =>
-          periodStart === null ? null : new Date(periodStart).toISOString(),
-        ),
-      ),
-      numberArray(profiles.map((row) => row.revision)),
-      textArray(profiles.map((row) => row.actor)),
-    ],
-  };
-}
-
-/** One row of each kind, and for every row the number (from 1) of its kind. */
-function profilesOf(rows: readonly ConsumptionRow[]): {
-  readonly profiles: readonly ConsumptionRow[];
-  readonly numbers: readonly number[];
-} {
-  const profiles: ConsumptionRow[] = [];
-  let last = 0;
-  const numbers = rows.map((row) => {
-    const known = profiles[last];
-    if (known === undefined || !sameProfile(known, row)) {
-      const found = profiles.findIndex((profile) => sameProfile(profile, row));
-      last = found === -1 ? profiles.push(row) - 1 : found;
-    }
-    return last + 1;
-  });
-  return { profiles, numbers };
-}
-
-function sameProfile(left: ConsumptionRow, right: ConsumptionRow): boolean {
-  return (
-    left.feature === right.feature &&
-    left.scope === right.scope &&
-    left.operation === right.operation &&
-    left.reason === right.reason &&
-    left.enforcement === right.enforcement &&
-    left.limitAtDecision === right.limitAtDecision &&
-    left.periodStart === right.periodStart &&
-    left.revision === right.revision &&
-    left.actor === right.actor
-  );
 }

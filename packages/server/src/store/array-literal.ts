@@ -26,7 +26,3 @@ export function textArray(values: readonly (string | null)[]): string {
 export function numberArray(values: readonly (number | null)[]): string {
   return `{${values.map((value) => (value === null ? 'NULL' : String(value))).join(',')}}`;
 }
-
-export function booleanArray(values: readonly boolean[]): string {
-  return `{${values.map((value) => (value ? 't' : 'f')).join(',')}}`;
-}

@@ -20,8 +20,9 @@ import {
 } from '@pennon/protocol/oep/schemas';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
+import type { ConsumeDependencies, ConsumeInput } from '../../service/consume-input.js';
 import type { ConsumeAnswer } from '../../service/consume-request.js';
-import { type ConsumeDependencies, type ConsumeInput, consumeUsage } from '../../service/consume-usage.js';
+import { consumeUsage } from '../../service/consume-usage.js';
 import {
   type EntitlementEvaluation,
   type EntitlementInput,

@@ -1,0 +1,36 @@
+import type { JsonObject } from '@pennon/engine/model/json';
+import type { ConsumeBatcher } from './consume-batcher.js';
+import type { ConsumeAnswer, ConsumeRequest } from './consume-request.js';
+import type { Credential } from './credential.js';
+import type { EntitlementDependencies } from './evaluate-entitlement.js';
+import type { EvaluationInput } from './evaluation-request.js';
+import type { RecentPreparations } from './recent-preparations.js';
+
+export interface ConsumeDependencies extends EntitlementDependencies {
+  readonly batcher: ConsumeBatcher<ConsumeRequest, ConsumeAnswer>;
+  readonly recent: RecentPreparations;
+  /** Registers a customer that a server key named and nobody knew, and makes it known to this process. */
+  readonly registerCustomer: (who: CustomerRegistration) => Promise<void>;
+}
+
+export interface CustomerRegistration {
+  readonly credential: Credential;
+  readonly requestId: string;
+  readonly environmentId: string;
+  readonly customerKey: string;
+}
+
+export interface ConsumeInput extends EvaluationInput {
+  readonly operation: 'consume' | 'release';
+  readonly requestId: string;
+  /** The header `Idempotency-Key` as sent. */
+  readonly idempotencyKey: string | undefined;
+  /** The whole body: what two calls with one key are compared by. */
+  readonly body: unknown;
+  readonly items: readonly {
+    readonly key: string;
+    readonly amount: number | null;
+    readonly attributes: JsonObject;
+  }[];
+  readonly mode: 'all' | 'upTo';
+}

@@ -1,0 +1,50 @@
+import type { Subject } from '@pennon/engine/model/context';
+import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
+import type { CompiledFeature, Snapshot } from '@pennon/engine/snapshot/snapshot';
+import type { ConsumeInput } from './consume-input.js';
+import type { ConsumeItem } from './consume-request.js';
+import type { Credential } from './credential.js';
+import { entitlementFault, visibleRequest } from './evaluate-entitlement.js';
+import { ServiceError } from './service-error.js';
+
+/** What is to be taken, and of whose accounts; throws a ServiceError for what cannot be consumed at all. */
+export function itemsOf(
+  evaluation: EvaluationRequest<Snapshot>,
+  credential: Credential,
+  input: ConsumeInput,
+): readonly ConsumeItem[] {
+  return input.items.map((item) => {
+    const { features } = visibleRequest(evaluation, credential, item.key).snapshot;
+    const feature = features.get(item.key);
+    if (feature === undefined) {
+      throw new ServiceError(
+        'invalid',
+        'TYPE_MISMATCH',
+        `\`${item.key}\` is a flag, and nothing of it can be consumed. Evaluate it over OFREP.`,
+      );
+    }
+    return {
+      key: item.key,
+      amount: item.amount,
+      attributes: item.attributes,
+      account: { feature: feature.key, scope: accountScope(feature, evaluation.subject) },
+    };
+  });
+}
+
+/** Whose account counts; known before the decision, because it is locked before. */
+function accountScope(feature: CompiledFeature, subject: Subject): string {
+  const scope =
+    feature.per === 'customer'
+      ? ''
+      : feature.per === 'user'
+        ? subject.userKey
+        : (subject.instance?.key ?? null);
+  if (scope === null) {
+    throw entitlementFault(
+      'TARGETING_KEY_MISSING',
+      `\`${feature.key}\` counts per ${feature.per}; name the ${feature.per} in the context.`,
+    );
+  }
+  return scope;
+}

@@ -1,0 +1,180 @@
+import type { Instant } from '@pennon/engine/model/customer';
+import pg from 'pg';
+import type { ConsumptionRow, LockRequest } from './accounts.js';
+import { ByteWriter } from './byte-writer.js';
+
+/*
+ * A batch of consumptions goes into its table by binary COPY: the database parses no text and writes a page of rows at once, which
+ * costs it a third less than the best insert. Statement, rows and end are one message, sent without waiting for the database to ask for them:
+ * where the statement fails, it passes over rows that come all the same (PostgreSQL: protocol flow, COPY).
+ */
+
+// What a whole batch has in common stands first, then what most rows of it share, then what each row has of its own.
+const COLUMNS = [
+  ...['customer_id', 'product_id', 'environment_id', 'decided_at'],
+  ...[
+    'operation',
+    'feature',
+    'scope',
+    'reason',
+    'enforcement',
+    'limit_at_decision',
+    'period_start',
+    'revision',
+  ],
+  ...['actor', 'item', 'allowed', 'requested', 'consumed', 'reserved_after'],
+  ...['attributes', 'id', 'idempotency_key', 'request_hash', 'used_after', 'answer'],
+];
+const COPY = `copy consumption (${COLUMNS.join(', ')}) from stdin (format binary)`;
+const SIGNATURE = Buffer.from(
+  'PGCOPY\n\u00ff\r\n\u0000\u0000\u0000\u0000\u0000\u0000\u0000\u0000\u0000',
+  'latin1',
+);
+
+const QUERY = 'Q'.charCodeAt(0);
+const COPY_DATA = 'd'.charCodeAt(0);
+const COPY_DONE = Buffer.from([0x63, 0, 0, 0, 4]);
+const END_OF_ROWS = -1;
+
+const CAPACITY = 128 * 1024;
+/** A batch with large attributes is not worth holding its room for. */
+const KEPT_CAPACITY = 1024 * 1024;
+
+export interface ConsumptionCopier {
+  /** A query to be given to the connection. The bytes live here, so that there is one at a time. */
+  copyOf(request: LockRequest, now: Instant, rows: readonly ConsumptionRow[]): Promise<pg.QueryResult>;
+}
+
+/** One for each connection. */
+export function createConsumptionCopier(client: pg.ClientBase): ConsumptionCopier {
+  let writer = new ByteWriter(CAPACITY);
+  return {
+    copyOf(request, now, rows) {
+      if (writer.capacity > KEPT_CAPACITY) {
+        writer = new ByteWriter(CAPACITY);
+      }
+      const message = messageOf(writer, request, now, rows);
+      return new Promise((resolve, reject) => {
+        client.query(
+          new CopyQuery(message, (error, result) => {
+            if (error) {
+              reject(error);
+            } else {
+              resolve(result);
+            }
+          }),
+        );
+      });
+    },
+  };
+}
+
+type Callback = (error: Error | undefined, result: pg.ResultBuilder) => void;
+
+class CopyQuery extends pg.Query {
+  override readonly submit: pg.Query['submit'];
+
+  constructor(message: Buffer, callback: Callback) {
+    super(COPY, callback);
+    this.submit = (connection) => {
+      connection.stream.write(message);
+    };
+  }
+
+  /** The driver calls this when the database is ready for the rows; they are on their way already. */
+  handleCopyInResponse(): void {
+    return;
+  }
+}
+
+function messageOf(
+  writer: ByteWriter,
+  request: LockRequest,
+  now: Instant,
+  rows: readonly ConsumptionRow[],
+): Buffer {
+  writer.reset();
+  writer.int8(QUERY);
+  writer.int32(4 + COPY.length + 1);
+  writer.zeroTerminated(COPY);
+  writer.int8(COPY_DATA);
+  const lengthAt = writer.length;
+  writer.int32(0);
+  writer.bytes(SIGNATURE);
+  writeRows(writer, request, now, rows);
+  writer.int16(END_OF_ROWS);
+  writer.int32At(lengthAt, writer.length - lengthAt);
+  writer.bytes(COPY_DONE);
+  return writer.written();
+}
+
+function writeRows(
+  writer: ByteWriter,
+  request: LockRequest,
+  now: Instant,
+  rows: readonly ConsumptionRow[],
+): void {
+  let common: Buffer | null = null;
+  let like: ConsumptionRow | null = null;
+  for (const row of rows) {
+    if (common !== null && like !== null && isAlike(like, row)) {
+      writer.bytes(common);
+    } else {
+      const from = writer.length;
+      writeCommon(writer, request, now, row);
+      common = Buffer.from(writer.written(from));
+      like = row;
+    }
+    writeOwn(writer, row);
+  }
+}
+
+function writeCommon(writer: ByteWriter, request: LockRequest, now: Instant, row: ConsumptionRow): void {
+  writer.int16(COLUMNS.length);
+  writer.hexField(request.customerId);
+  writer.hexField(request.productId);
+  writer.hexField(request.environmentId);
+  writer.instantField(now);
+  writer.textField(row.operation);
+  writer.textField(row.feature);
+  writer.textField(row.scope);
+  writer.textField(row.reason);
+  writer.textField(row.enforcement);
+  writer.bigintField(row.limitAtDecision);
+  writer.instantField(row.periodStart);
+  writer.bigintField(row.revision);
+  writer.textField(row.actor);
+  writer.integerField(row.item);
+  writer.booleanField(row.allowed);
+  writer.bigintField(row.requested);
+  writer.bigintField(row.consumed);
+  writer.bigintField(row.reservedAfter);
+}
+
+function writeOwn(writer: ByteWriter, row: ConsumptionRow): void {
+  writer.textField(row.attributes);
+  writer.hexField(row.id);
+  writer.textField(row.idempotencyKey);
+  writer.hexField(row.requestHash);
+  writer.bigintField(row.usedAfter);
+  writer.textField(row.answer);
+}
+
+function isAlike(left: ConsumptionRow, right: ConsumptionRow): boolean {
+  return (
+    left.requested === right.requested &&
+    left.consumed === right.consumed &&
+    left.allowed === right.allowed &&
+    left.item === right.item &&
+    left.feature === right.feature &&
+    left.scope === right.scope &&
+    left.operation === right.operation &&
+    left.reason === right.reason &&
+    left.enforcement === right.enforcement &&
+    left.limitAtDecision === right.limitAtDecision &&
+    left.periodStart === right.periodStart &&
+    left.reservedAfter === right.reservedAfter &&
+    left.revision === right.revision &&
+    left.actor === right.actor
+  );
+}
