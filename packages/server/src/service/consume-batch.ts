@@ -1,12 +1,12 @@
 import type { ConsumptionDecision } from '@pennon/engine/model/decision';
 import type {
   AccountKey,
-  Accounts,
   AccountTransaction,
   BatchWrite,
   EarlierConsumption,
   LockedFrame,
-} from '../store/accounts.js';
+} from '../store/account-transaction.js';
+import type { Accounts } from '../store/accounts.js';
 import type { Settlement } from './consume-batcher.js';
 import type { ConsumeAnswer, ConsumeEvaluation, ConsumeRequest } from './consume-request.js';
 import { decodeAnswer, referenceOf, rowText } from './consumption-record.js';

@@ -117,6 +117,49 @@ describe('consume batcher', () => {
     expect(settled[1]).toMatchObject({ status: 'fulfilled', value: 4 });
   });
 
+  it('has the next batch at the store before all callers of the one before are told, and tells each of them', async () => {
+    let told = 0;
+    const toldAtStart: number[] = [];
+    const batcher = batcherOf(
+      async (requests) => {
+        toldAtStart.push(told);
+        await pause(1);
+        return answers(requests);
+      },
+      { maximumBatch: 100 },
+    );
+    const call = async (request: number): Promise<number> => {
+      const answer = await batcher.submit('acme', request);
+      told += 1;
+      return answer;
+    };
+    const requests = Array.from({ length: 300 }, (_, index) => index * 2);
+    const result = await Promise.all(requests.map(call));
+    expect(result).toEqual(requests.map((request) => request * 2));
+    expect(toldAtStart[0]).toBe(0);
+    expect(toldAtStart[1]).toBeLessThan(100);
+    expect(toldAtStart).toHaveLength(3);
+    expect(batcher.report()).toEqual({ lanes: 0, waiting: 0 });
+  });
+
+  it('lets the first half of a batch come back while the other half is told', async () => {
+    const sizes: number[] = [];
+    const batcher = batcherOf(async (requests) => {
+      sizes.push(requests.length);
+      await pause(1);
+      return answers(requests);
+    });
+    const caller = async (first: number): Promise<void> => {
+      for (let call = 0; call < 5; call += 1) {
+        expect(await batcher.submit('acme', first + 2 * call)).toBe((first + 2 * call) * 2);
+      }
+    };
+    await Promise.all(Array.from({ length: 64 }, (_, index) => caller(index * 10)));
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(320);
+    expect(sizes.slice(0, 3)).toEqual([64, 32, 32]);
+    await batcher.drain();
+  });
+
   it('drains: what was accepted is answered, what comes later is refused', async () => {
     const batcher = batcherOf(async (requests) => {
       await pause(5);

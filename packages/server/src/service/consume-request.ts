@@ -2,7 +2,7 @@ import type { ConsumptionDecision, ConsumptionMode } from '@pennon/engine/model/
 import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
 import type { JsonObject } from '@pennon/engine/model/json';
 import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
-import type { AccountKey } from '../store/accounts.js';
+import type { AccountKey } from '../store/account-transaction.js';
 import type { EnvironmentVersions } from './ports.js';
 import type { ServiceError } from './service-error.js';
 

@@ -19,7 +19,7 @@ import type {
   ConsumptionRow,
   LockedAccount,
   LockedFrame,
-} from '../store/accounts.js';
+} from '../store/account-transaction.js';
 import type { ConsumeItem, ConsumeRequest } from './consume-request.js';
 import { createAnswerEncoder } from './consumption-record.js';
 import { createConsumptionRemedies } from './consumption-remedies.js';

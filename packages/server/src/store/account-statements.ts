@@ -1,11 +1,13 @@
 import type { Instant } from '@pennon/engine/model/customer';
-import type pg from 'pg';
-import type { BatchWrite, LockRequest } from './accounts.js';
+import type { BatchWrite, LockRequest } from './account-transaction.js';
 import { numberArray, textArray } from './array-literal.js';
+import type { GroupStatement } from './statement-group.js';
 
 /* The statements of a consume transaction, and how a batch becomes their parameters. */
 
 const AT = (milliseconds: string) => `to_timestamp(${milliseconds} / 1000.0)`;
+const MILLISECONDS = (instant: string) => `floor(extract(epoch from ${instant}) * 1000)::bigint`;
+const ACCOUNT_COLUMNS = `feature, scope, ${MILLISECONDS('period_start')}, ${MILLISECONDS('period_end')}, used, reserved`;
 
 export const INSERT_ACCOUNTS = `
 insert into account (customer_id, product_id, feature, scope, environment_id, used, reserved, updated_at)
@@ -18,25 +20,25 @@ on conflict do nothing`;
 export const LOCK_CUSTOMER = 'select version from customer where id = $1::uuid for no key update';
 
 export const LOCK_ACCOUNTS = `
-select feature, scope, period_start, period_end, used, reserved from account
+select ${ACCOUNT_COLUMNS} from account
 where customer_id = $1::uuid and product_id = $2::uuid
   and (feature, scope) in (select n.feature, n.scope from unnest($3::text[], $4::text[]) as n (feature, scope))
 order by feature, scope for update`;
 
 export const READ_FRAME = `
-select floor(extract(epoch from clock_timestamp()) * 1000)::bigint,
+select ${MILLISECONDS('clock_timestamp()')},
   (select revision from environment_revision where product_id = $1::uuid and environment_id = $2::uuid),
   subject_version, shared_version
 from environment where id = $2::uuid`;
 
 export const PEEK_FRAME = `
-select floor(extract(epoch from clock_timestamp()) * 1000)::bigint,
+select ${MILLISECONDS('clock_timestamp()')},
   (select revision from environment_revision where product_id = $1::uuid and environment_id = $2::uuid),
   subject_version, shared_version, (select version from customer where environment_id = $2::uuid and key = $3::text)
 from environment where id = $2::uuid`;
 
 export const PEEK_ACCOUNTS = `
-select feature, scope, period_start, period_end, used, reserved from account
+select ${ACCOUNT_COLUMNS} from account
 where customer_id = (select id from customer where environment_id = $1::uuid and key = $2::text) and product_id = $3::uuid`;
 
 // INVARIANT: `offset 0` keeps the planner from turning the look-up around: it takes an empty partition for a small one, and would
@@ -48,7 +50,8 @@ const ofKey = (columns: string, more: string) => `cross join lateral (
     and c.idempotency_key = n.key and c.decided_at < now() + interval '1 day' and ${more}
   offset 0) c`;
 
-const EARLIER_COLUMNS = `id, item, operation, idempotency_key, encode(request_hash, 'hex') as request_hash, decided_at, feature, scope,
+const EARLIER_COLUMNS = `id, item, operation, idempotency_key, encode(request_hash, 'hex') as request_hash,
+  ${MILLISECONDS('decided_at')} as decided_at, feature, scope,
   allowed, reason, enforcement, requested, consumed, used_after, reserved_after, limit_at_decision, revision, answer`;
 
 export const FIND_EARLIER = `
@@ -89,7 +92,7 @@ function instants(values: readonly (Instant | null)[]): string {
   return numberArray(values);
 }
 
-export function closeStatement(request: LockRequest, write: BatchWrite): pg.QueryConfig {
+export function closeStatement(request: LockRequest, write: BatchWrite): GroupStatement {
   const { closed } = write;
   return {
     name: 'period-close',
@@ -98,7 +101,7 @@ export function closeStatement(request: LockRequest, write: BatchWrite): pg.Quer
       request.customerId,
       request.productId,
       request.environmentId,
-      write.now,
+      String(write.now),
       textArray(closed.map((account) => account.feature)),
       textArray(closed.map((account) => account.scope)),
       instants(closed.map((account) => account.periodStart)),
@@ -108,7 +111,7 @@ export function closeStatement(request: LockRequest, write: BatchWrite): pg.Quer
   };
 }
 
-export function updateStatement(request: LockRequest, write: BatchWrite): pg.QueryConfig {
+export function updateStatement(request: LockRequest, write: BatchWrite): GroupStatement {
   const { accounts } = write;
   return {
     name: 'account-update',
@@ -116,7 +119,7 @@ export function updateStatement(request: LockRequest, write: BatchWrite): pg.Que
     values: [
       request.customerId,
       request.productId,
-      write.now,
+      String(write.now),
       textArray(accounts.map((account) => account.feature)),
       textArray(accounts.map((account) => account.scope)),
       numberArray(accounts.map((account) => account.before.used)),
@@ -125,7 +128,7 @@ export function updateStatement(request: LockRequest, write: BatchWrite): pg.Que
       numberArray(accounts.map((account) => account.reserved)),
       instants(accounts.map((account) => account.periodStart)),
       instants(accounts.map((account) => account.periodEnd)),
-      accounts.length,
+      String(accounts.length),
     ],
   };
 }

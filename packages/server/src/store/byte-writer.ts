@@ -68,12 +68,6 @@ export class ByteWriter {
     this.#bytes.writeInt32BE(value, offset);
   }
 
-  /** A text without its length, ending in a zero. */
-  zeroTerminated(text: string): void {
-    this.#text(text);
-    this.int8(0);
-  }
-
   nullField(): void {
     this.int32(NULL_LENGTH);
   }

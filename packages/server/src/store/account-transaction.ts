@@ -1,0 +1,294 @@
+import type { Instant } from '@pennon/engine/model/customer';
+import type pg from 'pg';
+import { type RowName, rowText } from '../service/consumption-record.js';
+import type { EnvironmentVersions } from '../service/ports.js';
+import { numberOrNull, toEarlier, toLockedAccount } from './account-rows.js';
+import {
+  closeStatement,
+  FIND_ANSWERS,
+  FIND_EARLIER,
+  INSERT_ACCOUNTS,
+  LOCK_ACCOUNTS,
+  LOCK_CUSTOMER,
+  READ_FRAME,
+  updateStatement,
+} from './account-statements.js';
+import { numberArray, textArray } from './array-literal.js';
+import type { ConsumptionCopier } from './consumption-copy.js';
+import { type GroupResult, type GroupStatement, sendGroup } from './statement-group.js';
+
+/* One consume transaction in two round trips: lock and read; write and commit. */
+
+export interface AccountKey {
+  readonly feature: string;
+  readonly scope: string;
+}
+
+/** An account as it stands under its lock. */
+export interface LockedAccount extends AccountKey {
+  readonly periodStart: Instant | null;
+  readonly periodEnd: Instant | null;
+  readonly used: number;
+  readonly reserved: number;
+}
+
+export interface AccountWrite extends LockedAccount {
+  /** What stood there when it was locked: the update goes through only if it still does. */
+  readonly before: LockedAccount;
+}
+
+/** One item of one decided call; the table's own words. */
+export interface ConsumptionRow {
+  readonly id: string;
+  readonly item: number;
+  readonly operation: 'consume' | 'release';
+  readonly idempotencyKey: string;
+  /** Hex of SHA-256 over the canonical request. */
+  readonly requestHash: string;
+  readonly feature: string;
+  readonly scope: string;
+  readonly allowed: boolean;
+  readonly reason: string;
+  readonly enforcement: string;
+  readonly requested: number;
+  readonly consumed: number;
+  readonly usedAfter: number;
+  readonly reservedAfter: number;
+  readonly limitAtDecision: number | null;
+  readonly periodStart: Instant | null;
+  readonly revision: number;
+  readonly attributes: string | null;
+  readonly answer: string;
+  readonly actor: string;
+}
+
+export interface EarlierConsumption {
+  readonly id: string;
+  readonly item: number;
+  readonly operation: string;
+  readonly idempotencyKey: string;
+  readonly requestHash: string;
+  readonly decidedAt: Instant;
+  readonly feature: string;
+  readonly scope: string;
+  readonly allowed: boolean;
+  readonly reason: string;
+  readonly enforcement: string;
+  readonly requested: number;
+  readonly consumed: number;
+  readonly usedAfter: number;
+  readonly reservedAfter: number;
+  readonly limitAtDecision: number | null;
+  readonly revision: number;
+  readonly answer: string;
+}
+
+export interface LockRequest {
+  readonly environmentId: string;
+  readonly productId: string;
+  readonly customerId: string;
+  /** In (feature, scope) order. */
+  readonly accounts: readonly AccountKey[];
+  readonly idempotencyKeys: readonly string[];
+}
+
+/** What was read after the locks were held. */
+export interface LockedFrame {
+  /** The database's clock, after the last lock was waited for. */
+  readonly now: Instant;
+  /** `null`: the customer's row is gone. */
+  readonly customer: { readonly version: number } | null;
+  /** `null`: nothing was ever published there. */
+  readonly revision: number | null;
+  readonly versions: EnvironmentVersions;
+  readonly accounts: readonly LockedAccount[];
+  readonly earlier: readonly EarlierConsumption[];
+}
+
+export interface BatchWrite {
+  readonly now: Instant;
+  readonly accounts: readonly AccountWrite[];
+  /** Periods that ended: they go into history as they stood. */
+  readonly closed: readonly LockedAccount[];
+  readonly consumptions: readonly ConsumptionRow[];
+}
+
+export interface AccountTransaction {
+  readonly frame: LockedFrame;
+  /** Of the rows that rows of `earlier` refer to, by `rowText`. */
+  answersOf(
+    rows: readonly (RowName & { readonly decidedAt: Instant })[],
+  ): Promise<ReadonlyMap<string, string>>;
+  /** Writes and commits; when this rejects, the outcome may be unknown. */
+  commit(write: BatchWrite): Promise<void>;
+  rollback(): Promise<void>;
+}
+
+const BEGIN: GroupStatement = { name: 'begin', text: 'begin', values: [] };
+const COMMIT: GroupStatement = { name: 'commit', text: 'commit', values: [] };
+const ROLLBACK: GroupStatement = { name: 'rollback', text: 'rollback', values: [] };
+
+export interface AccountConnection {
+  readonly client: pg.PoolClient;
+  readonly copier: ConsumptionCopier;
+}
+
+/** Accounts that this process has seen are not inserted again and again; one that is gone is noticed under the lock. */
+export interface KnownAccounts {
+  missing(request: LockRequest): readonly AccountKey[];
+  remember(request: LockRequest): void;
+  forget(request: LockRequest): void;
+}
+
+/** When this rejects, the connection must be closed. */
+export async function lockAndRead(
+  connection: AccountConnection,
+  request: LockRequest,
+  known: KnownAccounts,
+): Promise<AccountTransaction> {
+  const missing = known.missing(request);
+  if (missing.length > 0) {
+    // Outside of the transaction: a lock on a new row would be held over all that follows.
+    await sendGroup(connection.client, [insertStatement(request, missing)]);
+    known.remember(request);
+  }
+  const [, customers, locked, frames, earlier] = await sendGroup(connection.client, lockStatements(request));
+  const accounts = rowsOf(locked).map(toLockedAccount);
+  if (accounts.length < request.accounts.length) {
+    known.forget(request);
+  }
+  const version = rowsOf(customers)[0]?.[0];
+  const [now, revision, subjects, shared] = frameRow(frames);
+  return transactionOf(connection, request, {
+    now: Number(now),
+    revision: numberOrNull(revision),
+    versions: { subjects: Number(subjects), shared: Number(shared) },
+    customer: version === undefined ? null : { version: Number(version) },
+    accounts,
+    earlier: rowsOf(earlier).map(toEarlier),
+  });
+}
+
+function insertStatement(request: LockRequest, missing: readonly AccountKey[]): GroupStatement {
+  const { customerId, productId, environmentId } = request;
+  const features = textArray(missing.map((account) => account.feature));
+  const scopes = textArray(missing.map((account) => account.scope));
+  return {
+    name: 'account-insert',
+    text: INSERT_ACCOUNTS,
+    values: [customerId, productId, environmentId, features, scopes],
+  };
+}
+
+function lockStatements(request: LockRequest): readonly GroupStatement[] {
+  const { customerId, productId, environmentId, accounts, idempotencyKeys } = request;
+  const features = textArray(accounts.map((account) => account.feature));
+  const scopes = textArray(accounts.map((account) => account.scope));
+  return [
+    BEGIN,
+    { name: 'customer-lock', text: LOCK_CUSTOMER, values: [customerId] },
+    { name: 'account-lock', text: LOCK_ACCOUNTS, values: [customerId, productId, features, scopes] },
+    { name: 'frame-read', text: READ_FRAME, values: [productId, environmentId] },
+    { name: 'consumption-find', text: FIND_EARLIER, values: [customerId, textArray(idempotencyKeys)] },
+  ];
+}
+
+function rowsOf(result: GroupResult | undefined): GroupResult['rows'] {
+  return result?.rows ?? [];
+}
+
+export function frameRow(result: GroupResult | undefined): readonly (string | null)[] {
+  const row = rowsOf(result)[0];
+  if (row === undefined) {
+    throw new Error('The environment does not exist any more.');
+  }
+  return row;
+}
+
+function transactionOf(
+  connection: AccountConnection,
+  request: LockRequest,
+  frame: LockedFrame,
+): AccountTransaction {
+  const { client } = connection;
+  let broken = false;
+
+  async function send(statements: readonly GroupStatement[]): Promise<readonly GroupResult[]> {
+    try {
+      return await sendGroup(client, statements);
+    } catch (error) {
+      // The connection may be in the middle of anything: it is not used again.
+      broken = true;
+      throw error;
+    }
+  }
+
+  return {
+    frame,
+    async answersOf(rows) {
+      const [found] = await send([answersStatement(request, rows)]);
+      return new Map(
+        rowsOf(found).map(([item, operation, idempotencyKey, answer]) => [
+          rowText({ item: Number(item), operation: operation ?? '', idempotencyKey: idempotencyKey ?? '' }),
+          answer ?? '',
+        ]),
+      );
+    },
+    async commit(write) {
+      try {
+        const results = await send(writeStatements(connection.copier, request, write));
+        // INVARIANT: acknowledge only after commit. A commit of an aborted transaction succeeds as a rollback.
+        if (results.at(-1)?.tag !== 'COMMIT') {
+          throw new Error('The store rolled the batch back instead of committing it.');
+        }
+      } finally {
+        client.release(broken);
+      }
+    },
+    async rollback() {
+      try {
+        if (!broken) {
+          await send([ROLLBACK]);
+        }
+      } finally {
+        client.release(broken);
+      }
+    },
+  };
+}
+
+function answersStatement(
+  request: LockRequest,
+  rows: readonly (RowName & { readonly decidedAt: Instant })[],
+): GroupStatement {
+  return {
+    name: 'consumption-answers',
+    text: FIND_ANSWERS,
+    values: [
+      request.customerId,
+      textArray(rows.map((one) => one.idempotencyKey)),
+      textArray(rows.map((one) => one.operation)),
+      numberArray(rows.map((one) => one.item)),
+      numberArray(rows.map((one) => one.decidedAt)),
+    ],
+  };
+}
+
+function writeStatements(
+  copier: ConsumptionCopier,
+  request: LockRequest,
+  write: BatchWrite,
+): readonly GroupStatement[] {
+  const statements: GroupStatement[] = [];
+  if (write.closed.length > 0) {
+    statements.push(closeStatement(request, write));
+  }
+  if (write.accounts.length > 0) {
+    statements.push(updateStatement(request, write));
+  }
+  if (write.consumptions.length > 0) {
+    statements.push(copier.copyOf(request, write.now, write.consumptions));
+  }
+  statements.push(COMMIT);
+  return statements;
+}

@@ -1,0 +1,145 @@
+import { randomUUID } from 'node:crypto';
+import type { ConsumptionRow } from '@pennon/server/store/account-transaction';
+import { createConsumptionCopier } from '@pennon/server/store/consumption-copy';
+import { sendGroup } from '@pennon/server/store/statement-group';
+import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+let server: TestServer;
+let client: pg.Client;
+
+beforeAll(async () => {
+  server = await startTestServer();
+  client = new pg.Client({ connectionString: server.databaseUrl, pipeline: true } as pg.ClientConfig);
+  await client.connect();
+}, 60_000);
+afterAll(async () => {
+  await client.end();
+  await server.stop();
+});
+
+const NOW = Date.UTC(2026, 10, 22, 4, 5, 6, 789);
+
+function row(over: Partial<ConsumptionRow>): ConsumptionRow {
+  return {
+    id: randomUUID(),
+    item: 0,
+    operation: 'consume',
+    idempotencyKey: randomUUID(),
+    requestHash: `${'ab'.repeat(31)}0f`,
+    feature: 'units',
+    scope: '',
+    allowed: true,
+    reason: 'PLAN',
+    enforcement: 'hard',
+    requested: 1,
+    consumed: 1,
+    usedAfter: 1,
+    reservedAfter: 0,
+    limitAtDecision: 10,
+    periodStart: Date.UTC(2026, 10, 1),
+    revision: 3,
+    attributes: null,
+    answer: '1;PLAN',
+    actor: 'server-key:x',
+    ...over,
+  };
+}
+
+const MOST = Number.MAX_SAFE_INTEGER;
+const ROWS: readonly ConsumptionRow[] = [
+  row({}),
+  row({ usedAfter: 2 }),
+  row({ usedAfter: MOST, limitAtDecision: null, requested: MOST, consumed: MOST, revision: 2 ** 32 + 5 }),
+  row({ scope: 'zoë@例え.jp 🎏', answer: `${'long;'.repeat(50)}ünï`, attributes: '{"a":"\\t\\"ß"}' }),
+  row({ periodStart: null, allowed: false, consumed: 0, item: 7, operation: 'release' }),
+  row({ periodStart: Date.UTC(1999, 11, 31, 23, 59, 59, 999), attributes: 'x'.repeat(300_000) }),
+  row({}),
+];
+
+async function stored(customerId: string) {
+  const { rows } = await client.query(
+    `select id, item, operation, idempotency_key, encode(request_hash, 'hex') as hash, feature, scope, allowed, reason, enforcement,
+       requested, consumed, used_after, reserved_after, limit_at_decision, (extract(epoch from period_start) * 1000)::bigint as start,
+       revision, attributes, answer, actor, (extract(epoch from decided_at) * 1000)::bigint as decided, product_id, environment_id
+     from consumption where customer_id = $1`,
+    [customerId],
+  );
+  return rows;
+}
+
+describe('consumptions copied into their table', () => {
+  it('stand there as they were given, whatever they hold, and batch after batch', async () => {
+    const copier = createConsumptionCopier();
+    for (const rows of [ROWS, ROWS.slice(0, 2), [...ROWS].reverse()]) {
+      const ids = { customerId: randomUUID(), productId: randomUUID(), environmentId: randomUUID() };
+      const request = { ...ids, accounts: [], idempotencyKeys: [] };
+      const results = await sendGroup(client, [
+        { name: 'begin', text: 'begin', values: [] },
+        copier.copyOf(request, NOW, rows),
+        { name: 'commit', text: 'commit', values: [] },
+      ]);
+      expect(results.map(({ tag }) => tag)).toEqual(['BEGIN', `COPY ${rows.length}`, 'COMMIT']);
+      const found = await stored(ids.customerId);
+      expect(found).toHaveLength(rows.length);
+      for (const one of rows) {
+        expect(found.find(({ id }) => id === one.id)).toEqual({
+          id: one.id,
+          item: one.item,
+          operation: one.operation,
+          idempotency_key: one.idempotencyKey,
+          hash: one.requestHash,
+          feature: one.feature,
+          scope: one.scope,
+          allowed: one.allowed,
+          reason: one.reason,
+          enforcement: one.enforcement,
+          requested: String(one.requested),
+          consumed: String(one.consumed),
+          used_after: String(one.usedAfter),
+          reserved_after: String(one.reservedAfter),
+          limit_at_decision: one.limitAtDecision === null ? null : String(one.limitAtDecision),
+          start: one.periodStart === null ? null : String(one.periodStart),
+          revision: String(one.revision),
+          attributes: one.attributes,
+          answer: one.answer,
+          actor: one.actor,
+          decided: String(NOW),
+          product_id: ids.productId,
+          environment_id: ids.environmentId,
+        });
+      }
+    }
+  });
+
+  it('2 the table’s own check refuses what overshoots, nothing of the group remains, and the connection still answers', async () => {
+    const copier = createConsumptionCopier();
+    const ids = { customerId: randomUUID(), productId: randomUUID(), environmentId: randomUUID() };
+    const request = { ...ids, accounts: [], idempotencyKeys: [] };
+    const group = sendGroup(client, [
+      { name: 'begin', text: 'begin', values: [] },
+      copier.copyOf(request, NOW, [row({}), row({ usedAfter: 11 })]),
+      { name: 'commit', text: 'commit', values: [] },
+    ]);
+    await expect(group).rejects.toMatchObject({ code: '23514', constraint: expect.any(String) });
+    await client.query('rollback');
+    expect(await stored(ids.customerId)).toEqual([]);
+  });
+
+  it('a statement before it that fails takes the rows with it, without losing step', async () => {
+    const copier = createConsumptionCopier();
+    const ids = { customerId: randomUUID(), productId: randomUUID(), environmentId: randomUUID() };
+    const request = { ...ids, accounts: [], idempotencyKeys: [] };
+    const group = sendGroup(client, [
+      { name: 'begin', text: 'begin', values: [] },
+      { name: 'divide', text: 'select 1 / $1::integer', values: ['0'] },
+      copier.copyOf(request, NOW, ROWS),
+      { name: 'commit', text: 'commit', values: [] },
+    ]);
+    await expect(group).rejects.toMatchObject({ code: '22012' });
+    await client.query('rollback');
+    expect(await stored(ids.customerId)).toEqual([]);
+    expect((await client.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+  });
+});
