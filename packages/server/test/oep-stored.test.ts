@@ -132,6 +132,23 @@ describe('a customer that nobody knows', () => {
   });
 });
 
+describe('a customer that was just asked about', () => {
+  it('is found again when it was erased and made anew under its key', async () => {
+    await customer(server, 'phoenix', 'pro');
+    await warm(server, 'phoenix');
+    const take = () => consume(server, 'phoenix', { key: 'max_professionals', amount: 2 });
+    expect((await take()).body).toMatchObject({ allowed: true, entitlement: { usage: 2 } });
+    const { pool } = server.parts.database;
+    // Another process did it; this one reads the customer anew, and still remembers the preparation of a moment ago.
+    const made = await pool.query(
+      `update customer set id = gen_random_uuid(), version = version + 1 where key = 'phoenix' returning environment_id, version`,
+    );
+    const { environment_id: environmentId, version } = made.rows[0];
+    await server.parts.customers.atLeast(environmentId, 'phoenix', Number(version), 1000);
+    expect((await take()).body.entitlement).toMatchObject({ usage: 0, limit: { value: 1 } });
+  });
+});
+
 describe('usage records', () => {
   it('S-8 outlive idempotency: 13 months of them are kept, and answers are repeated for 35 days', async () => {
     await customer(server, 'old', 'pro');

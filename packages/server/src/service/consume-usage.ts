@@ -1,7 +1,7 @@
 import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
 import { LIMITS } from '@pennon/engine/model/limits';
 import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
-import { canonicalCall, requestHash } from './canonical-request.js';
+import { type CanonicalCall, canonicalCall, requestHash } from './canonical-request.js';
 import type { ConsumeDependencies, ConsumeInput } from './consume-input.js';
 import { itemsOf } from './consume-items.js';
 import type { ConsumeAnswer, ConsumeEvaluation } from './consume-request.js';
@@ -25,16 +25,34 @@ export function consumeUsage(
     const idempotencyKey = readIdempotencyKey(input.idempotencyKey);
     const call = canonicalCall(input.body);
     const recent = dependencies.recent.find(credential, input, call.contextText);
-    if (recent !== undefined) {
-      return submit(dependencies, credential, input, idempotencyKey, call.text, recent);
+    if (recent === undefined) {
+      return prepareAndSubmit(dependencies, credential, input, idempotencyKey, call);
     }
-    return prepareKnown(dependencies, credential, input).then((known) => {
-      dependencies.recent.keep(credential, input, call.contextText, known);
-      return submit(dependencies, credential, input, idempotencyKey, call.text, known);
-    });
+    return submit(dependencies, credential, input, idempotencyKey, call.text, recent).catch(
+      (error: unknown) => {
+        if (!(error instanceof ServiceError) || error.code !== 'CUSTOMER_NOT_FOUND') {
+          throw error;
+        }
+        // Erased, and perhaps made anew with another id under the same key: who it is now is not what was remembered.
+        dependencies.recent.forget();
+        return prepareAndSubmit(dependencies, credential, input, idempotencyKey, call);
+      },
+    );
   } catch (error) {
     return Promise.reject(error);
   }
+}
+
+async function prepareAndSubmit(
+  dependencies: ConsumeDependencies,
+  credential: Credential,
+  input: ConsumeInput,
+  idempotencyKey: string,
+  call: CanonicalCall,
+): Promise<ConsumeAnswer> {
+  const known = await prepareKnown(dependencies, credential, input);
+  dependencies.recent.keep(credential, input, call.contextText, known);
+  return submit(dependencies, credential, input, idempotencyKey, call.text, known);
 }
 
 function submit(

@@ -54,7 +54,7 @@ export function createConsumptionRemedies(): AddRemedies {
     const request = lockedRequest();
     return decisions.map((decision) => {
       // An item that would have fitted alone needs nothing; the one that did not says what.
-      if (decision.allowed || !DENIALS.has(decision.reason)) {
+      if (decision.allowed || decision.refusedBy !== null || !DENIALS.has(decision.reason)) {
         return decision;
       }
       const amount = decisions

@@ -15,6 +15,7 @@ import {
 } from './account-transaction.js';
 import { closePool } from './close-pool.js';
 import { createConsumptionCopier } from './consumption-copy.js';
+import { surviveLostConnections } from './lost-connections.js';
 import { sendGroup } from './statement-group.js';
 
 /* Accounts and consumptions: the connections on which consume transactions run. */
@@ -76,7 +77,7 @@ export function openAccounts(options: AccountsOptions): Accounts {
       await client.query(SESSION);
     },
   } as pg.PoolConfig);
-  pool.on('error', (error) => options.onConnectionLost?.(error));
+  surviveLostConnections(pool, options.onConnectionLost);
   const known = createKnownAccounts();
   const connections = new WeakMap<pg.PoolClient, AccountConnection>();
 
@@ -85,9 +86,6 @@ export function openAccounts(options: AccountsOptions): Accounts {
     if (connection === undefined) {
       connection = { client, copier: createConsumptionCopier() };
       connections.set(client, connection);
-      // The pool listens only to connections that nobody uses. One that is ended in the middle of a transaction (a process that stood still
-      // for longer than the store lets it hold its locks) fails whatever is sent next, and must not end the process.
-      client.on('error', (error) => options.onConnectionLost?.(error));
     }
     return connection;
   }
@@ -103,7 +101,7 @@ export function openAccounts(options: AccountsOptions): Accounts {
   }
 
   async function read({ environmentId, productId, customerKey }: Parameters<Accounts['read']>[0]) {
-    const { client } = connectionOf(await pool.connect());
+    const client = await pool.connect();
     try {
       const [frames, accounts] = await sendGroup(client, [
         { name: 'frame-peek', text: PEEK_FRAME, values: [productId, environmentId, customerKey] },
