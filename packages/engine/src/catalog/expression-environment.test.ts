@@ -43,6 +43,7 @@ const parts: Readonly<Record<string, JsonValue>> = {
 const frame: ExpressionFrame = {
   sent: parts,
   targetingKey: undefined,
+  plan: parts['plan'],
   fact: (name) => parts[name],
   entitlement: (key) => (key === 'on' ? true : key === 'theme' ? { dark: true } : key === 'size' ? 7 : false),
   limit: () => 100,

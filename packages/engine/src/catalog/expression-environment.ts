@@ -38,7 +38,9 @@ export interface ExpressionFrame {
   readonly sent: JsonObject | undefined;
   /** Who is asked about, as sent; `undefined` as above. */
   readonly targetingKey: string | undefined;
-  /** What the server itself knows under that name; `undefined` when absent. */
+  /** The server fact `plan`, which most rules ask for; `undefined` when absent. */
+  readonly plan: JsonValue | undefined;
+  /** What else the server itself knows under that name; `undefined` when absent. */
   fact(name: ServerFact): JsonValue | undefined;
   /** What is granted, `false` when nothing is. Unlimited is a number here: `UNLIMITED_AS_INTEGER`. */
   entitlement(key: string): Exclude<EntitlementValue, string> | CelError;
@@ -73,7 +75,7 @@ export interface ExpressionEnvironmentOptions {
 
 /** The parts that only the server sets (K-3): what a caller sends under these names is overwritten. */
 export const SERVER_FACTS = ['plan', 'customer', 'license', 'instance', 'environment'] as const;
-export type ServerFact = (typeof SERVER_FACTS)[number];
+export type ServerFact = Exclude<(typeof SERVER_FACTS)[number], 'plan'>;
 
 type PartReader = (frame: ExpressionFrame) => unknown;
 
@@ -82,7 +84,7 @@ const team = memberReader('team');
 
 /** The parts that nearly every rule reads, each read at a place of its own (see `memberReader`). */
 const PART_READERS: ReadonlyMap<string, PartReader> = new Map<string, PartReader>([
-  ['plan', (frame) => frame.fact('plan')],
+  ['plan', (frame) => frame.plan],
   ['customer', (frame) => frame.fact('customer')],
   ['license', (frame) => frame.fact('license')],
   ['instance', (frame) => frame.fact('instance')],

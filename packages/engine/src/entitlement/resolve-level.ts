@@ -9,6 +9,7 @@ import { applySegments } from './apply-segments.js';
 import { applyStanding, isMore, loweredAt, standingOver } from './apply-standing.js';
 import { Draft, valueText } from './draft.js';
 import { type Level, levelOf } from './level.js';
+import { sharedLevel } from './shared-level.js';
 
 /** Whether a segment treats everyone of the customer alike: by stored membership of the customer, or by the customer's own facts. */
 function isAlike(prepared: PreparedCustomer, { key, condition, trusted }: CompiledSegment): boolean {
@@ -86,9 +87,9 @@ export function resolveLevel(evaluation: Evaluation, feature: CompiledFeature): 
       : `\`${feature.key}\` is not granted.`;
   });
   const whole = prepared.state === null || evaluation.request.subject.proven;
-  if (whole && isShared(prepared, feature)) {
-    prepared.levels[feature.index] = level;
-    remember(prepared, draft.now, level.until);
-  }
-  return level;
+  if (!whole || !isShared(prepared, feature)) return level;
+  const shared = sharedLevel(feature, level);
+  prepared.levels[feature.index] = shared;
+  remember(prepared, draft.now, shared.until);
+  return shared;
 }

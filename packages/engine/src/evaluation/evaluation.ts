@@ -10,9 +10,9 @@ import { UNLIMITED_AS_INTEGER } from '../model/limits.js';
 import type { CompiledFeature, Snapshot } from '../snapshot/snapshot.js';
 import { NEVER } from './edges.js';
 import { customerFacts, instanceFacts } from './facts.js';
-import { namesMissingPlan, planFactsAt } from './plan-facts.js';
+import { learnPlanFacts, namesMissingPlan } from './plan-facts.js';
 import { preparedFor } from './prepared-cache.js';
-import { forgetWhatLapsed, type PreparedCustomer } from './prepared-customer.js';
+import { forget, holdsAt, type PreparedCustomer } from './prepared-customer.js';
 
 /** The layers above the facts, handed in where an evaluation begins, so that no module needs the one above it. */
 export interface Layers {
@@ -68,7 +68,7 @@ export class Evaluation implements ExpressionFrame {
   trustedPer: UsageScope | null = null;
   /** A fact was asked for that could not be read. It is not absent: whoever asked must not decide on that. */
   metUnavailable = false;
-  /** This class's own: a private name would cost a call for every object made. */
+  /** For the functions below: private names would cost a call for every evaluation. */
   kept: Kept | null = null;
 
   constructor(request: EvaluationRequest<Snapshot>, layers: Layers, recorder: Recorder | null) {
@@ -76,10 +76,10 @@ export class Evaluation implements ExpressionFrame {
     this.layers = layers;
     this.recorder = recorder;
     this.customer =
-      request.customer === 'unavailable'
+      typeof request.customer === 'string'
         ? null
         : preparedFor(request.snapshot, request.customer, request.subject.sku);
-    if (this.customer !== null) forgetWhatLapsed(this.customer, request.now);
+    if (this.customer !== null && !holdsAt(this.customer, request.now)) forget(this.customer);
   }
 
   get snapshot(): Snapshot {
@@ -100,21 +100,8 @@ export class Evaluation implements ExpressionFrame {
     const customer = this.customer;
     if (customer === null) return UNAVAILABLE;
     const shared = this.recorder === null ? customer.levels[feature.index] : undefined;
-    const level = shared ?? this.#ownLevel(feature);
+    const level = shared ?? ownLevel(this, feature);
     this.touch(level.until);
-    return level;
-  }
-
-  /** One that is not the same for everyone of the customer, or is asked for the first time. */
-  #ownLevel(feature: CompiledFeature): Level {
-    this.kept ??= nothingKept();
-    const known = this.kept.levels.get(feature.index);
-    if (known !== undefined) return known;
-    const outer = this.until;
-    this.until = null;
-    const level = this.layers.resolveLevel(this, feature);
-    this.until = outer;
-    this.kept.levels.set(feature.index, level);
     return level;
   }
 
@@ -126,23 +113,26 @@ export class Evaluation implements ExpressionFrame {
     return this.trusted ? undefined : this.request.context.targetingKey;
   }
 
+  get plan(): JsonObject | undefined {
+    const customer = this.customer;
+    if (customer === null) {
+      this.metUnavailable = true;
+      return undefined;
+    }
+    if (!customer.planKnown) learnPlanFacts(customer, this.request.now);
+    this.touch(customer.planUntil);
+    return customer.plan;
+  }
+
   fact(name: ServerFact): JsonValue | undefined {
     switch (name) {
       case 'environment':
         return this.snapshot.environment;
-      case 'plan':
-      case 'license': {
-        if (this.customer === null) {
-          this.metUnavailable = true;
-          return undefined;
-        }
-        const facts = planFactsAt(this.customer, this.nowMilliseconds);
-        this.touch(facts.until);
-        return name === 'plan' ? facts.plan : facts.license;
-      }
+      case 'license':
+        return this.plan === undefined ? undefined : this.customer?.license;
       case 'customer':
       case 'instance':
-        return this.#serverFacts(name);
+        return serverFacts(this, name);
     }
   }
 
@@ -186,23 +176,12 @@ export class Evaluation implements ExpressionFrame {
     this.kept ??= nothingKept();
     let known = this.kept.memberships.get(name);
     if (known === undefined) {
-      known = this.#membership(key);
+      known = membershipOf(this, key);
       this.kept.memberships.set(name, known);
     }
     this.touch(known.until);
     if (known.metUnavailable) this.metUnavailable = true;
     return known.answer;
-  }
-
-  #membership(key: string): Membership {
-    const { until: outer, metUnavailable: met } = this;
-    this.until = null;
-    this.metUnavailable = false;
-    const answer = this.layers.isMember(this, key);
-    const { until, metUnavailable } = this;
-    this.until = outer;
-    this.metUnavailable = met;
-    return { answer, until, metUnavailable };
   }
 
   flag(key: string): JsonValue | CelError {
@@ -253,25 +232,53 @@ export class Evaluation implements ExpressionFrame {
   get unavailable(): CelError {
     return UNAVAILABLE;
   }
+}
 
-  #serverFacts(name: 'customer' | 'instance'): JsonObject | undefined {
-    this.kept ??= nothingKept();
-    const known = this.kept.facts.get(name);
-    if (known !== undefined) {
-      if (name === 'customer' && this.customer === null) this.metUnavailable = true;
-      return known;
-    }
-    const { context, subject, customer } = this.request;
-    const sent = context.parts[name];
-    if (name === 'customer' && customer === 'unavailable') this.metUnavailable = true;
-    const facts = name === 'customer' ? customerFacts(subject, customer) : instanceFacts(subject);
-    if (facts === undefined) {
-      // INVARIANT: a part that nobody proved feeds rules and buckets, and nothing that opens a feature.
-      const usable =
-        !subject.proven && !this.trusted && typeof sent === 'object' && sent !== null && !Array.isArray(sent);
-      return usable ? (sent as JsonObject) : undefined;
-    }
-    this.kept.facts.set(name, facts);
-    return facts;
+/** One that is not the same for everyone of the customer, or is asked for the first time. */
+function ownLevel(evaluation: Evaluation, feature: CompiledFeature): Level {
+  evaluation.kept ??= nothingKept();
+  const known = evaluation.kept.levels.get(feature.index);
+  if (known !== undefined) return known;
+  const outer = evaluation.until;
+  evaluation.until = null;
+  const level = evaluation.layers.resolveLevel(evaluation, feature);
+  evaluation.until = outer;
+  evaluation.kept.levels.set(feature.index, level);
+  return level;
+}
+
+function membershipOf(evaluation: Evaluation, key: string): Membership {
+  const { until: outer, metUnavailable: met } = evaluation;
+  evaluation.until = null;
+  evaluation.metUnavailable = false;
+  const answer = evaluation.layers.isMember(evaluation, key);
+  const { until, metUnavailable } = evaluation;
+  evaluation.until = outer;
+  evaluation.metUnavailable = met;
+  return { answer, until, metUnavailable };
+}
+
+function serverFacts(evaluation: Evaluation, name: 'customer' | 'instance'): JsonObject | undefined {
+  evaluation.kept ??= nothingKept();
+  const known = evaluation.kept.facts.get(name);
+  if (known !== undefined) {
+    if (name === 'customer' && evaluation.customer === null) evaluation.metUnavailable = true;
+    return known;
   }
+  const { context, subject, customer } = evaluation.request;
+  const sent = context.parts[name];
+  if (name === 'customer' && customer === 'unavailable') evaluation.metUnavailable = true;
+  const facts = name === 'customer' ? customerFacts(subject, customer) : instanceFacts(subject);
+  if (facts === undefined) {
+    // INVARIANT: a part that nobody proved feeds rules and buckets, and nothing that opens a feature.
+    const usable =
+      !subject.proven &&
+      !evaluation.trusted &&
+      typeof sent === 'object' &&
+      sent !== null &&
+      !Array.isArray(sent);
+    return usable ? (sent as JsonObject) : undefined;
+  }
+  evaluation.kept.facts.set(name, facts);
+  return facts;
 }

@@ -7,13 +7,6 @@ import { licenseEdge, licenseLapse, NEVER, untilOf } from './edges.js';
 import { type TermsOfLicense, termsAt } from './license-terms.js';
 import { type PreparedCustomer, remember } from './prepared-customer.js';
 
-/** The server facts `plan` and `license`, and until when they hold; `null`: for ever. */
-export interface PlanFacts {
-  readonly until: Instant | null;
-  readonly plan: JsonObject | undefined;
-  readonly license: JsonObject | undefined;
-}
-
 /**
  * What a SKU names. `pro@1` and a bare plan key are read too, because that is how `plan.key` reads where there is no SKU; `plan: null`
  * when it names no plan (`PLAN_NOT_FOUND`): then it gives facts but no entitlements.
@@ -95,29 +88,27 @@ export function namesMissingPlan(prepared: PreparedCustomer, now: Instant): bool
   });
 }
 
-function compute(prepared: PreparedCustomer, now: Instant): PlanFacts {
-  const { snapshot, sku, fallbackPlan } = prepared;
-  let edge = NEVER;
-  for (const license of prepared.licenses) edge = Math.min(edge, licenseEdge(license, now));
-  const until = untilOf(edge);
-  const best = speakingLicense(prepared, now);
+/** The server fact `plan`, by the license that speaks. */
+function planOf(
+  { snapshot, sku, fallbackPlan }: PreparedCustomer,
+  best: Speaking | null,
+): JsonObject | undefined {
   if (best !== null) {
-    const { terms } = best;
-    const plan =
-      best.plan === null ? missingPlanFacts(terms, snapshot) : planFacts(best.plan, terms.sku, snapshot);
-    return { until, plan, license: licenseFacts(best.license) };
+    const { plan, terms } = best;
+    return plan === null ? missingPlanFacts(terms, snapshot) : planFacts(plan, terms.sku, snapshot);
   }
-  if (sku !== null) return { until, plan: readSku(snapshot, sku).facts, license: undefined };
-  const plan = fallbackPlan === null ? undefined : planFacts(fallbackPlan, null, snapshot);
-  return { until, plan, license: undefined };
+  if (sku !== null) return readSku(snapshot, sku).facts;
+  return fallbackPlan === null ? undefined : planFacts(fallbackPlan, null, snapshot);
 }
 
-/** Remembered with the customer while it holds. */
-export function planFactsAt(prepared: PreparedCustomer, now: Instant): PlanFacts {
-  const known = prepared.plan;
-  if (known !== undefined) return known;
-  const facts = compute(prepared, now);
-  prepared.plan = facts;
-  remember(prepared, now, facts.until);
-  return facts;
+/** Puts the server facts `plan` and `license` into the customer as they are now. */
+export function learnPlanFacts(prepared: PreparedCustomer, now: Instant): void {
+  let edge = NEVER;
+  for (const license of prepared.licenses) edge = Math.min(edge, licenseEdge(license, now));
+  const best = speakingLicense(prepared, now);
+  prepared.plan = planOf(prepared, best);
+  prepared.license = best === null ? undefined : licenseFacts(best.license);
+  prepared.planUntil = untilOf(edge);
+  prepared.planKnown = true;
+  remember(prepared, now, prepared.planUntil);
 }

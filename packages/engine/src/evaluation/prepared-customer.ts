@@ -10,8 +10,8 @@ import {
   type SegmentMembership,
   TARGET_KINDS,
 } from '../model/customer.js';
+import type { JsonObject } from '../model/json.js';
 import type { CompiledGroup, CompiledPlan, Snapshot } from '../snapshot/snapshot.js';
-import type { PlanFacts } from './plan-facts.js';
 
 /**
  * What a grant does to one feature. A grant of a flag does it to each feature that the flag requires; a limit that it carries along
@@ -42,14 +42,20 @@ export interface PreparedCustomer {
   /** The SKU that was sent, and the same where it counts: a lapsed license silences it. */
   readonly askedSku: string | null;
   readonly sku: string | null;
-  /** Of the state; 0 without one. */
-  readonly version: number;
   /** What was found out for everyone of this customer alike; see `remember`. Levels by `CompiledFeature.index`. */
   readonly levels: (Level | undefined)[];
-  plan: PlanFacts | undefined;
+  /** The server facts `plan` and `license`, and until when they hold (`null`: for ever), once they are known. */
+  planKnown: boolean;
+  plan: JsonObject | undefined;
+  planUntil: Instant | null;
   /** The span for which all of it holds; `until: null` for ever. */
   from: Instant;
   until: Instant | null;
+  /** By flag key; `null`: no grants at all, as with nearly everyone. */
+  readonly flagGrants: ReadonlyMap<string, readonly FlagGrant[]> | null;
+  /** Of the state; 0 without one. */
+  readonly version: number;
+  license: JsonObject | undefined;
   readonly state: CustomerState | null;
   /** Licenses of this product, oldest first. */
   readonly licenses: readonly License[];
@@ -62,9 +68,8 @@ export interface PreparedCustomer {
     readonly memberships: readonly GroupMembership[];
   }[];
   readonly memberships: ReadonlyMap<string, readonly SegmentMembership[]>;
-  /** By feature key, nearest target first; ties: latest start, then id. `null`: no grants at all, as with nearly everyone. */
+  /** By feature key, nearest target first; ties: latest start, then id. */
   readonly featureGrants: ReadonlyMap<string, readonly FeatureGrant[]> | null;
-  readonly flagGrants: ReadonlyMap<string, readonly FlagGrant[]> | null;
   /** What was arranged for the same customer earlier: for another snapshot or SKU. */
   before: PreparedCustomer | null;
 }
@@ -78,11 +83,18 @@ export function remember(prepared: PreparedCustomer, now: Instant, until: Instan
   if (until !== null && (prepared.until === null || until < prepared.until)) prepared.until = until;
 }
 
-/** Forgets everything where a part of it does not hold at that instant. */
-export function forgetWhatLapsed(prepared: PreparedCustomer, now: Instant): void {
-  if (prepared.from <= now && (prepared.until === null || now < prepared.until)) return;
+/** Whether all that is remembered holds at that instant. */
+export function holdsAt({ from, until }: PreparedCustomer, now: Instant): boolean {
+  return from <= now && (until === null || now < until);
+}
+
+/**
+ * Forgets everything. INVARIANT: only where an evaluation begins, and no other one goes on meanwhile: what is remembered is asked for
+ * its span nowhere else.
+ */
+export function forget(prepared: PreparedCustomer): void {
   prepared.levels.length = 0;
-  prepared.plan = undefined;
+  prepared.planKnown = false;
   prepared.from = Number.NEGATIVE_INFINITY;
   prepared.until = null;
 }
@@ -182,11 +194,15 @@ export function prepareCustomer(
     snapshot,
     askedSku: sku?.text ?? null,
     sku: bySku?.text ?? null,
-    version: state?.version ?? 0,
     levels: [],
+    planKnown: false,
     plan: undefined,
+    planUntil: null,
     from: Number.NEGATIVE_INFINITY,
     until: null,
+    flagGrants,
+    version: state?.version ?? 0,
+    license: undefined,
     state,
     licenses: licenses.sort(byAge),
     mayMissPlan: licenses.some((license) => isMissing(license, snapshot)),
@@ -194,7 +210,6 @@ export function prepareCustomer(
     groups: arrangeGroups(state, snapshot),
     memberships,
     featureGrants,
-    flagGrants,
     before: null,
   };
 }

@@ -107,54 +107,48 @@ function explainOff(evaluation: Evaluation, flag: CompiledFlag): void {
 
 /** Rules in order: the first that matches serves a variant, or a rollout, which ends the evaluation. */
 function decideByRules(evaluation: Evaluation, flag: CompiledFlag): FlagDecision {
-  const explaining = evaluation.recorder !== null;
   let faults: RuleFault[] | null = null;
   for (const rule of flag.rules) {
     const match = matchRule(evaluation, rule);
-    if (explaining) explainMatch(evaluation, flag, rule, match);
+    if (evaluation.recorder !== null) explainMatch(evaluation, flag, rule, match);
     if (match === false) continue;
     if (match !== true) {
-      faults ??= [];
-      faults.push(match);
+      faults = noted(faults, match);
       continue;
     }
-    if (rule.rollout === null)
+    if (rule.rollout === null) {
       return answer(evaluation, flag, DECIDED.RULE, rule.serve, null, rule.index, null, faults);
-    const outcome = serveRollout(evaluation, rule.rollout);
-    if (explaining) explainRollout(evaluation, flag, rule, outcome);
-    switch (outcome.kind) {
-      case 'share':
-        return answer(
-          evaluation,
-          flag,
-          DECIDED.ROLLOUT,
-          outcome.share.variant,
-          null,
-          rule.index,
-          outcome.bucket,
-          faults,
-        );
-      case 'no-subject':
-        return flagError(evaluation, flag.key, 'TARGETING_KEY_MISSING', NO_SUBJECT);
-      case 'no-attribute':
-        faults ??= [];
-        faults.push({ ruleIndex: rule.index, code: 'BUCKET_ATTRIBUTE_MISSING', message: absent(outcome.by) });
-        break;
-      case 'unavailable':
-        faults ??= [];
-        faults.push({
-          ruleIndex: rule.index,
-          code: 'CUSTOMER_STATE_UNAVAILABLE',
-          message: outcome.message,
-        });
-        break;
-      case 'not-yet':
-        break;
     }
+    const outcome = serveRollout(evaluation, rule.rollout);
+    if (evaluation.recorder !== null) explainRollout(evaluation, flag, rule, outcome);
+    if (outcome.kind === 'share') {
+      const { share, bucket } = outcome;
+      return answer(evaluation, flag, DECIDED.ROLLOUT, share.variant, null, rule.index, bucket, faults);
+    }
+    if (outcome.kind === 'no-subject') {
+      return flagError(evaluation, flag.key, 'TARGETING_KEY_MISSING', NO_SUBJECT);
+    }
+    if (outcome.kind !== 'not-yet') faults = noted(faults, faultOf(rule, outcome));
   }
-  if (explaining) explainDefault(evaluation, flag);
+  if (evaluation.recorder !== null) explainDefault(evaluation, flag);
   const by = flag.rules.length === 0 ? DECIDED.NO_RULES : DECIDED.NO_RULE_MATCHED;
   return answer(evaluation, flag, by, flag.fallback, null, null, null, faults);
+}
+
+function noted(faults: RuleFault[] | null, fault: RuleFault): RuleFault[] {
+  if (faults === null) return [fault];
+  faults.push(fault);
+  return faults;
+}
+
+/** Why a rollout gives nobody anything, so that its rule is skipped. */
+function faultOf(
+  { index: ruleIndex }: CompiledRule,
+  outcome: RolloutOutcome & { readonly kind: 'no-attribute' | 'unavailable' },
+): RuleFault {
+  return outcome.kind === 'no-attribute'
+    ? { ruleIndex, code: 'BUCKET_ATTRIBUTE_MISSING', message: absent(outcome.by) }
+    : { ruleIndex, code: 'CUSTOMER_STATE_UNAVAILABLE', message: outcome.message };
 }
 
 const NO_SUBJECT =

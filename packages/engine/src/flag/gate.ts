@@ -39,7 +39,14 @@ export function grantOf(
   flag: CompiledFlag,
 ): { readonly id: string; readonly variant: Variant } | null {
   const grants = evaluation.customer?.flagGrants?.get(flag.key);
-  if (grants === undefined) return null;
+  return grants === undefined ? null : nearestOf(grants, evaluation, flag);
+}
+
+function nearestOf(
+  grants: readonly FlagGrant[],
+  evaluation: Evaluation,
+  flag: CompiledFlag,
+): { readonly id: string; readonly variant: Variant } | null {
   let nearest: { readonly id: string; readonly variant: Variant } | null = null;
   for (const one of grants) {
     const variant = applicable(evaluation, flag, one);
@@ -89,6 +96,10 @@ function applicable(
 
 /** The prerequisite flag that does not serve its variant; `null` when all do. */
 export function failedPrerequisite(evaluation: Evaluation, flag: CompiledFlag): string | null {
+  return flag.prerequisites.length === 0 ? null : firstFailing(evaluation, flag);
+}
+
+function firstFailing(evaluation: Evaluation, flag: CompiledFlag): string | null {
   for (const { flag: key, variant } of flag.prerequisites) {
     const decision = evaluation.decision(key);
     const serves = decision.kind === 'answer' && decision.variant === variant;

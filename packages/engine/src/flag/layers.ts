@@ -12,7 +12,10 @@ import { explainFlag } from './explain-flag.js';
 /** A flag, or a feature read as one. */
 function serveFlag(evaluation: Evaluation, key: string): FlagDecision {
   const flag = evaluation.snapshot.flags.get(key);
-  if (flag !== undefined) return serveDeclaredFlag(evaluation, flag);
+  return flag === undefined ? serveFeature(evaluation, key) : serveDeclaredFlag(evaluation, flag);
+}
+
+function serveFeature(evaluation: Evaluation, key: string): FlagDecision {
   const feature = evaluation.snapshot.features.get(key);
   if (feature !== undefined) return serveEntitlement(evaluation, feature);
   explainFlag(evaluation, key, 'flag-lookup', 'decided', () => `There is no flag or feature \`${key}\`.`);

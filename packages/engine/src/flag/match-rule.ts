@@ -1,4 +1,4 @@
-import { CelError, type CelErrorCode } from '../cel/values.js';
+import { CelError, type CelErrorCode, type CelValue } from '../cel/values.js';
 import { CUSTOMER_STATE_UNAVAILABLE, type Evaluation } from '../evaluation/evaluation.js';
 import type { RuleFault, RuleFaultCode } from '../model/decision.js';
 import type { CompiledRule } from '../snapshot/snapshot.js';
@@ -19,17 +19,22 @@ const FAULT_CODES: Record<CelErrorCode, RuleFaultCode> = {
   HOST_FAILED: 'EXPRESSION_ERROR',
 };
 
-function faultOf(rule: CompiledRule, error: CelError): RuleFault {
-  const unavailable = error.detail === CUSTOMER_STATE_UNAVAILABLE;
-  const code = unavailable ? 'CUSTOMER_STATE_UNAVAILABLE' : FAULT_CODES[error.code];
-  return { ruleIndex: rule.index, code, message: error.message };
+function faultOf(rule: CompiledRule, code: RuleFaultCode, message: string): RuleFault {
+  return { ruleIndex: rule.index, code, message };
 }
 
-const NO_CONDITION = 'The condition gives neither true nor false.';
+/** What a condition gave that is neither true nor false. */
+function unfit(rule: CompiledRule, result: CelValue | CelError): RuleFault {
+  if (!(result instanceof CelError)) {
+    return faultOf(rule, 'EXPRESSION_ERROR', 'The condition gives neither true nor false.');
+  }
+  const unavailable = result.detail === CUSTOMER_STATE_UNAVAILABLE;
+  return faultOf(rule, unavailable ? 'CUSTOMER_STATE_UNAVAILABLE' : FAULT_CODES[result.code], result.message);
+}
 
 /** Whether a rule matches: `true`, `false`, or the fault for which it is skipped. Only `true` is a match. */
 export function matchRule(evaluation: Evaluation, rule: CompiledRule): boolean | RuleFault {
-  if (rule.broken !== null) return { ruleIndex: rule.index, code: 'EXPRESSION_ERROR', message: rule.broken };
+  if (rule.broken !== null) return faultOf(rule, 'EXPRESSION_ERROR', rule.broken);
   const condition = rule.condition;
   if (condition === null) return true;
   if (condition.reads.now) evaluation.touch(evaluation.nowMilliseconds);
@@ -38,8 +43,6 @@ export function matchRule(evaluation: Evaluation, rule: CompiledRule): boolean |
   const result = condition.expression.evaluate(evaluation);
   const unavailable = evaluation.metUnavailable;
   evaluation.metUnavailable = outer;
-  if (unavailable) return faultOf(rule, evaluation.unavailable);
-  if (result instanceof CelError) return faultOf(rule, result);
-  if (typeof result === 'boolean') return result;
-  return { ruleIndex: rule.index, code: 'EXPRESSION_ERROR', message: NO_CONDITION };
+  if (unavailable) return unfit(rule, evaluation.unavailable);
+  return typeof result === 'boolean' ? result : unfit(rule, result);
 }

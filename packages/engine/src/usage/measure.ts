@@ -14,6 +14,7 @@ function frameOf(attributes: JsonObject): ExpressionFrame {
   return {
     sent: attributes,
     targetingKey: undefined,
+    plan: undefined,
     fact: () => undefined,
     entitlement: () => false,
     limit: () => 0,
