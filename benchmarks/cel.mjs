@@ -23,9 +23,12 @@ const FLOORS = {
 };
 
 const contexts = makeContexts();
-const variables = new Map(
-  ['user', 'plan', 'team'].map((name) => [name, { type: DYN, read: (frame) => frame[name] }]),
-);
+// Each read in a place of its own, as the engine declares the parts of a context.
+const variables = new Map([
+  ['user', { type: DYN, read: (frame) => frame.user }],
+  ['plan', { type: DYN, read: (frame) => frame.plan }],
+  ['team', { type: DYN, read: (frame) => frame.team }],
+]);
 const marc = new MarcEnvironment({ unlistedVariablesAreDyn: true });
 const buf = celEnv({});
 

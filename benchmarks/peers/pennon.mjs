@@ -2,6 +2,7 @@ import { parseCatalog } from '@pennon/engine/catalog/parse-catalog';
 import { evaluateFlag } from '@pennon/engine/flag/evaluate-flag';
 import { compileSnapshot } from '@pennon/engine/snapshot/compile-snapshot';
 import { namedParts } from '@pennon/engine/subject/named-parts';
+import { resolveSubject } from '@pennon/engine/subject/resolve-subject';
 
 const CATALOG = `
 product: { key: bench, name: Benchmark }
@@ -65,6 +66,42 @@ export async function pennon({ name = 'Pennon', customers = 100 } = {}) {
       };
     },
     evaluate: (request) => evaluateFlag(request, 'screen').value,
+    close: () => {},
+  };
+}
+
+/**
+ * The same from the context as it was sent, each time: read, told whose user it is about, and the customer found, as a server does
+ * that keeps its customers in memory.
+ */
+export async function pennonFromContext({ customers = 100 } = {}) {
+  const now = Date.now();
+  const states = new Map();
+  const customersOfUsers = new Map();
+  const lookup = { customers: states, instance: null, customersOfUsers };
+  return {
+    name: 'Pennon, from the context as sent',
+    asynchronous: false,
+    prepare: (context) => {
+      const key = `customer-${customersOfUsers.size % customers}`;
+      customersOfUsers.set(context.user.key, [key]);
+      if (!states.has(key)) states.set(key, customerWith(key, context.plan.tier, now));
+      return context;
+    },
+    evaluate: (raw) => {
+      const read = namedParts(raw);
+      if (!read.ok) throw new Error(read.message);
+      const found = resolveSubject({
+        credential: 'server',
+        context: read.context,
+        named: read.named,
+        lookup,
+      });
+      if (!found.ok) throw new Error(found.message);
+      const { subject, context } = found;
+      const customer = states.get(subject.customerKey) ?? null;
+      return evaluateFlag({ snapshot, customer, subject, context, now }, 'screen').value;
+    },
     close: () => {},
   };
 }

@@ -1,3 +1,4 @@
+import { interned } from './member-reader.js';
 import { encodeUtf8 } from './utf8.js';
 
 /** What a literal says, or a fault at an offset of the whole text. */
@@ -43,9 +44,9 @@ function decodeEscape(source: string, index: number, end: number): Escape | unde
   return { point: Number.parseInt(digits, hexLength === undefined ? 8 : 16), length };
 }
 
-/** The text between the quotes, `[start, end)` of the source. */
+/** The text between the quotes, `[start, end)` of the source; interned, or it would be a view that keeps the whole source. */
 export function decodeString(source: string, start: number, end: number, raw: boolean): Decoded<string> {
-  if (raw) return { ok: true, value: source.slice(start, end) };
+  if (raw) return { ok: true, value: interned(source.slice(start, end)) };
   let value = '';
   let plainFrom = start;
   for (let index = start; index < end; ) {
@@ -64,7 +65,7 @@ export function decodeString(source: string, start: number, end: number, raw: bo
     index += decoded.length;
     plainFrom = index;
   }
-  return { ok: true, value: value + source.slice(plainFrom, end) };
+  return { ok: true, value: interned(value + source.slice(plainFrom, end)) };
 }
 
 /** The same for `b"…"`: `\x` and octal escapes are octets, everything else is UTF-8. */

@@ -46,6 +46,20 @@ const sharedPlace = (name: string): MemberReader => {
   return (object) => (PROBE[name] === undefined ? object[name] : ownMember(object, name));
 };
 
+/** Longer ones are compared rarely, and kept by the engine at a cost. */
+const LONGEST_INTERNED = 1024;
+
+/**
+ * The very text that the JavaScript engine keeps for a name and knows by its identity: the key of an object. One without a prototype is
+ * a table, so that no name leaves a trace in how other objects are laid out.
+ */
+export function interned(text: string): string {
+  if (text.length > LONGEST_INTERNED) return text;
+  const table: Record<string, null> = Object.create(null);
+  table[text] = null;
+  return Object.keys(table)[0] ?? text;
+}
+
 /** By name, for the life of the process: no more than there are places. */
 const placed = new Map<string, MemberReader>();
 
@@ -53,8 +67,7 @@ const placed = new Map<string, MemberReader>();
 export function memberReader(name: string): MemberReader {
   const known = placed.get(name);
   if (known !== undefined) return known;
-  // As a key it is the very text that the engine keeps for this name and knows by its identity.
-  const key = Object.keys({ [name]: null })[0] ?? name;
+  const key = interned(name);
   const place = PLACES[placed.size];
   if (place === undefined) return sharedPlace(key);
   const reader = place(key);

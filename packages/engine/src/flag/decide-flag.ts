@@ -38,7 +38,7 @@ function answer(
   flag: CompiledFlag,
   { cause, reason }: Decided,
   variant: Variant | null,
-  source: string | null = null,
+  sources: readonly string[] = NONE,
   ruleIndex: number | null = null,
   bucket: Bucket | null = null,
   faults: readonly RuleFault[] | null = null,
@@ -53,7 +53,7 @@ function answer(
     cause,
     ruleIndex,
     bucket,
-    sources: source === null ? NONE : [source],
+    sources,
     faults: faults ?? NONE,
     revision: evaluation.snapshot.revision,
     customerVersion: evaluation.customerVersion,
@@ -93,10 +93,10 @@ export function decideFlag(evaluation: Evaluation, flag: CompiledFlag): FlagDeci
   if (flag.broken !== null) return flagError(evaluation, flag.key, 'GENERAL', flag.broken);
   const grant = grantOf(evaluation, flag);
   const missing = missingRight(evaluation, flag);
-  if (missing !== null) return answer(evaluation, flag, DECIDED.NOT_ENTITLED, flag.off, missing);
-  if (grant !== null) return answer(evaluation, flag, DECIDED.GRANT, grant.variant, grant.id);
+  if (missing !== null) return answer(evaluation, flag, DECIDED.NOT_ENTITLED, flag.off, missing.sources);
+  if (grant !== null) return answer(evaluation, flag, DECIDED.GRANT, grant.variant, [grant.id]);
   const blocking = failedPrerequisite(evaluation, flag);
-  if (blocking !== null) return answer(evaluation, flag, DECIDED.PREREQUISITE, flag.off, blocking);
+  if (blocking !== null) return answer(evaluation, flag, DECIDED.PREREQUISITE, flag.off, [blocking]);
   return decideByRules(evaluation, flag);
 }
 
@@ -117,13 +117,13 @@ function decideByRules(evaluation: Evaluation, flag: CompiledFlag): FlagDecision
       continue;
     }
     if (rule.rollout === null) {
-      return answer(evaluation, flag, DECIDED.RULE, rule.serve, null, rule.index, null, faults);
+      return answer(evaluation, flag, DECIDED.RULE, rule.serve, NONE, rule.index, null, faults);
     }
     const outcome = serveRollout(evaluation, rule.rollout);
     if (evaluation.recorder !== null) explainRollout(evaluation, flag, rule, outcome);
     if (outcome.kind === 'share') {
       const { share, bucket } = outcome;
-      return answer(evaluation, flag, DECIDED.ROLLOUT, share.variant, null, rule.index, bucket, faults);
+      return answer(evaluation, flag, DECIDED.ROLLOUT, share.variant, NONE, rule.index, bucket, faults);
     }
     if (outcome.kind === 'no-subject') {
       return flagError(evaluation, flag.key, 'TARGETING_KEY_MISSING', NO_SUBJECT);
@@ -132,7 +132,7 @@ function decideByRules(evaluation: Evaluation, flag: CompiledFlag): FlagDecision
   }
   if (evaluation.recorder !== null) explainDefault(evaluation, flag);
   const by = flag.rules.length === 0 ? DECIDED.NO_RULES : DECIDED.NO_RULE_MATCHED;
-  return answer(evaluation, flag, by, flag.fallback, null, null, null, faults);
+  return answer(evaluation, flag, by, flag.fallback, NONE, null, null, faults);
 }
 
 function noted(faults: RuleFault[] | null, fault: RuleFault): RuleFault[] {

@@ -5,16 +5,17 @@ import { nextEdge } from '../evaluation/edges.js';
 import type { Evaluation } from '../evaluation/evaluation.js';
 import type { FlagGrant } from '../evaluation/prepared-customer.js';
 import { inForce } from '../model/customer.js';
-import type { CompiledFlag, Variant } from '../snapshot/snapshot.js';
+import type { CompiledFlag, Requirement, Variant } from '../snapshot/snapshot.js';
 import { explainFlag } from './explain-flag.js';
 
-/** The feature whose right is missing; `null` when the gate holds. INVARIANT: an error here denies. */
-export function missingRight(evaluation: Evaluation, flag: CompiledFlag): string | null {
-  for (const { key, feature } of flag.gate) {
+/** The requirement whose right is missing; `null` when the gate holds. INVARIANT: an error here denies. */
+export function missingRight(evaluation: Evaluation, flag: CompiledFlag): Requirement | null {
+  for (const required of flag.gate) {
+    const { key, feature } = required;
     const level = feature === null ? null : evaluation.level(feature);
     const granted = level !== null && !(level instanceof CelError) && level.granted;
     if (evaluation.recorder !== null) explainRight(evaluation, flag, key, level);
-    if (!granted) return key;
+    if (!granted) return required;
   }
   return null;
 }

@@ -15,7 +15,7 @@ function linked(
   features: ReadonlyMap<string, CompiledFeature>,
   before: CompiledFlag | undefined,
 ): CompiledFlag {
-  const gate = flag.requires.map((key) => ({ key, feature: features.get(key) ?? null }));
+  const gate = flag.requires.map((key) => ({ key, feature: features.get(key) ?? null, sources: [key] }));
   // What a compilation made is recognised by its variants: a flag that was compiled anew has others.
   if (before?.variants === flag.variants && before.broken === flag.broken && isSame(gate, before.gate)) {
     return before;

@@ -71,6 +71,8 @@ export interface CompiledRule {
 export interface Requirement {
   readonly key: string;
   readonly feature: CompiledFeature | null;
+  /** What an answer names where this is missing. */
+  readonly sources: readonly string[];
 }
 
 export interface CompiledPrerequisite {
