@@ -55,12 +55,12 @@ export interface PreparedCustomer {
   readonly flagGrants: ReadonlyMap<string, readonly FlagGrant[]> | null;
   /** Of the state; 0 without one. */
   readonly version: number;
+  /** A license names a plan that the catalog does not have. */
+  readonly mayMissPlan: boolean;
   license: JsonObject | undefined;
   readonly state: CustomerState | null;
   /** Licenses of this product, oldest first. */
   readonly licenses: readonly License[];
-  /** One of them names a plan that the catalog does not have. */
-  readonly mayMissPlan: boolean;
   /** The plan that holds without a license in force: the default plan, or what the SKU names. */
   readonly fallbackPlan: CompiledPlan | null;
   readonly groups: readonly {
@@ -202,10 +202,10 @@ export function prepareCustomer(
     until: null,
     flagGrants,
     version: state?.version ?? 0,
+    mayMissPlan: licenses.some((license) => isMissing(license, snapshot)),
     license: undefined,
     state,
     licenses: licenses.sort(byAge),
-    mayMissPlan: licenses.some((license) => isMissing(license, snapshot)),
     fallbackPlan: bySku === null ? snapshot.defaultPlan : bySku.plan,
     groups: arrangeGroups(state, snapshot),
     memberships,
