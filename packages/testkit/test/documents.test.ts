@@ -110,4 +110,6 @@ describe('what the documents tell a reader to paste works', () => {
     follow('docs/guides/model-a-pricing-page.md', { ...withKeys(), PENNON_CLIENT_KEY: server.clientKey }));
 
   it('docs/reference/oep.md', () => follow('docs/reference/oep.md', withKeys()));
+
+  it('K-8 docs/guides/hand-out-vouchers.md', () => follow('docs/guides/hand-out-vouchers.md', withKeys()));
 });

@@ -48,12 +48,16 @@ function queriesFor(
 ): RawBuilder<unknown>[] {
   switch (item.kind) {
     case 'plan':
-      return [licensesOfPlan(productId, versioned(item.key), now)];
+      return [licensesOfPlan(productId, versioned(item.key), now), vouchersForPlan(productId, item.key, now)];
     case 'addon':
       return [licensesWithAddon(productId, versioned(item.key), now)];
     case 'feature':
     case 'flag':
-      return [grantsOf(productId, item.kind, item.key, now), bundlesWith(productId, item.kind, item.key)];
+      return [
+        grantsOf(productId, item.kind, item.key, now),
+        bundlesWith(productId, item.kind, item.key),
+        vouchersOf(productId, item.kind, item.key, now),
+      ];
     case 'group':
     case 'segment':
       return [membersOf(productId, item.kind, item.key, now), grantsTo(productId, item.kind, item.key, now)];
@@ -130,4 +134,24 @@ function membersOf(productId: string, containerKind: string, key: string, now: D
     from membership m join environment e on e.id = m.environment_id
     where m.product_id = ${productId} and m.container_kind = ${containerKind} and m.container_key = ${key}
       and (m.ends_at is null or m.ends_at > ${now})`;
+}
+
+const VOUCHER_NAME = sql`'the voucher \`' || v.key || '\` in \`' || e.key || '\`'`;
+
+/** What a voucher that may still be redeemed gives. */
+function vouchersOf(productId: string, member: string, key: string, now: Date): RawBuilder<unknown> {
+  return sql`select ${VOUCHER_NAME} as name from voucher v join environment e on e.id = v.environment_id
+    where ${redeemable(productId, now)}
+      and exists (select from jsonb_array_elements(v.effects::jsonb) effect where effect ->> ${member}::text = ${key})`;
+}
+
+/** Those that are for customers of exactly that version; a plan named without one may lose a version. */
+function vouchersForPlan(productId: string, plan: string, now: Date): RawBuilder<unknown> {
+  return sql`select ${VOUCHER_NAME} as name from voucher v join environment e on e.id = v.environment_id
+    where ${redeemable(productId, now)} and v.plans::jsonb @> ${JSON.stringify([plan])}::jsonb`;
+}
+
+function redeemable(productId: string, now: Date): RawBuilder<unknown> {
+  return sql`v.product_id = ${productId} and v.state <> 'archived' and (v.ends_at is null or v.ends_at > ${now})
+    and (v.lasts_until is null or v.lasts_until > ${now})`;
 }

@@ -9,7 +9,7 @@ import { toEnvironmentBody } from './environment-body.js';
 
 /** The first environment; fixed keys of the settings belong to it. */
 const FIRST_ENVIRONMENT = 'production';
-const HOLDERS = ['customer', 'membership', 'access_grant', 'consumption'] as const;
+const HOLDERS = ['customer', 'membership', 'access_grant', 'consumption', 'voucher'] as const;
 
 /** Removes an environment that holds nothing; one with keys in force or with customers cannot be removed (DESIGN: storage). */
 export async function removeEnvironment(
