@@ -47,25 +47,34 @@ const LICENSE_COLUMNS = `json_build_array(f.key, l.id, l.plan_key, l.plan_versio
     else json_build_array(l.next_plan_key, l.next_plan_version, ${milliseconds('l.next_plan_at')}, l.next_anchor) end)`;
 
 /**
- * Grants that hold or will hold, and the last few that ended: "expired" is another answer than "never had one". A revoked one comes with an empty span, so that by no clock it holds for a moment longer.
+ * Grants that hold or will hold, and the last few of each target that ended: "expired" is another answer than "never had one". A
+ * revoked one comes with an empty span, so that by no clock it holds for a moment longer.
  */
-function grantsOf(condition: string, fewEnded: number): string {
-  const where = `g.environment_id = $1 and g.product_id = $2 and ${condition}`;
-  return `select * from (
-      (select g.target_kind, g.target_key, g.id, g.kind, g.effect, g.starts_at, g.ends_at from access_grant g
-        where ${where} and g.revoked_at is null and (g.ends_at is null or g.ends_at > now() - interval '1 hour'))
-      union all
-      (select g.target_kind, g.target_key, g.id, g.kind, g.effect, g.starts_at,
-          case when g.revoked_at is null then g.ends_at else g.starts_at end from access_grant g
-        where ${where} and g.starts_at < coalesce(g.revoked_at, g.ends_at)
-          and case when g.revoked_at is null then g.ends_at <= now() - interval '1 hour' else true end
-        order by least(g.revoked_at, g.ends_at) desc limit ${fewEnded})) g`;
+function grantsOf(targets: string, condition: string, fewEnded: number): string {
+  return `select g.target_kind, g.target_key, g.id, g.kind, g.effect, g.starts_at,
+      case when g.revoked_at is null then g.ends_at else g.starts_at end as ends_at
+    from (
+      select g.*, g.revoked_at is null and (g.ends_at is null or g.ends_at > now() - interval '1 hour') as may_hold,
+        row_number() over (partition by t.kind, t.key, g.revoked_at is null
+            and (g.ends_at is null or g.ends_at > now() - interval '1 hour')
+          order by least(g.revoked_at, g.ends_at) desc) as place
+      from ${targets}
+      cross join lateral (select * from access_grant g where g.environment_id = $1 and ${condition} offset 0) g
+      where g.product_id = $2
+        and (g.revoked_at is null or g.starts_at < g.revoked_at)
+        and (g.ends_at is null or g.starts_at < g.ends_at)) g
+    where g.may_hold or g.place <= ${fewEnded}`;
 }
 
 /**
  * Everything that a cold evaluation needs, in one statement and therefore of one instant (law 1), with the environment's
  * counts of changes as they stood at that instant. What ended an hour ago can matter to no clock; of what ended the last few
  * are kept, to be told as such.
+ *
+ * Plans of this statement are kept, and the first may be made while tables are empty, when reading a whole table looks as good as
+ * any other way. Every table is therefore reached by a lateral look-up that PostgreSQL does not take apart (`offset 0`): from
+ * what is asked for, by the columns that one index begins with and no other, whatever it believes of the sizes. What else is asked
+ * of the rows stands outside of the look-up.
  */
 const LOAD = `
 with looked as materialized (
@@ -77,18 +86,22 @@ with looked as materialized (
 ),
 owner as materialized (
   select u.key as user_key, c.id as customer_id, c.key as customer_key
-  from customer_user u join customer c on c.id = u.customer_id
-  where u.environment_id = $1 and u.key = any($6::text[])
+  from (select distinct unnest($6::text[]) as key) named
+  cross join lateral (select u.customer_id, u.key from customer_user u
+    where u.environment_id = $1 and u.key = named.key offset 0) u
+  cross join lateral (select c.id, c.key from customer c where c.id = u.customer_id offset 0) c
   limit 1000
 ),
 found as materialized (
-  select c.* from customer c where c.environment_id = $1 and c.key = any($3::text[])
+  select c.* from (select distinct unnest($3::text[]) as key) named
+  cross join lateral (select * from customer c where c.environment_id = $1 and c.key = named.key offset 0) c
   union all
-  select c.* from customer c
-  where not (c.key = any($3::text[])) and c.id in (
+  select c.* from (
     select customer_id from looked
-    union all
-    select (array_agg(o.customer_id))[1] from owner o group by o.user_key having count(*) = 1)
+    union
+    select (array_agg(o.customer_id))[1] from owner o group by o.user_key having count(*) = 1) known
+  cross join lateral (select * from customer c where c.id = known.customer_id offset 0) c
+  where not (c.key = any($3::text[]))
 ),
 target (kind, key) as materialized (
   select 'customer', named.key from unnest($3::text[]) as named (key)
@@ -100,7 +113,9 @@ target (kind, key) as materialized (
 metered (id, key) as materialized (
   select f.id, f.key from found f
   union
-  select c.id, c.key from customer c where c.environment_id = $1 and c.key = any($8::text[])
+  select c.id, c.key from (select distinct unnest($8::text[]) as key) named
+  cross join lateral (select c.id, c.key from customer c
+    where c.environment_id = $1 and c.key = named.key offset 0) c
 ),
 scope (key) as materialized (
   select '' union select named.key from unnest($9::text[]) as named (key) union select key from looked
@@ -111,7 +126,7 @@ select json_build_object(
   'customers', (select json_agg(json_build_array(f.key, f.id, f.version, ${milliseconds('f.created_at')},
       f.time_zone, f.attributes, f.archived_at is not null)) from found f),
   'instance', (select json_build_array(looked.key, looked.id, looked.metadata, c.key)
-      from looked join customer c on c.id = looked.customer_id),
+      from looked cross join lateral (select c.key from customer c where c.id = looked.customer_id offset 0) c),
   'owners', (select json_agg(json_build_array(o.user_key, o.customer_key) order by o.customer_key) from owner o),
   'licenses', (select json_agg(${LICENSE_COLUMNS} order by l.starts_at, l.id) from found f cross join lateral (
       (select * from license
@@ -123,24 +138,26 @@ select json_build_object(
     where f.archived_at is null),
   'memberships', (select json_agg(json_build_array(m.member_kind, m.member_key, m.container_kind, m.container_key,
       ${milliseconds('m.starts_at')}, ${milliseconds('m.ends_at')}) order by m.container_key)
-    from target t join membership m on m.environment_id = $1 and m.member_kind = t.kind and m.member_key = t.key
+    from target t cross join lateral (select * from membership m
+      where m.environment_id = $1 and m.member_kind = t.kind and m.member_key = t.key offset 0) m
     where m.product_id = $2 and (m.ends_at is null or m.ends_at > now() - interval '1 hour')),
   'grants', (select json_agg(${GRANT_COLUMNS} order by g.starts_at, g.id)
-    from target t cross join lateral (${grantsOf('g.target_kind = t.kind and g.target_key = t.key', 20)}) g),
+    from (${grantsOf('target t', 'g.target_kind = t.kind and g.target_key = t.key', 20)}) g),
   'shared', case when $10::boolean then (select json_agg(${GRANT_COLUMNS} order by g.starts_at, g.id)
-    from (${grantsOf("g.target_kind in ('group', 'segment')", 200)}) g) end,
+    from (${grantsOf("(values ('group', ''), ('segment', '')) t (kind, key)", 'g.target_kind = t.kind', 200)}) g) end,
   'balanced', (select json_agg(m.key) from metered m),
   'accounts', (select json_agg(json_build_array(m.key, a.scope, a.feature, ${milliseconds('a.period_start')},
       a.used, a.reserved) order by a.feature)
-    from metered m cross join scope s
-    join account a on a.customer_id = m.id and a.product_id = $2 and a.scope = s.key)
+    from metered m cross join scope s cross join lateral (select * from account a
+      where a.customer_id = m.id and a.product_id = $2 and a.scope = s.key offset 0) a)
 ) as facts`;
 
 const BALANCES = `
 select a.customer_id, a.product_id, a.scope, a.feature, ${milliseconds('a.period_start')} as period_start,
   a.used, a.reserved
 from unnest($1::uuid[], $2::uuid[], $3::text[]) as asked (customer_id, product_id, scope)
-join account a on a.customer_id = asked.customer_id and a.product_id = asked.product_id and a.scope = asked.scope
+cross join lateral (select * from account a where a.customer_id = asked.customer_id
+  and a.product_id = asked.product_id and a.scope = asked.scope offset 0) a
 order by a.feature`;
 
 type GrantRow = readonly [TargetKind, string, string, GrantKind, GrantEffect, number, number | null];
