@@ -247,6 +247,34 @@ describe('a change of plan', () => {
     expect(rows).toEqual([{ used: 500 }]);
   });
 
+  it('X-5: a reset among consumes of two processes loses none and lets no more through than each period holds', async () => {
+    const keys = { admin: server.adminKey, server: server.serverKey, client: server.clientKey };
+    const other = await startTestServer({ catalog: CATALOG, databaseUrl: server.databaseUrl, keys });
+    try {
+      const { path, key } = await licensed({ plan: 'starter', startsAt: '2026-01-31T00:00:00Z' });
+      await consume(server, key, { key: 'minutes', amount: 1 });
+      const attempts = Array.from({ length: 80 }, async (_, index) => {
+        if (index === 40) {
+          const { status } = await post(`${path}/plan-change`, { plan: 'pro', usage: 'reset' });
+          expect(status).toBe(200);
+        }
+        const answer = await consume(index % 2 === 0 ? server : other, key, { key: 'minutes', amount: 1 });
+        return answer.status === 200 && answer.body.allowed === true;
+      });
+      const allowed = (await Promise.all(attempts)).filter(Boolean).length + 1;
+      const { rows } = await server.parts.database.pool.query(
+        `select (select used::int from account a where a.customer_id = c.id and a.feature = 'minutes') as present,
+           (select coalesce(sum(used), 0)::int from account_period p where p.customer_id = c.id and p.feature = 'minutes') as past
+         from customer c where c.key = $1`,
+        [key],
+      );
+      expect(rows[0].present + rows[0].past).toBe(allowed);
+      expect(rows[0].past).toBeLessThanOrEqual(50);
+    } finally {
+      await other.stop();
+    }
+  });
+
   it('X-12: planned takes effect by the clock, in every process, and may be taken back before', async () => {
     const { path, key } = await licensed({ plan: 'pro' });
     await consume(server, key, { key: 'max_refuse', amount: 5 });

@@ -112,4 +112,10 @@ describe('what the documents tell a reader to paste works', () => {
   it('docs/reference/oep.md', () => follow('docs/reference/oep.md', withKeys()));
 
   it('K-8 docs/guides/hand-out-vouchers.md', () => follow('docs/guides/hand-out-vouchers.md', withKeys()));
+
+  it(
+    'P-8 docs/guides/change-a-price.md',
+    () => follow('docs/guides/change-a-price.md', { ...withKeys(), PENNON_PRODUCT: 'parcels' }),
+    120_000,
+  );
 });

@@ -7,6 +7,7 @@ import { compileExpression } from '../cel/compile-expression.js';
 import { type CelEnvironment, type CelType, INT, STRING, typeText } from '../cel/types.js';
 import { CelError } from '../cel/values.js';
 import { licenseLapse } from '../evaluation/edges.js';
+import { termsAt } from '../evaluation/license-terms.js';
 import { preparedFor } from '../evaluation/prepared-cache.js';
 import { beginEvaluation } from '../flag/layers.js';
 import { versionedKey } from '../model/catalog.js';
@@ -163,7 +164,10 @@ export function plansInForce(
   const prepared = preparedFor(snapshot, state, null);
   const plans = prepared.licenses
     .filter((license) => licenseLapse(license, now) === null)
-    .map((license) => versionedKey(license.plan, license.planVersion));
+    .map((license) => {
+      const { plan, planVersion } = termsAt(license, now);
+      return versionedKey(plan, planVersion);
+    });
   if (plans.length > 0) return [...new Set(plans)];
   return prepared.fallbackPlan === null ? [] : [prepared.fallbackPlan.name];
 }

@@ -95,11 +95,21 @@ export function toApiLicense(
     contractReference: row.contract_reference,
     addons: row.addons as unknown as LicenseAddon[],
     nextPlan: toNextPlan(row),
-    earlierPlans: earlierPlansOf(row).map((one) => ({ ...one, until: toTime(one.until) })),
-    beforeCancel: beforeCancelOf(row),
+    earlierPlans: earlierPlansOf(row).map(({ plan, planVersion, until }) => ({
+      plan,
+      planVersion,
+      until: toTime(until),
+    })),
+    beforeCancel: toBeforeCancel(row),
     version: row.version,
     createdAt: toTime(row.created_at.getTime()),
   };
+}
+
+/** jsonb keeps no order of members; answers have one. */
+function toBeforeCancel(row: LicenseRow): BeforeCancel | null {
+  const before = beforeCancelOf(row);
+  return before === null ? null : { status: before.status, endsAt: before.endsAt };
 }
 
 function toNextPlan(row: LicenseRow): ApiLicense['nextPlan'] {
