@@ -20,7 +20,7 @@ import { machine, median } from './rounds.mjs';
 const SECONDS = Number(process.env.SECONDS ?? 3);
 const ROUNDS = Number(process.env.ROUNDS ?? 3);
 const IN_FLIGHT = [1, 16, 64, 256, 1000];
-const POOLS = [1, 2, 4, 8, 16, 32];
+const POOLS = (process.env.POOLS ?? '1,2,4,8,16,32').split(',').map(Number);
 
 const folder = mkdtempSync(join(tmpdir(), 'pennon-consume-'));
 // Open to pass through: a database started by root would else lie elsewhere, and stay there.
@@ -121,13 +121,21 @@ for (const inFlight of IN_FLIGHT) {
 }
 
 const account = await findAccount();
+const held = [];
 let best = null;
 for (const variant of variants) {
   for (const size of POOLS) {
-    const pool = new pg.Pool({ connectionString: database.url, max: size });
-    const call = variant.prepare(pool, account);
+    const pool = new pg.Pool({
+      connectionString: database.url,
+      max: size,
+      pipeline: variant.pipeline === true,
+    });
+    const call = variant.prepare(variant.pipeline ? await spread(pool, size) : pool, account);
     await load(call, Math.min(size, 8));
     const result = await rounds(call, 256);
+    held.splice(0).forEach((client) => {
+      client.release();
+    });
     await pool.end();
     row(`${variant.name}, pool of ${size}, 256`, result);
     if (best === null || result.perSecond > best.perSecond)
@@ -183,6 +191,18 @@ async function prepare() {
 
 function adminKey() {
   return adminSecret.reveal();
+}
+
+/** Connections that are held and written to in turn, without waiting for the answers before. */
+async function spread(pool, size) {
+  for (let count = 0; count < size; count += 1) held.push(await pool.connect());
+  let turn = 0;
+  return {
+    query: (statement) => {
+      turn += 1;
+      return held[turn % held.length].query(statement);
+    },
+  };
 }
 
 async function findAccount() {

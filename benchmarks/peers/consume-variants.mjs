@@ -68,6 +68,13 @@ export const variants = [
       pool.query({ name: 'one-statement', text: ONE_STATEMENT, values: valuesOf(account) }),
   },
   {
+    // Each request is still a transaction of its own; only the wait for the answer of the one before is spared.
+    name: 'one statement, pipelined',
+    pipeline: true,
+    prepare: (pool, account) => () =>
+      pool.query({ name: 'one-statement', text: ONE_STATEMENT, values: valuesOf(account) }),
+  },
+  {
     name: 'conditional update, then record',
     prepare: (pool, account) => () =>
       inTransaction(pool, async (client) => {
