@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { apply } from './commands/apply.js';
+import { exportCustomerFile, importCustomerFile } from './commands/customers.js';
 import { diff } from './commands/diff.js';
 import { evaluate, explain } from './commands/explain.js';
 import { exportCatalog } from './commands/export.js';
@@ -109,6 +110,19 @@ function program(output: Output, finish: (code: ExitCodeName) => void): Command 
     .option('--format <format>', 'yaml or json', 'yaml')
     .option('--output <file>', 'write to a file')
     .action(async (options) => finish(await exportCatalog(options, output)));
+
+  const customers = pennon.command('customers').description('customers as files of lines (NDJSON)');
+  withServer(customers.command('import').description('take customers over; bad lines refuse only themselves'))
+    .argument('<file>', 'a file; - is standard input')
+    .option('--environment <environment>', 'the environment', 'production')
+    .option('--mode <mode>', 'upsert, or create (refuse those that are there)', 'upsert')
+    .option('--dry-run', 'say what would be done')
+    .option('--reason <text>', 'why, for the audit trail')
+    .action(async (file: string, options) => finish(await importCustomerFile(file, options, output)));
+  withServer(customers.command('export').description('every customer as a line'))
+    .option('--environment <environment>', 'the environment', 'production')
+    .option('--output <file>', 'write to a file')
+    .action(async (options) => finish(await exportCustomerFile(options, output)));
 
   withSubject(pennon.command('explain').description('why a flag or an entitlement answers what it answers'))
     .argument('<key>', 'a flag or a feature')

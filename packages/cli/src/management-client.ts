@@ -56,6 +56,24 @@ export async function callManagement(
   connection: Connection,
   request: ManagementRequest,
 ): Promise<ManagementAnswer> {
+  const response = await send(connection, request);
+  const text = await response.text();
+  if (response.ok) return { text, revision: response.headers.get('pennon-revision') };
+  throw new ProblemFailure(toProblem(response.status, text));
+}
+
+/** A long answer as it comes. */
+export async function streamManagement(
+  connection: Connection,
+  path: string,
+  accept: string,
+): Promise<ReadableStream> {
+  const response = await send(connection, { method: 'GET', path, accept });
+  if (response.ok && response.body !== null) return response.body;
+  throw new ProblemFailure(toProblem(response.status, await response.text()));
+}
+
+async function send(connection: Connection, request: ManagementRequest): Promise<Response> {
   const url = new URL(`${connection.url}${request.path}`);
   for (const [name, value] of Object.entries(request.query ?? {})) {
     if (value !== undefined) url.searchParams.set(name, value);
@@ -65,9 +83,8 @@ export async function callManagement(
     accept: request.accept ?? 'application/json',
   };
   if (request.body !== undefined) headers['content-type'] = request.body.mediaType;
-  let response: Response;
   try {
-    response = await fetch(url, {
+    return await fetch(url, {
       method: request.method,
       headers,
       ...(request.body === undefined ? {} : { body: request.body.text }),
@@ -78,9 +95,6 @@ export async function callManagement(
       `no server answers at ${connection.url} (${reasonOf(cause)}); start one with \`npm start\`, or set PENNON_URL`,
     );
   }
-  const text = await response.text();
-  if (response.ok) return { text, revision: response.headers.get('pennon-revision') };
-  throw new ProblemFailure(toProblem(response.status, text));
 }
 
 export async function callManagementJson<Answer>(

@@ -201,6 +201,28 @@ describe('with a server', () => {
     );
   });
 
+  it('customers go out as lines and come in as lines; a bad one is named, and ends it with 3', async () => {
+    const lines = ['{"key":"cli-a","name":"A","users":[{"key":"u"}]}', '{"key":"cli-b"}', '{"kee":1}'];
+    const path = await file('customers.ndjson', `${lines.join('\n')}\n`);
+    const dry = await pennon('customers', 'import', path, '--dry-run', ...connection());
+    expect(dry.out).toContain('3 lines: 2 created');
+    const taken = await pennon('customers', 'import', path, '--reason', 'moved', ...connection());
+    expect(taken).toMatchObject({
+      code: EXIT_CODES.invalid,
+      out: '3 lines: 2 created, 0 updated, 0 unchanged, 1 refused',
+    });
+    expect(taken.err).toContain('line 3: VALIDATION_FAILED');
+    const out = join(folder, 'out.ndjson');
+    expect((await pennon('customers', 'export', '--output', out, ...connection())).code).toBe(0);
+    expect((await pennon('customers', 'export', ...connection())).out).toBe(
+      (await readFile(out, 'utf8')).trimEnd(),
+    );
+    const back = await pennon('customers', 'import', out, '--environment', 'development', ...connection());
+    expect(back).toMatchObject({ code: 0 });
+    const away = await pennon('customers', 'export', '--environment', 'nowhere', ...connection());
+    expect(away.code).toBe(EXIT_CODES.notFound);
+  });
+
   it('every code that the documentation lists is the code that the command uses', async () => {
     const text = await readFile(new URL('../../../docs/reference/command-line.md', import.meta.url), 'utf8');
     const documented = [...text.matchAll(/^\| (\d) \|/gm)].map((match) => Number(match[1]));

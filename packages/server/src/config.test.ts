@@ -21,6 +21,7 @@ describe('readConfig', () => {
       example: true,
       logLevel: 'info',
       usageMonths: 13,
+      customersInMemory: 50_000,
     });
     expect(readConfig({ PORT: '', PENNON_DATA_DIR: ' ' }, '/srv').port).toBe(8080);
   });
@@ -40,9 +41,10 @@ describe('readConfig', () => {
       PENNON_PRODUCT: 'a/b',
       PENNON_LOG_LEVEL: 'loud',
       PENNON_USAGE_MONTHS: '1',
+      PENNON_CUSTOMERS_IN_MEMORY: '10',
       PENNON_SERVR_KEY: 'x'.repeat(40),
     });
-    expect(faults).toHaveLength(8);
+    expect(faults).toHaveLength(9);
     const text = faults.join('\n');
     for (const name of [
       'PORT',
@@ -52,6 +54,7 @@ describe('readConfig', () => {
       'PENNON_PRODUCT',
       'PENNON_LOG_LEVEL',
       'PENNON_USAGE_MONTHS',
+      'PENNON_CUSTOMERS_IN_MEMORY',
     ]) {
       expect(text).toContain(`\`${name}\` must`);
     }

@@ -26,6 +26,8 @@ export interface Config {
   readonly logLevel: LogLevel;
   /** How many whole months usage records are kept; idempotency needs two. */
   readonly usageMonths: number;
+  /** How many customers stay in memory; of users, teams and instances as many each. */
+  readonly customersInMemory: number;
   /** Whether a person reads along, who is better served by sentences than by lines of JSON. */
   readonly terminal: boolean;
 }
@@ -50,6 +52,7 @@ const KNOWN = [
   'PENNON_PRODUCT',
   'PENNON_LOG_LEVEL',
   'PENNON_USAGE_MONTHS',
+  'PENNON_CUSTOMERS_IN_MEMORY',
   // Read by the command, not by the server; set for both it is no mistake.
   'PENNON_URL',
 ] as const;
@@ -74,6 +77,7 @@ export function readConfig(
     product: reader.productKey('PENNON_PRODUCT'),
     logLevel: reader.logLevel('PENNON_LOG_LEVEL', terminal ? 'warn' : 'info'),
     usageMonths: reader.usageMonths('PENNON_USAGE_MONTHS', STANDARD_USAGE_MONTHS),
+    customersInMemory: reader.customersInMemory('PENNON_CUSTOMERS_IN_MEMORY'),
     terminal,
   };
   refuseSameKeys(config, faults);
@@ -152,6 +156,21 @@ class SettingsReader {
       this.faults.push(`\`${name}\` must be the key of a product; \`${value.slice(0, 40)}\` cannot be one.`);
     }
     return value;
+  }
+
+  customersInMemory(name: string): number {
+    const value = this.text(name);
+    const standard = LIMITS.customersInMemory.value;
+    if (value === null) return standard;
+    const least = LIMITS.customersInMemoryLeast.value;
+    const most = LIMITS.customersInMemoryMost.value;
+    const count = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN;
+    if (!(count >= least && count <= most)) {
+      this.faults.push(
+        `\`${name}\` must be a whole number from ${least} to ${most}; it is \`${value.slice(0, 40)}\`. ${standard} is the standard.`,
+      );
+    }
+    return count;
   }
 
   usageMonths(name: string, standard: number): number {

@@ -77,6 +77,7 @@ class Run {
       preferredProducts: [...(config.product === null ? [] : [config.product]), EXAMPLE_PRODUCT, 'default'],
       version: this.version,
       usageMonths: config.usageMonths,
+      customersInMemory: config.customersInMemory,
       log,
     });
     await this.server.open();

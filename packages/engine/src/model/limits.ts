@@ -75,6 +75,16 @@ export const LIMITS = {
   ),
   idempotencyKeyLength: limit(255, 'characters', 'It is part of a primary key.'),
   idempotencyDays: limit(35, 'days', 'Longer than a month, so that a job which runs monthly may ask again.'),
+  customersInMemoryLeast: limit(
+    1000,
+    'customers',
+    'Fewer than are asked about at once would be read again and again.',
+  ),
+  customersInMemoryMost: limit(
+    5_000_000,
+    'customers',
+    'Some 10 KB each, with their licenses and grants: more belong into more processes.',
+  ),
   customersInMemory: limit(50_000, 'customers', 'Bounded memory; a cold customer costs one statement.'),
   coldLookups: limit(
     1000,

@@ -34,6 +34,18 @@ export async function renameTargets(
     where b.environment_id = ${environmentId} and b.target_kind = ${kind} and b.target_key = named.old`.execute(
     transaction,
   );
+  await sql`
+    update voucher_redemption r set target_key = named.new
+    from unnest(${from}::text[], ${to}::text[]) as named (old, new)
+    where r.environment_id = ${environmentId} and r.target_kind = ${kind} and r.target_key = named.old`.execute(
+    transaction,
+  );
+  if (kind === 'customer') {
+    await sql`
+      update plan_move_item i set customer_key = named.new
+      from unnest(${from}::text[], ${to}::text[]) as named (old, new)
+      where i.environment_id = ${environmentId} and i.customer_key = named.old`.execute(transaction);
+  }
   const memberships = await sql`
     update membership m set member_key = named.new, version = m.version + 1
     from unnest(${from}::text[], ${to}::text[]) as named (old, new)
