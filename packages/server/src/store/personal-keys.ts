@@ -1,8 +1,8 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { canonicalJson } from '@pennon/engine/catalog/canonical-json';
 import { isJsonObject, type JsonObject } from '@pennon/engine/model/json';
-import { type Kysely, sql, type Transaction } from 'kysely';
-import type { Tables } from './tables.js';
+import { type Kysely, type Selectable, sql, type Transaction } from 'kysely';
+import type { PersonalKeyTable, Tables } from './tables.js';
 
 const KEY_BYTES = 32;
 const IV_BYTES = 12;
@@ -25,19 +25,12 @@ export async function findPersonalKeys(
   subjects: readonly PersonalSubject[],
 ): Promise<Map<string, Buffer>> {
   if (subjects.length === 0) return new Map();
-  const rows = await database
-    .selectFrom('personal_key')
-    .selectAll()
-    .where((expression) =>
-      expression(
-        expression.refTuple('environment_id', 'subject_kind', 'subject_id'),
-        'in',
-        subjects.map((subject) =>
-          expression.tuple(subject.environmentId, subject.subjectKind, subject.subjectId),
-        ),
-      ),
-    )
-    .execute();
+  // A join, not a list of tuples: of a thousand of those the planner thinks longer than it then reads.
+  const { rows } = await sql<Selectable<PersonalKeyTable>>`
+    select p.* from unnest(${subjects.map((one) => one.environmentId)}::uuid[],
+      ${subjects.map((one) => one.subjectKind)}::text[], ${subjects.map((one) => one.subjectId)}::text[])
+      as asked (environment_id, subject_kind, subject_id)
+    join personal_key p using (environment_id, subject_kind, subject_id)`.execute(database);
   return new Map(
     rows.map((row) => [
       subjectText({

@@ -60,18 +60,12 @@ async function findNames(
   environmentId: string,
   subjects: readonly SubjectKey[],
 ): Promise<Map<string, string>> {
-  const rows = await database
-    .selectFrom('subject_name')
-    .select(['kind', 'key', 'id'])
-    .where('environment_id', '=', environmentId)
-    .where((expression) =>
-      expression(
-        expression.refTuple('kind', 'key'),
-        'in',
-        subjects.map(({ kind, key }) => expression.tuple(kind, key)),
-      ),
-    )
-    .execute();
+  const { rows } = await sql<SubjectKey & { readonly id: string }>`
+    select n.kind, n.key, n.id
+    from unnest(${subjects.map(({ kind }) => kind)}::text[], ${subjects.map(({ key }) => key)}::text[]) as asked (kind, key)
+    join subject_name n on n.environment_id = ${environmentId} and n.kind = asked.kind and n.key = asked.key`.execute(
+    database,
+  );
   return new Map(rows.map((row) => [nameText(row), row.id]));
 }
 

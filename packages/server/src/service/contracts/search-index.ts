@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { DataChange } from './data-change.js';
 import type { SearchKind } from './find-subjects.js';
 import { searchWords } from './search-words.js';
@@ -81,15 +82,13 @@ export async function removeWords(
       .execute();
   }
   if (members.length > 0) {
-    await change.transaction
-      .deleteFrom('search_word')
-      .where((expression) =>
-        expression(
-          expression.refTuple('customer_id', 'kind', 'key'),
-          'in',
-          members.map(({ customerId, kind, key }) => expression.tuple(customerId, kind, key)),
-        ),
-      )
-      .execute();
+    // A join, not a list of tuples: of a thousand of those the planner thinks longer than it then reads.
+    await sql`
+      delete from search_word w
+      using unnest(${members.map(({ customerId }) => customerId)}::uuid[], ${members.map(({ kind }) => kind)}::text[],
+        ${members.map(({ key }) => key)}::text[]) as gone (customer_id, kind, key)
+      where w.customer_id = gone.customer_id and w.kind = gone.kind and w.key = gone.key`.execute(
+      change.transaction,
+    );
   }
 }
