@@ -15,6 +15,8 @@ const PRUNE_MILLISECONDS = 60_000;
 /** A process that slept longer than half of this starts over instead of trusting what is left of the rows. */
 const RETENTION_MILLISECONDS = 3_600_000;
 const RECONNECT_MILLISECONDS = 2000;
+/** An upper bound that holds nobody off: of a span with two ends few rows are expected, so that the index is read and not the table. */
+const LAST_TRANSACTION = '18446744073709551615';
 /** A statement takes at most 65,535 parameters. */
 const ROWS_PER_STATEMENT = 1000;
 
@@ -101,7 +103,8 @@ export function createChangeFeed(options: ChangeFeedOptions): RunningChangeFeed 
       with bound as materialized (select pg_snapshot_xmin(pg_current_snapshot()) as xmin)
       select bound.xmin::text as xmin, c.transaction_id::text as transaction_id, c.id, c.kind, c.environment_id,
         c.product_id, c.subject_kind, c.subject_key, c.revision, c.version
-      from bound left join change c on c.transaction_id >= ${from.toString()}::xid8
+      from bound left join change c
+        on c.transaction_id >= ${from.toString()}::xid8 and c.transaction_id <= ${LAST_TRANSACTION}::xid8
       order by c.transaction_id, c.id`.execute(database.kysely);
     return result.rows;
   }

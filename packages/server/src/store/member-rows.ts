@@ -16,19 +16,23 @@ export interface MemberKey {
   readonly key: string;
 }
 
-/** The memberships of those members in one container, locked in the order of their keys: two changes never wait in a circle. */
+/**
+ * The memberships of those members in one container, locked in the order of their keys: two changes never wait in a circle. Each
+ * is looked up by itself, by the columns that one index begins with; of a plain join the whole table may be read.
+ */
 export async function lockMemberships(
   transaction: Transaction<Tables>,
   container: MemberContainer,
   members: readonly MemberKey[],
 ): Promise<readonly MembershipRow[]> {
   const { rows } = await sql<MembershipRow>`
-    select m.* from unnest(${kindsOf(members)}::text[], ${keysOf(members)}::text[]) as named (kind, key)
-    join membership m on m.environment_id = ${container.environmentId} and m.member_kind = named.kind
-      and m.member_key = named.key and m.product_id = ${container.productId}
-      and m.container_kind = ${container.kind} and m.container_key = ${container.key}
-    order by m.member_kind, m.member_key
-    for update of m`.execute(transaction);
+    select m.* from (select * from unnest(${kindsOf(members)}::text[], ${keysOf(members)}::text[]) as one (kind, key)
+      order by kind, key) as named
+    cross join lateral (select * from membership m where m.environment_id = ${container.environmentId}
+      and m.member_kind = named.kind and m.member_key = named.key and m.product_id = ${container.productId}
+      and m.container_kind = ${container.kind} and m.container_key = ${container.key} for update) m`.execute(
+    transaction,
+  );
   return rows;
 }
 
@@ -77,12 +81,13 @@ export async function deleteMemberships(
   members: readonly MemberKey[],
 ): Promise<void> {
   if (members.length === 0) return;
-  await sql`
-    delete from membership m
-    using unnest(${kindsOf(members)}::text[], ${keysOf(members)}::text[]) as named (kind, key)
-    where m.environment_id = ${container.environmentId} and m.member_kind = named.kind and m.member_key = named.key
-      and m.product_id = ${container.productId} and m.container_kind = ${container.kind}
-      and m.container_key = ${container.key}`.execute(transaction);
+  await sql`delete from membership where ctid = any(array(
+    select m.ctid from unnest(${kindsOf(members)}::text[], ${keysOf(members)}::text[]) as named (kind, key)
+    cross join lateral (select m.ctid from membership m where m.environment_id = ${container.environmentId}
+      and m.member_kind = named.kind and m.member_key = named.key and m.product_id = ${container.productId}
+      and m.container_kind = ${container.kind} and m.container_key = ${container.key} offset 0) m))`.execute(
+    transaction,
+  );
 }
 
 /** The customers whose answers change with those users and instances. */

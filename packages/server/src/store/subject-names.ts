@@ -63,7 +63,8 @@ async function findNames(
   const { rows } = await sql<SubjectKey & { readonly id: string }>`
     select n.kind, n.key, n.id
     from unnest(${subjects.map(({ kind }) => kind)}::text[], ${subjects.map(({ key }) => key)}::text[]) as asked (kind, key)
-    join subject_name n on n.environment_id = ${environmentId} and n.kind = asked.kind and n.key = asked.key`.execute(
+    cross join lateral (select * from subject_name n
+      where n.environment_id = ${environmentId} and n.kind = asked.kind and n.key = asked.key offset 0) n`.execute(
     database,
   );
   return new Map(rows.map((row) => [nameText(row), row.id]));
