@@ -58,6 +58,18 @@ describe('without a server', () => {
     expect(result.err).toContain('valid: 0 errors');
   });
 
+  it.each([
+    ['deep.json', '{"a":'.repeat(100_000)],
+    ['deep-flow.yaml', '['.repeat(100_000)],
+    ['deep-block.yaml', `${'- '.repeat(100_000)}a\n`],
+  ])('validate refuses %s, nested 100,000 levels deep, with the place', async (name, text) => {
+    const path = await file(name, text);
+    const result = await pennon('validate', path);
+    expect(result.code).toBe(EXIT_CODES.invalid);
+    expect(`${result.out}${result.err}`).toContain('DOCUMENT_TOO_DEEP');
+    expect(`${result.out}${result.err}`).toContain(`${path}:1:`);
+  });
+
   it('validate names every fault with file, line and column, and ends with 3', async () => {
     const path = await file(
       'bad.yaml',

@@ -90,7 +90,7 @@ export class Names {
   }
 
   resolve(example: OpenApiExample): OpenApiExample {
-    const { answer: _, ...sent } = example;
+    const { answer: _, until: __, ...sent } = example;
     return JSON.parse(JSON.stringify(sent).replace(ID, (id) => this.#actual.get(id) ?? id));
   }
 }
@@ -150,6 +150,8 @@ const NOT_SHOWN: ReadonlySet<string> = new Set([
   'nextCursor',
   'code',
   'codes',
+  'requestId',
+  'sha256',
 ]);
 const SHOWN_TIME = '2026-11-02T09:30:00.000Z';
 

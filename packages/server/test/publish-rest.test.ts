@@ -52,6 +52,21 @@ describe('catalogs over REST', () => {
     expect(unchanged.status).toBe(304);
   });
 
+  it.each([
+    ['application/json', 'null'],
+    ['application/json', '[]'],
+    ['application/json', '"text"'],
+    ['application/yaml', '~'],
+    ['application/yaml', 'null # nothing'],
+  ])('refuses what is no document: %s `%s`', async (type, body) => {
+    const answer = await server.request('PUT', `${ROOT}/catalog?reason=x`, {
+      body,
+      headers: { 'content-type': type },
+    });
+    expect(answer).toMatchObject({ status: 422, body: { code: 'INVALID_CATALOG' } });
+    expect(answer.body.errors).toMatchObject([{ code: 'WRONG_TYPE' }]);
+  });
+
   it('F-5 creates, reads, replaces, patches and deletes a flag, with If-Match', async () => {
     const created = await server.request('POST', `${ROOT}/flags?reason=new`, { body: FLAG });
     expect(created).toMatchObject({ status: 201, body: FLAG });

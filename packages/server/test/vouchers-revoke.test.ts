@@ -156,5 +156,7 @@ describe('revoking takes back what is unspent, and never what was used (K-8)', (
     expect((await calls.redeem(code, 'w4')).body.code).toBe('VOUCHER_ARCHIVED');
     const again = await calls.call('POST', `/vouchers/${key}/revoke`, {});
     expect(again.body).toMatchObject({ revoked: 0, remaining: 0 });
+    const stale = await calls.call('POST', `/vouchers/${key}/revoke`, {}, { 'if-match': '"1"' });
+    expect(stale).toMatchObject({ status: 412, body: { current: { etag: `"${body.voucher.version}"` } } });
   });
 });

@@ -172,6 +172,27 @@ describe('parseCatalog', { timeout: 120_000 }, () => {
     ).toEqual(['DEPENDENCY_DEPTH']);
   });
 
+  it.each([
+    ['JSON lists', 'c.json', '['.repeat(100_000), 33],
+    ['JSON objects', 'c.json', `${'{"a":'.repeat(100_000)}1${'}'.repeat(100_000)}`, 161],
+    ['YAML flow lists', 'c.yaml', `${'['.repeat(100_000)}${']'.repeat(100_000)}`, 33],
+    ['YAML flow objects', 'c.yaml', '{a: '.repeat(100_000), 129],
+    ['YAML flow keys', 'c.yaml', '[? '.repeat(100_000), 97],
+    ['YAML block lists in one line', 'c.yaml', `${'- '.repeat(100_000)}a\n`, 65],
+    ['YAML block keys in one line', 'c.yaml', `${'? '.repeat(100_000)}a\n`, 65],
+    [
+      'YAML block objects',
+      'c.yaml',
+      Array.from({ length: 3900 }, (_, at) => `${' '.repeat(at)}a:\n`).join(''),
+      33,
+    ],
+  ])('refuses absurdly deep %s where they are one level too deep', (_, name, text, column) => {
+    expect(parseCatalog([{ name, text }])).toMatchObject({
+      catalog: null,
+      issues: [{ code: 'DOCUMENT_TOO_DEEP', file: name, column }],
+    });
+  });
+
   it('refuses a document that is too large or has too many items, unread', () => {
     const large = { name: 'c.yaml', text: ' '.repeat(8 * 1024 * 1024 + 1) };
     expect(parseCatalog([large]).issues).toMatchObject([{ code: 'DOCUMENT_TOO_LARGE' }]);

@@ -23,6 +23,8 @@ const rule = (text: string) => flag(`rules:\n  - if: ${text}\n    serve: true`);
 const TEXTS: readonly Case[] = [
   ['a document that is a list', '▲- a\n', ['WRONG_TYPE']],
   ['a document that is a text', '▲hello\n', ['WRONG_TYPE']],
+  ['a document that is null', '▲null\n', ['WRONG_TYPE']],
+  ['a document that is null, beside an empty one', '# nothing\n---\n---\n▲~\n', ['WRONG_TYPE']],
   ['an unclosed bracket', 'features: [\n▲', ['SYNTAX']],
   ['a tab as indentation', 'product:\n▲\tkey: a\n', ['SYNTAX']],
   ['YAML 1.1', '▲%YAML 1.1\n---\nproduct: { key: a }\n', ['YAML_VERSION']],

@@ -13,7 +13,8 @@ const KIND_OF_SECTION = new Map<string, ItemKind>(LISTED_KINDS.map((kind) => [SE
 /** Reads one (YAML or JSON) document into the draft. */
 export function readDocument(root: SourceNode, room: ReadingRoom): void {
   if (root.kind !== 'object') {
-    if (root.kind === 'scalar' && root.value === null) return;
+    // Between two `---` of YAML nothing may stand; a written `null` is a value, and not a document.
+    if (root.kind === 'scalar' && root.value === null && root.start === root.end) return;
     room.issues.at(root, 'WRONG_TYPE', `A catalog document is an object, and this is ${typeNameOf(root)}.`);
     return;
   }

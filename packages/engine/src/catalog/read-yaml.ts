@@ -7,6 +7,7 @@ import {
   isPair,
   isScalar,
   isSeq,
+  Lexer,
   type Node,
   type ParsedNode,
   Parser,
@@ -31,18 +32,18 @@ import { placeAt } from './source-node.js';
  */
 
 /**
- * Every document of the text, faults in `issues`; `null` for an empty one. The concrete tree is measured before anything
- * recursive walks it, so that hostile nesting ends as a fault.
+ * Every document of the text, faults in `issues`; `null` for an empty one. The concrete tree is measured while it grows and before
+ * anything recursive walks it, so that hostile nesting ends as a fault, and soon.
  */
 export function readYaml(file: SourceFile, issues: IssueSink): (SourceNode | null)[] {
   const tokens: CST.Token[] = [];
-  for (const token of new Parser().parse(file.text)) {
-    const deep = tooDeepOffset(token);
+  for (const token of concreteTree(file.text)) {
+    const deep = typeof token === 'number' ? token : tooDeepOffset(token);
     if (deep !== null) {
       issues.atOffset(file, deep, 'DOCUMENT_TOO_DEEP', tooDeepMessage());
       return [];
     }
-    tokens.push(token);
+    if (typeof token !== 'number') tokens.push(token);
   }
   const composer = new Composer({
     version: '1.2',
@@ -54,6 +55,22 @@ export function readYaml(file: SourceFile, issues: IssueSink): (SourceNode | nul
   });
   const documents = [...composer.compose(tokens, true, file.text.length)];
   return documents.map((document) => readDocument(file, document, issues));
+}
+
+/** The parser's tokens; an offset where what is open at once is nested too deep, and nothing after it. */
+function* concreteTree(text: string): Generator<CST.Token | number> {
+  const parser = new Parser();
+  for (const lexeme of new Lexer().lex(text)) {
+    yield* parser.next(lexeme);
+    // Beside collections the stack holds the document and one scalar, so that it is rarely looked into.
+    if (parser.stack.length <= LIMITS.documentDepth.value) continue;
+    const tooDeep = parser.stack.filter((token) => 'items' in token)[LIMITS.documentDepth.value];
+    if (tooDeep !== undefined) {
+      yield tooDeep.offset;
+      return;
+    }
+  }
+  yield* parser.end();
 }
 
 function tooDeepOffset(token: CST.Token): number | null {

@@ -17,6 +17,8 @@ export interface OpenApiExample {
   readonly answer?: { readonly status: number; readonly body?: unknown };
   /** Numbers and texts of the answer differ from call to call; the test compares its shape only. */
   readonly volatile?: boolean;
+  /** Called again until its answer says this: what it tells of goes on in the background. */
+  readonly until?: Readonly<Record<string, unknown>>;
   /** What the id of the answer is to be called, for the calls that follow; only until the answer is recorded. */
   readonly id?: string;
 }

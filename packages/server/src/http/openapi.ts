@@ -6,6 +6,7 @@ import { Type } from 'typebox';
 import type { App } from './app.js';
 import { addOpenApiExamples } from './openapi-examples.js';
 import type { RouteRule } from './route-rule.js';
+import { isStreamed } from './streamed-body.js';
 
 const SECURITY_SCHEMES = {
   bearer: {
@@ -46,10 +47,11 @@ function documented(schema: FastifySchema, rule: RouteRule | undefined): Fastify
   if (rule === undefined) {
     return { ...schema, hide: true };
   }
-  return { ...(rule.changes ? withIdempotencyKey(schema) : schema), ...securityOf(rule) };
+  const keyed = rule.changes && !isStreamed(rule.body);
+  return { ...(keyed ? withIdempotencyKey(schema) : schema), ...securityOf(rule) };
 }
 
-/** Every mutating call of the management API may be made once, by whichever route it is answered. */
+/** Every mutating call of the management API may be made once, by whichever route it is answered; only streamed bodies cannot. */
 function withIdempotencyKey(schema: FastifySchema): FastifySchema {
   const headers = schema.headers as { readonly properties?: object } | undefined;
   return {

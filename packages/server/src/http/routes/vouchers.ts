@@ -179,13 +179,15 @@ function registerVoucherStates(app: App, services: GrantServices): void {
         tags,
         summary: 'Archive a voucher and take back what its redemptions gave and was not used',
         params: VoucherParamsSchema,
+        headers: PreconditionHeadersSchema,
         body: ReasonBodySchema,
         response: { 200: VoucherRevokedSchema, ...PROBLEMS },
       },
     },
     (request) => {
       const context = changeContextOf(request, request.body.reason);
-      return revokeVoucher(services, credentialOf(request), context, request.params);
+      const precondition = preconditionOf(request);
+      return revokeVoucher(services, credentialOf(request), context, request.params, precondition);
     },
   );
 }

@@ -14,7 +14,7 @@ import { findVoucher, type VoucherName } from './find-voucher.js';
 import { keepSpent } from './keep-spent.js';
 import { findRedemption, type RedemptionName } from './list-redemptions.js';
 import { archiveVoucher, getVoucher } from './manage-vouchers.js';
-import { givenGrants, type RedemptionRow, toApiRedemption } from './voucher-record.js';
+import { givenGrants, type RedemptionRow, toApiRedemption, toApiVoucher } from './voucher-record.js';
 
 /**
  * Takes back what a redemption gave and was not used: its grants end at once. What was used out of them stays counted and stays
@@ -105,22 +105,28 @@ async function endGrants(
 
 /**
  * Takes a whole voucher back: nobody redeems it any more, and its redemptions are revoked one after the other, each in a transaction of
- * its own. So many in one call; whoever calls again goes on where it stopped.
+ * its own. So many in one call; whoever calls again goes on where it stopped. What is expected of the voucher is checked where it is
+ * archived; a voucher that is archived already has the version that the first call gave it.
  */
 export async function revokeVoucher(
   services: GrantServices,
   credential: Credential,
   context: ChangeContext,
   named: VoucherName,
+  precondition: Precondition,
 ): Promise<ApiVoucherRevoked> {
-  const { directory, database } = services;
+  const { directory, database, clock } = services;
   const environment = environmentInReach(directory, credential, named.environment);
-  const { row } = await findVoucher(database, directory, credential, environment, named.voucher);
+  const { row, product } = await findVoucher(database, directory, credential, environment, named.voucher);
   const name = { environment: environment.id, voucher: row.id };
   // Many transactions, so that what is remembered of the call is its answer and not the first of them.
   const part = withoutCall(context);
   if (row.state !== 'archived') {
-    await archiveVoucher(services, credential, part, name, { kind: 'exists' });
+    await archiveVoucher(services, credential, part, name, precondition);
+  } else if (precondition.kind !== 'none') {
+    // It changes no more, so that reading it is enough.
+    const current = { tag: String(row.version), item: toApiVoucher(row, product.key, clock.now()) };
+    checkPrecondition(precondition, current, `The voucher \`${row.key}\``);
   }
   // Counted after no more can come.
   const open = database
