@@ -1,11 +1,13 @@
 import { connect } from 'node:net';
 import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { signCustomerToken } from './customer-token-support.js';
 import { HOME, type Operation, operationsOf, WALLED_CATALOG } from './walls-support.js';
 
 let server: TestServer;
 let operations: readonly Operation[];
 const logged: string[] = [];
+let customerToken: string;
 
 beforeAll(async () => {
   server = await startTestServer({
@@ -15,11 +17,18 @@ beforeAll(async () => {
     logLevel: 'debug',
   });
   operations = operationsOf((await server.request('GET', '/openapi.json')).body);
+  const { body } = await server.request('POST', '/api/v1/token-keys', {
+    body: { environment: HOME.environment, name: 'hostile', reason: 'a test' },
+  });
+  const claims = { kid: body.id, customer: 'acme', environment: HOME.environment, product: HOME.product };
+  customerToken = signCustomerToken(body.privatePem, claims);
 });
 afterAll(() => server?.stop());
 
 const taking = (...methods: string[]) => operations.filter(({ method }) => methods.includes(method));
-const withBodies = () => taking('POST', 'PUT', 'PATCH');
+/** Files are taken line by line; what they refuse stands further down. */
+const isFile = ({ path }: Operation) => /\/import(\/|$)/.test(path);
+const withBodies = () => taking('POST', 'PUT', 'PATCH').filter((one) => !isFile(one));
 
 /** Paths to names that nothing has: what is hostile must be refused before anybody looks for them. */
 function pathOf(operation: Operation): string {
@@ -29,7 +38,8 @@ function pathOf(operation: Operation): string {
 
 function keyFor(operation: Operation): string | null {
   if (operation.access === 'public') return null;
-  return operation.access.includes('admin') ? server.adminKey : server.serverKey;
+  if (operation.access.includes('admin')) return server.adminKey;
+  return operation.access.includes('server') ? server.serverKey : customerToken;
 }
 
 async function send(
@@ -125,6 +135,23 @@ describe('hostile bodies (S-4, S-18, S-19): a typed refusal, never a 5xx', () =>
     },
     60_000,
   );
+
+  it.each(Object.keys(REFUSED))('%s, as a file', async (name) => {
+    const files = taking('POST').filter(isFile);
+    expect(files.length).toBeGreaterThanOrEqual(3);
+    for (const operation of files) {
+      const mediaType = operation.path.includes('members') ? 'text/csv' : 'application/x-ndjson';
+      const response = await fetch(`${server.url}${pathOf(operation)}?reason=hostile`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${server.adminKey}`, 'content-type': mediaType },
+        body: REFUSED[name] ?? '',
+      });
+      const text = await response.text();
+      // Refused as a whole, or line by line: nothing of it makes anything.
+      expect([200, 400, 404, 422], `${operation.id}: ${text}`).toContain(response.status);
+      expect(text).not.toMatch(/"(?:created|updated)":[1-9]/);
+    }
+  });
 
   it('duplicate members are refused wherever something is changed or consumed', async () => {
     const wrong: string[] = [];
