@@ -342,6 +342,28 @@ describe('a bundle that is applied', () => {
     expect(refused.text).toContain('the bundle `holding` in `production`');
   });
 
+  it('a variant that a grant in force or a bundle gives stays in its flag, until they are over', async () => {
+    const path = '/api/v1/products/test/flags/theme';
+    const { body: theme } = await server.request('GET', path);
+    const { dark: _dark, ...variants } = theme.variants;
+    const without = async () =>
+      server.request('PUT', `${path}?reason=smaller`, {
+        body: { ...theme, variants },
+        headers: { 'if-match': '*' },
+      });
+    const grant = await call('POST', '/grants', {
+      ...to('dressed'),
+      kind: 'support',
+      effect: { type: 'flag', flag: 'theme', variant: 'dark', requires: 'respect' },
+    });
+    expect(grant.status, grant.text).toBe(201);
+    const refused = await without();
+    expect([refused.status, refused.body.code]).toEqual([409, 'STILL_IN_USE']);
+    expect(refused.body.detail).toMatch(
+      /would lose `dark`, which is given by the grant `.+` of the customer/,
+    );
+  });
+
   it('X-12: is listed by its end, what is over only when asked for', async () => {
     const ids: string[] = [];
     for (const days of [9, 3, 6]) {

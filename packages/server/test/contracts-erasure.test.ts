@@ -258,6 +258,51 @@ describe('erasing a user', () => {
   });
 });
 
+describe('erasing whoever redeemed a voucher and was named by a plan move', () => {
+  it('leaves neither the customer nor the user in redemptions, what was kept, moves or the trail', async () => {
+    const [customer, user] = ['oscar@example.com', 'olive@example.com'];
+    await call('PUT', `/customers/${customer}`, {});
+    await call('PUT', `/customers/${customer}/users/${user}`, {});
+    const license = await call('POST', `/customers/${customer}/licenses`, { plan: 'pro' });
+    expect(license.status, license.text).toBe(201);
+    const plan = { plan: license.body.plan, version: license.body.planVersion };
+    const move = await call('POST', '/plan-moves', {
+      from: plan,
+      to: { plan: 'free', version: 0 },
+      customers: [customer],
+    });
+    expect(move.status, move.text).toBe(201);
+    for (const kind of ['customer', 'user']) {
+      const voucher = await call('POST', '/vouchers', {
+        key: `of-a-${kind}`,
+        kind: 'ENTITLEMENT_BOOST',
+        target: kind,
+        effects: [{ type: 'add', feature: 'exports', amount: 9 }],
+        lasts: { days: 9 },
+        state: 'active',
+      });
+      expect(voucher.status, voucher.text).toBe(201);
+      const { body } = await call('POST', `/vouchers/of-a-${kind}/codes`, { count: 1 });
+      const redeemed = await server.request('POST', '/api/v1/environments/production/vouchers/redeem', {
+        key: server.serverKey,
+        body: { code: body.codes[0], customer, user },
+        headers: { 'idempotency-key': `redeem-${kind}` },
+      });
+      expect(redeemed.status, redeemed.text).toBe(201);
+      if (kind === 'customer') continue;
+      for (let n = 0; n < 55; n += 1) await consume({ customer, user }, `o-${n}`);
+      const revoked = await call('POST', `/redemptions/${redeemed.body.id}/revoke`, {});
+      expect(revoked.status, revoked.text).toBe(200);
+    }
+    expect((await mentions(['olive'])).some((line) => line.startsWith('voucher_redemption'))).toBe(true);
+
+    expect((await call('POST', `/customers/${customer}/users/${user}/erase`, {})).status).toBe(200);
+    expect(await mentions(['olive'])).toEqual([]);
+    expect((await call('POST', `/customers/${customer}/erase`, {})).status).toBe(200);
+    expect(await mentions(['oscar'])).toEqual([]);
+  });
+});
+
 describe('the audit trail of an object', () => {
   it('is listed the latest first, in pages, personal members in their places', async () => {
     const { body } = await call('PUT', '/customers/traced', { name: 'One' });

@@ -159,6 +159,6 @@ describe('X-12: a grant ends by the clock', () => {
     const { body } = await call('POST', '/grants', { target, kind: 'support', effect });
     expect(await entitlement('reports', context)).toMatchObject({ hasAccess: true, reason: 'GRANT' });
     await call('POST', `/grants/${body.id}/revoke`, {});
-    expect(await entitlement('reports', context)).toMatchObject({ hasAccess: false });
+    expect(await entitlement('reports', context)).toMatchObject({ hasAccess: false, reason: 'REVOKED' });
   });
 });

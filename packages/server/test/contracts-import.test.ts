@@ -43,6 +43,13 @@ const auditCount = async () =>
   (await server.parts.database.pool.query('select count(*) as count from audit_entry')).rows[0].count;
 
 describe('import of customers', () => {
+  it('does what stands before a line that cannot be read, and tells it', async () => {
+    const { outcomes, end } = await load([{ key: 'before-1' }, { key: 'before-2' }, 'x'.repeat(8_500_000)]);
+    expect(outcomes.map((one) => one.key)).toEqual(['before-1', 'before-2']);
+    expect(end).toMatchObject({ error: { code: 'LINE_TOO_LONG' }, done: { created: 2 } });
+    expect((await call('GET', '/customers/before-2')).status).toBe(200);
+  });
+
   const acme = {
     key: 'in-acme',
     name: 'Acme Import',

@@ -71,6 +71,20 @@ const items = async (id: string, query = '') =>
 const plansOf = async (path: string) => (await call('GET', path)).body;
 
 describe('P-8: a plan move', () => {
+  it('that cannot go on does not keep those behind it from going on', async () => {
+    const stuck = await draft({ customers: ['nobody'] });
+    const { pool } = server.parts.database;
+    await pool.query(`update plan_move set selector = '((', status = 'previewing' where id = $1`, [stuck.id]);
+    for (let turn = 0; turn < 3; turn += 1) await draft({ customers: ['nobody'] });
+    for (;;) {
+      const { rows } = await pool.query('select fault from plan_move where id = $1', [stuck.id]);
+      if (rows[0].fault !== null) break;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    await draft({ customers: ['nobody'] });
+    expect((await verb(stuck.id, 'undo')).status).toBe(200);
+  });
+
   it('as a draft tells who gains, who loses and who would be over, and changes nothing', async () => {
     const keys = ['dry-1', 'dry-2', 'dry-3'];
     const paths = [];

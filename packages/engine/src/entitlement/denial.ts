@@ -3,7 +3,7 @@ import type { Evaluation } from '../evaluation/evaluation.js';
 import { termsAt } from '../evaluation/license-terms.js';
 import type { PreparedCustomer } from '../evaluation/prepared-customer.js';
 import { versionedKey } from '../model/catalog.js';
-import type { Instant, License } from '../model/customer.js';
+import type { Grant, Instant, License } from '../model/customer.js';
 import type { EntitlementReason, Source, SourceType } from '../model/decision.js';
 import type { CompiledFeature } from '../snapshot/snapshot.js';
 import { concerns } from './apply-grants.js';
@@ -41,17 +41,28 @@ function wouldGive(
   return plan.entitlements.has(feature.key) || group?.entitlements.has(feature.key) === true;
 }
 
-/** INVARIANT: of whom is asked about only: nobody is told of another user's grant, nor by when it ended. */
-function grantEnded(prepared: PreparedCustomer, feature: CompiledFeature, evaluation: Evaluation): boolean {
+/**
+ * How the last grant that would have given it came to its end: one that was taken back comes with an empty span. INVARIANT: of whom is
+ * asked about only: nobody is told of another user's grant, nor by when it ended.
+ */
+function grantOver(
+  prepared: PreparedCustomer,
+  feature: CompiledFeature,
+  evaluation: Evaluation,
+): 'REVOKED' | 'EXPIRED' | null {
   const now = evaluation.nowMilliseconds;
-  return (prepared.featureGrants?.get(feature.key) ?? []).some(({ grant, effect }) => {
+  let last: Grant | null = null;
+  for (const { grant, effect } of prepared.featureGrants?.get(feature.key) ?? []) {
     const ended = effect.type !== 'deny' && grant.endsAt !== null && grant.endsAt <= now;
-    return ended && concerns(grant, evaluation, feature);
-  });
+    if (!ended || !concerns(grant, evaluation, feature)) continue;
+    if (last === null || grant.startsAt > last.startsAt) last = grant;
+  }
+  if (last === null) return null;
+  return last.endsAt !== null && last.endsAt <= last.startsAt ? 'REVOKED' : 'EXPIRED';
 }
 
 /**
- * Why the right is missing: taken away by a `deny`, lost with a license or grant that would have given it, never had because
+ * Why the right is missing: taken away by a `deny` or with its grant, lost with a license or grant that would have given it, never had because
  * there is no license and no default plan, or not part of what there is.
  */
 export function missingReason(
@@ -72,6 +83,6 @@ export function missingReason(
       if (lapse === 'ended') ended = true;
     }
   }
-  if (ended || grantEnded(prepared, feature, evaluation)) return 'EXPIRED';
-  return inForce ? 'NOT_ENTITLED' : 'NO_LICENSE';
+  if (ended) return 'EXPIRED';
+  return grantOver(prepared, feature, evaluation) ?? (inForce ? 'NOT_ENTITLED' : 'NO_LICENSE');
 }

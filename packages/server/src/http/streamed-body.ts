@@ -49,8 +49,9 @@ async function* pieces(raw: IncomingMessage): AsyncGenerator<string> {
     }
     yield checked(decode(decoder));
   } finally {
-    // What nobody reads any more must not stand in the way of the next request on this connection.
-    raw.resume();
+    // What nobody reads any more must not stand in the way of the next request on this connection; while the iterator listens, nothing
+    // flows. It is not waited for: it may itself wait for a sender that is silent.
+    void Promise.resolve(chunks.return?.()).finally(() => raw.resume());
   }
 }
 

@@ -1,7 +1,13 @@
 import { setTimeout as wait } from 'node:timers/promises';
+import { variantsOf } from '@pennon/engine/catalog/check-flags';
+import type { Flag } from '@pennon/engine/model/catalog';
 import type { JsonObject, JsonValue } from '@pennon/engine/model/json';
 import type { Kysely, Transaction } from 'kysely';
-import { findItemReferences } from '../store/catalog-references.js';
+import {
+  findItemReferences,
+  findVariantReferences,
+  type ItemReferences,
+} from '../store/catalog-references.js';
 import {
   lockHeadRevision,
   moveEnvironment,
@@ -283,6 +289,30 @@ function auditedPublish(
   };
 }
 
+function namesOf({ count, examples }: ItemReferences): string {
+  const more = count > examples.length ? ` and ${count - examples.length} more` : '';
+  return `${examples.join(', ')}${more}`;
+}
+
+/** Variants that a flag loses, and that something which is in force, or can still be given, serves. */
+async function variantFaults(
+  dependencies: PublishDependencies,
+  database: Kysely<Tables>,
+  productId: string,
+  { kind, key, document, previous }: PlannedChange,
+): Promise<readonly FaultItem[]> {
+  if (kind !== 'flag' || document === null || previous === null) return [];
+  const variants = Object.keys(variantsOf(document as unknown as Flag));
+  const lost = Object.keys(variantsOf(previous as unknown as Flag)).filter(
+    (name) => !variants.includes(name),
+  );
+  if (lost.length === 0) return [];
+  const found = await findVariantReferences(database, productId, { key, variants }, dependencies.clock.now());
+  if (found === null) return [];
+  const message = `The flag \`${key}\` would lose \`${lost.join('`, `')}\`, which is given by ${namesOf(found)}; end those first, or keep the variant.`;
+  return [{ code: 'STILL_IN_USE', message }];
+}
+
 async function refuseRemovalInUse(
   dependencies: PublishDependencies,
   database: Kysely<Tables>,
@@ -291,12 +321,14 @@ async function refuseRemovalInUse(
 ): Promise<void> {
   const faults: FaultItem[] = [];
   for (const change of changes) {
-    if (change.after !== null) continue;
+    if (change.after !== null) {
+      faults.push(...(await variantFaults(dependencies, database, productId, change)));
+      continue;
+    }
     const found = await findItemReferences(database, productId, change, dependencies.clock.now());
     if (found === null) continue;
-    const { kind, key, count, examples } = found;
-    const more = count > examples.length ? ` and ${count - examples.length} more` : '';
-    const message = `The ${kind} \`${key}\` is still named by ${examples.join(', ')}${more}; end those first, or keep it (a plan with \`offered: false\` is sold no more).`;
+    const { kind, key } = found;
+    const message = `The ${kind} \`${key}\` is still named by ${namesOf(found)}; end those first, or keep it (a plan with \`offered: false\` is sold no more).`;
     faults.push({ code: 'STILL_IN_USE', message });
   }
   if (faults.length === 0) return;

@@ -26,9 +26,38 @@ export async function findItemReferences(
   item: { readonly kind: string; readonly key: string },
   now: Instant,
 ): Promise<ItemReferences | null> {
+  return countReferences(database, item, queriesFor(productId, item, fromInstant(now)));
+}
+
+/** Which grants, bundles and vouchers give a variant that the flag does not have (any more). */
+export async function findVariantReferences(
+  database: Kysely<Tables>,
+  productId: string,
+  flag: { readonly key: string; readonly variants: readonly string[] },
+  now: Instant,
+): Promise<ItemReferences | null> {
+  const item = { kind: 'flag', key: flag.key };
+  // Bundles and vouchers may keep a variant as its reader wrote it.
+  const written = [['on', 'true'] as const, ['off', 'false'] as const];
+  const variants = [
+    ...flag.variants,
+    ...written.flatMap(([name, word]) => (flag.variants.includes(name) ? [word] : [])),
+  ];
+  return countReferences(database, item, [
+    grantsOf(productId, 'flag', flag.key, fromInstant(now), variants),
+    bundlesWith(productId, 'flag', flag.key, variants),
+    vouchersOf(productId, 'flag', flag.key, fromInstant(now), variants),
+  ]);
+}
+
+async function countReferences(
+  database: Kysely<Tables>,
+  item: { readonly kind: string; readonly key: string },
+  queries: readonly RawBuilder<unknown>[],
+): Promise<ItemReferences | null> {
   const examples: string[] = [];
   let count = 0;
-  for (const query of queriesFor(productId, item, fromInstant(now))) {
+  for (const query of queries) {
     const { rows } = await sql<ReferenceRow>`
       select count(*) over () as total, found.name from (${query}) found order by found.name limit ${EXAMPLES}`.execute(
       database,
@@ -108,19 +137,42 @@ function licensesWithAddon(
 
 const GRANT_NAME = sql`'the grant \`' || g.id || '\` of the ' || g.target_kind || ' \`' || g.target_key || '\` in \`' || e.key || '\`'`;
 
+/** Only effects of another variant than these; without a list, of any. */
+function givesOther(
+  effect: RawBuilder<unknown>,
+  variants: readonly string[] | undefined,
+): RawBuilder<unknown> {
+  return variants === undefined
+    ? sql`true`
+    : sql`not (coalesce(${effect} ->> 'variant', '') = any(${[...variants]}::text[]))`;
+}
+
 /** Over a million grants, the text is searched before the few that hold the key at all are parsed. */
-function grantsOf(productId: string, member: string, key: string, now: Date): RawBuilder<unknown> {
+function grantsOf(
+  productId: string,
+  member: string,
+  key: string,
+  now: Date,
+  variants?: readonly string[],
+): RawBuilder<unknown> {
   return sql`select ${GRANT_NAME} as name from access_grant g join environment e on e.id = g.environment_id
     where g.product_id = ${productId} and g.revoked_at is null and (g.ends_at is null or g.ends_at > ${now})
-      and position(${`"${key}"`}::text in g.effect) > 0 and g.effect::jsonb ->> ${member}::text = ${key}`;
+      and position(${`"${key}"`}::text in g.effect) > 0 and g.effect::jsonb ->> ${member}::text = ${key}
+      and ${givesOther(sql`g.effect::jsonb`, variants)}`;
 }
 
 /** A bundle that names what is gone could not be applied any more, and nobody would know before a customer waits for it. */
-function bundlesWith(productId: string, member: string, key: string): RawBuilder<unknown> {
+function bundlesWith(
+  productId: string,
+  member: string,
+  key: string,
+  variants?: readonly string[],
+): RawBuilder<unknown> {
   return sql`select 'the bundle \`' || b.key || '\` in \`' || e.key || '\`' as name
     from bundle b join environment e on e.id = b.environment_id
     where b.product_id = ${productId} and exists (
-      select from jsonb_array_elements(b.effects::jsonb) effect where effect ->> ${member}::text = ${key})`;
+      select from jsonb_array_elements(b.effects::jsonb) effect where effect ->> ${member}::text = ${key}
+        and ${givesOther(sql`effect`, variants)})`;
 }
 
 function grantsTo(productId: string, targetKind: string, key: string, now: Date): RawBuilder<unknown> {
@@ -139,10 +191,17 @@ function membersOf(productId: string, containerKind: string, key: string, now: D
 const VOUCHER_NAME = sql`'the voucher \`' || v.key || '\` in \`' || e.key || '\`'`;
 
 /** What a voucher that may still be redeemed gives. */
-function vouchersOf(productId: string, member: string, key: string, now: Date): RawBuilder<unknown> {
+function vouchersOf(
+  productId: string,
+  member: string,
+  key: string,
+  now: Date,
+  variants?: readonly string[],
+): RawBuilder<unknown> {
   return sql`select ${VOUCHER_NAME} as name from voucher v join environment e on e.id = v.environment_id
     where ${redeemable(productId, now)}
-      and exists (select from jsonb_array_elements(v.effects::jsonb) effect where effect ->> ${member}::text = ${key})`;
+      and exists (select from jsonb_array_elements(v.effects::jsonb) effect where effect ->> ${member}::text = ${key}
+        and ${givesOther(sql`effect`, variants)})`;
 }
 
 /** Those that are for customers of exactly that version; a plan named without one may lose a version. */

@@ -34,18 +34,7 @@ export async function renameTargets(
     where b.environment_id = ${environmentId} and b.target_kind = ${kind} and b.target_key = named.old`.execute(
     transaction,
   );
-  await sql`
-    update voucher_redemption r set target_key = named.new
-    from unnest(${from}::text[], ${to}::text[]) as named (old, new)
-    where r.environment_id = ${environmentId} and r.target_kind = ${kind} and r.target_key = named.old`.execute(
-    transaction,
-  );
-  if (kind === 'customer') {
-    await sql`
-      update plan_move_item i set customer_key = named.new
-      from unnest(${from}::text[], ${to}::text[]) as named (old, new)
-      where i.environment_id = ${environmentId} and i.customer_key = named.old`.execute(transaction);
-  }
+  await renameRedemptions(transaction, environmentId, kind, renames);
   const memberships = await sql`
     update membership m set member_key = named.new, version = m.version + 1
     from unnest(${from}::text[], ${to}::text[]) as named (old, new)
@@ -56,6 +45,47 @@ export async function renameTargets(
     grants: Number(grants.numAffectedRows ?? 0),
     memberships: Number(memberships.numAffectedRows ?? 0),
   };
+}
+
+/** Whom a voucher was redeemed for, and of whose accounts something was kept when it was revoked. */
+async function renameRedemptions(
+  transaction: Transaction<Tables>,
+  environmentId: string,
+  kind: string,
+  renames: Renames,
+): Promise<void> {
+  const [from, to] = columns(renames);
+  await sql`
+    update voucher_redemption r set target_key = named.new
+    from unnest(${from}::text[], ${to}::text[]) as named (old, new)
+    where r.environment_id = ${environmentId} and r.target_kind = ${kind} and r.target_key = named.old`.execute(
+    transaction,
+  );
+  if (kind !== 'user' && kind !== 'instance') return;
+  for (const [old, name] of renames) {
+    const scope = `"scope":${JSON.stringify(old)}`;
+    await sql`
+      update voucher_redemption set kept = replace(kept, ${scope}, ${`"scope":${JSON.stringify(name)}`})
+      where environment_id = ${environmentId} and revoked_at is not null and position(${scope} in kept) > 0`.execute(
+      transaction,
+    );
+  }
+}
+
+/** Moves between plans that the customer was part of, or is named by. */
+export async function renameInPlanMoves(
+  transaction: Transaction<Tables>,
+  environmentId: string,
+  customer: { readonly id: string; readonly key: string },
+  name: string,
+): Promise<void> {
+  await sql`
+    update plan_move_item set customer_key = ${name}
+    where move_id in (select id from plan_move where environment_id = ${environmentId})
+      and customer_id = ${customer.id}`.execute(transaction);
+  await sql`
+    update plan_move set customers = (customers - ${customer.key}::text) || jsonb_build_array(${name}::text)
+    where environment_id = ${environmentId} and customers ? ${customer.key}::text`.execute(transaction);
 }
 
 /** What a customer's users and instances used stays counted, under names that say nothing. */

@@ -46,11 +46,10 @@ export async function releaseMove(database: Kysely<Tables>, holder: string, id: 
     where id = ${id} and lease_holder = ${holder}`.execute(database);
 }
 
-/** It cannot go on as things are; it is tried again later, and says why meanwhile. */
-export async function noteFault(database: Kysely<Tables>, id: string, fault: string | null): Promise<void> {
-  await sql`update plan_move set fault = ${fault} where id = ${id} and fault is distinct from ${fault}`.execute(
-    database,
-  );
+/** It cannot go on as things are; it is tried again later, and says why meanwhile. Until then those behind it have their turn. */
+export async function noteFault(database: Kysely<Tables>, id: string, fault: string): Promise<void> {
+  await sql`update plan_move set fault = ${fault}, lease_until = now() + interval '5 seconds'
+    where id = ${id} and lease_holder is null`.execute(database);
 }
 
 /** The next page of licenses that are to the move's plan version now, in the order of (customer, license). */

@@ -1,6 +1,13 @@
 import type { JsonObject } from '@pennon/engine/model/json';
 import type { ApiErasure } from '@pennon/protocol/management/customers';
-import { type Renames, renameScopes, renameTargets, scopesOf, scrubUsage } from '../../store/erase-traces.js';
+import {
+  type Renames,
+  renameInPlanMoves,
+  renameScopes,
+  renameTargets,
+  scopesOf,
+  scrubUsage,
+} from '../../store/erase-traces.js';
 import { fromInstant } from '../../store/instant.js';
 import { erasePersonalKeys } from '../../store/personal-keys.js';
 import { eraseSubjectNames } from '../../store/subject-names.js';
@@ -75,6 +82,7 @@ async function eraseRows(change: DataChange, row: CustomerRow): Promise<ApiErasu
     await renameTargets(transaction, environmentId, 'team', own),
     await renameTargets(transaction, environmentId, 'instance', namesOf(instances)),
   ];
+  await renameInPlanMoves(transaction, environmentId, row, key);
   for (const instance of instances) {
     change.touchSubject('instance', instance.key);
     change.touchSubject('instance', instance.id);

@@ -79,20 +79,26 @@ async function* batches(lines: AsyncIterable<ImportLine>): AsyncGenerator<readon
   let batch: ImportLine[] = [];
   let names = new Set<string>();
   let rows = 0;
-  for await (const line of lines) {
-    const { content } = line;
-    const own = content instanceof ServiceError ? [] : namesIn(content);
-    const more = content instanceof ServiceError ? 0 : 1 + own.length + (content.users ?? []).length;
-    const full = batch.length >= LIMITS.importBatch.value || rows + more > LIMITS.importBatch.value * 4;
-    if (batch.length > 0 && (full || own.some((name) => names.has(name)))) {
-      yield batch;
-      batch = [];
-      names = new Set();
-      rows = 0;
+  try {
+    for await (const line of lines) {
+      const { content } = line;
+      const own = content instanceof ServiceError ? [] : namesIn(content);
+      const more = content instanceof ServiceError ? 0 : 1 + own.length + (content.users ?? []).length;
+      const full = batch.length >= LIMITS.importBatch.value || rows + more > LIMITS.importBatch.value * 4;
+      if (batch.length > 0 && (full || own.some((name) => names.has(name)))) {
+        yield batch;
+        batch = [];
+        names = new Set();
+        rows = 0;
+      }
+      batch.push(line);
+      for (const name of own) names.add(name);
+      rows += more;
     }
-    batch.push(line);
-    for (const name of own) names.add(name);
-    rows += more;
+  } catch (error) {
+    // The file cannot be read any further; the lines before that were read well, and whoever goes on goes on behind them.
+    if (batch.length > 0) yield batch;
+    throw error;
   }
   if (batch.length > 0) yield batch;
 }

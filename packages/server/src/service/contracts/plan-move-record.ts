@@ -57,8 +57,10 @@ export function toApiPlanMoveItem(row: PlanMoveItemRow): ApiPlanMoveItem {
 
 /** The object as the audit trail keeps it, without the counts, which move. */
 export function planMoveAfter(row: PlanMoveRow, productKey: string): JsonObject {
-  const { preview, progress, ...rest } = toApiPlanMove(row, productKey);
-  return rest as unknown as JsonObject;
+  const { preview, progress, customers, ...rest } = toApiPlanMove(row, productKey);
+  // As objects, so that an entry writes an id in the place of each key: a customer may be erased, an entry is never changed.
+  const named = customers === null ? null : customers.map((customer) => ({ customer }));
+  return { ...rest, customers: named } as unknown as JsonObject;
 }
 
 /** Whoever created the move is who changes the licenses, for the move's reason. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
 import { isDatabaseUnavailable } from '../../store/database-error.js';
-import { claimMove, noteFault, releaseMove } from '../../store/plan-move-rows.js';
+import { claimMove, holdMove, noteFault, releaseMove, takeItems } from '../../store/plan-move-rows.js';
 import { applyBatch, BATCH, failItem, undoBatch } from './plan-move-apply.js';
 import { type PlanMoveServices, previewPage } from './plan-move-preview.js';
 import type { PlanMoveRow } from './plan-move-record.js';
@@ -140,14 +140,17 @@ async function applyOrFail(
   return BATCH;
 }
 
+/** Under the move's lock: a retry that came after the last look has put items back, and then it is not over. */
 async function finish(
   services: PlanMoveServices,
   holder: string,
   move: PlanMoveRow,
   status: 'finished' | 'undone',
 ): Promise<void> {
-  await sql`update plan_move set status = ${status}, finished_at = clock_timestamp(), fault = null, version = version + 1
-    where id = ${move.id} and lease_holder = ${holder} and status = ${move.status}`.execute(
-    services.database,
-  );
+  await services.database.transaction().execute(async (transaction) => {
+    if ((await holdMove(transaction, holder, move)) === null) return;
+    if ((await takeItems(transaction, move.id, 'selected', 1)).length > 0) return;
+    await sql`update plan_move set status = ${status}, finished_at = clock_timestamp(), fault = null, version = version + 1
+      where id = ${move.id}`.execute(transaction);
+  });
 }

@@ -68,10 +68,16 @@ export async function revokeRedemption(
       objectKind: 'redemption',
       objectId: row.id,
       objectVersion: saved.version,
-      after: item as unknown as JsonObject,
+      after: auditedRevocation(item),
     });
     return { item, created: false };
   });
+}
+
+/** A scope may be a user's key, which no byte of the trail may hold; the grant that it was kept by names whose it is. */
+function auditedRevocation(item: ApiRedemption): JsonObject {
+  const kept = item.kept.map(({ feature, amount, until, grant }) => ({ feature, amount, until, grant }));
+  return { ...item, kept } as unknown as JsonObject;
 }
 
 function alreadyRevoked(row: RedemptionRow): ServiceError {
