@@ -67,6 +67,25 @@ describe('catalogs over REST', () => {
     expect(answer.body.errors).toMatchObject([{ code: 'WRONG_TYPE' }]);
   });
 
+  it('renames the product where products are listed, as its document does', async () => {
+    const nameAndVersion = async () => {
+      const { body } = await server.request('GET', '/api/v1/products');
+      const { name, version } = body.items.find((one: { key: string }) => one.key === 'test');
+      return { name, version };
+    };
+    const publish = (product: object) =>
+      server.request('PUT', `${ROOT}/catalog?reason=x`, { body: { product } });
+    const before = await nameAndVersion();
+    expect(before.name).toBe('Test');
+    expect((await publish({ key: 'test', name: 'Better Test' })).status).toBe(200);
+    const after = { name: 'Better Test', version: before.version + 1 };
+    expect(await nameAndVersion()).toEqual(after);
+    await publish({ key: 'test', name: 'Better Test', timeZone: 'UTC' });
+    expect(await nameAndVersion()).toEqual(after);
+    await publish({ key: 'test', name: 'Test' });
+    expect((await nameAndVersion()).name).toBe('Test');
+  });
+
   it('F-5 creates, reads, replaces, patches and deletes a flag, with If-Match', async () => {
     const created = await server.request('POST', `${ROOT}/flags?reason=new`, { body: FLAG });
     expect(created).toMatchObject({ status: 201, body: FLAG });

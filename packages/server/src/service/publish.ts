@@ -23,6 +23,7 @@ import { encodeConsistency } from './consistency.js';
 import type { ChangeContext } from './credential.js';
 import type { DirectoryEnvironment } from './directory.js';
 import type { AuditTrail, ChangeFeed, ChangeNotice, Clock, ProductRecord } from './ports.js';
+import { takeProductName } from './products/take-product-name.js';
 import type { CatalogEdit, NamedItem, PlannedChange, PublishPlan } from './publish-plan.js';
 import { refusalOf } from './publish-refusal.js';
 import { type FaultItem, ServiceError } from './service-error.js';
@@ -227,6 +228,7 @@ async function writeUnderLock(
     after: auditedPublish(plan, number, move),
   });
   await writeRevision(transaction, product.id, { number, auditEntryId, createdAt: at });
+  await takeProductName(dependencies.audit, transaction, context, product.id, plan.changes);
   const standing = await standingOf(transaction, product.id);
   const notices: ChangeNotice[] = [];
   const environments: PublishResult['environments'][number][] = [];
