@@ -14,17 +14,12 @@ const objectTexts = new WeakMap<object, string>();
 
 /** The same members in the same order as `toOfrepEvaluation`; a property test holds the two together. */
 export function serializeOfrepEvaluation(decision: FlagDecision): string {
-  return decision.kind === 'answer' ? answerText(decision) : JSON.stringify(toOfrepEvaluation(decision));
+  return decision.kind === 'answer' ? answerTexts.of(decision) : JSON.stringify(toOfrepEvaluation(decision));
 }
 
 export function serializeOfrepBulk(decisions: readonly FlagDecision[]): string {
-  let text = '{"flags":[';
-  let separator = '';
-  for (const decision of inKeyOrder(decisions)) {
-    text += separator + serializeOfrepEvaluation(decision);
-    separator = ',';
-  }
-  return `${text}],"metadata":{}}`;
+  // Joined, not added up: the text is hashed and sent, and a chain of pieces would have to be put together then.
+  return `{"flags":[${inKeyOrder(decisions).map(serializeOfrepEvaluation).join(',')}],"metadata":{}}`;
 }
 
 function answerText(answer: FlagAnswer): string {
@@ -86,4 +81,73 @@ function objectText(value: object): string {
   const text = JSON.stringify(value);
   objectTexts.set(value, text);
   return text;
+}
+
+/** What the text of an answer is made of, and the text. */
+type PrintedAnswer = Pick<
+  FlagAnswer,
+  'type' | 'value' | 'reason' | 'variant' | 'cause' | 'ruleIndex' | 'customerNotProven'
+> & { readonly planNotFound: boolean; readonly text: string };
+
+const PRINTED_KEYS = 5000;
+/** On, off, by rule and by default: most flags have no more answers than these. */
+const PRINTED_ANSWERS_OF_A_KEY = 4;
+const LONGEST_PRINTED = 512;
+
+/** A flag has few different answers: each is printed once, and given again to whoever gets the same. Bounded in every way. */
+class AnswerTexts {
+  readonly #byKey = new Map<string, PrintedAnswer[]>();
+  #turn = 0;
+
+  of(answer: FlagAnswer): string {
+    const printed = this.#byKey.get(answer.key);
+    if (printed !== undefined) {
+      for (const known of printed) if (printsAlike(known, answer)) return known.text;
+    }
+    const text = answerText(answer);
+    if (isKept(answer, text)) this.#keep(printed, answer, inOnePiece(text));
+    return text;
+  }
+
+  #keep(printed: PrintedAnswer[] | undefined, answer: FlagAnswer, text: string): void {
+    if (printed === undefined) {
+      if (this.#byKey.size >= PRINTED_KEYS) this.#byKey.clear();
+      this.#byKey.set(answer.key, [toPrinted(answer, text)]);
+      return;
+    }
+    this.#turn = (this.#turn + 1) % PRINTED_ANSWERS_OF_A_KEY;
+    const place = printed.length < PRINTED_ANSWERS_OF_A_KEY ? printed.length : this.#turn;
+    printed[place] = toPrinted(answer, text);
+  }
+}
+
+const answerTexts = new AnswerTexts();
+
+/** What was added up is a chain of pieces inside the engine, and every use of it would walk along the chain. */
+function inOnePiece(text: string): string {
+  return JSON.parse(JSON.stringify(text)) as string;
+}
+
+/** An object's text is kept with the object, for as long as its snapshot lives. */
+function isKept({ value }: FlagAnswer, text: string): boolean {
+  return text.length <= LONGEST_PRINTED && (value === null || typeof value !== 'object');
+}
+
+function toPrinted(answer: FlagAnswer, text: string): PrintedAnswer {
+  const { type, value, reason, variant, cause, ruleIndex, customerNotProven } = answer;
+  const planNotFound = answer.planNotFound === true;
+  return { type, value, reason, variant, cause, ruleIndex, customerNotProven, planNotFound, text };
+}
+
+function printsAlike(printed: PrintedAnswer, answer: FlagAnswer): boolean {
+  return (
+    printed.value === answer.value &&
+    printed.variant === answer.variant &&
+    printed.ruleIndex === answer.ruleIndex &&
+    printed.cause === answer.cause &&
+    printed.reason === answer.reason &&
+    printed.type === answer.type &&
+    printed.customerNotProven === answer.customerNotProven &&
+    printed.planNotFound === (answer.planNotFound === true)
+  );
 }

@@ -45,6 +45,8 @@ interface Remembered {
 const REMEMBERED_ANSWERS = 5000;
 const REMEMBERED_CHARACTERS = 32 * 1024 * 1024;
 const LONGEST_CONTEXT = 4096;
+/** A power of two. */
+const ASKED_PLACES = 16_384;
 
 /**
  * Answers about all flags at once, and remembers answers: most calls of a client that polls ask the same again.
@@ -57,6 +59,7 @@ export function createFlagsEvaluation(dependencies: EvaluationDependencies): Eva
     maxSize: REMEMBERED_CHARACTERS,
     sizeCalculation: (answer, name) => answer.body.length + name.length,
   });
+  const isAskedAgain = createAskedMemory();
   const answer = (
     credential: Credential,
     { request, stamp }: PreparedEvaluation,
@@ -84,6 +87,7 @@ export function createFlagsEvaluation(dependencies: EvaluationDependencies): Eva
     const decisions = decideAll(request, credential);
     const fresh = toEvaluation(credential, decisions, stamp);
     const { body, etag } = fresh;
+    if (known === undefined && !isAskedAgain(name)) return fresh;
     remembered.set(name, { credential, customer, subject, from: now, until: untilOf(decisions), body, etag });
     return fresh;
   };
@@ -92,6 +96,25 @@ export function createFlagsEvaluation(dependencies: EvaluationDependencies): Eva
     return prepared instanceof Promise
       ? prepared.then((ready) => answer(credential, ready, contextText))
       : answer(credential, prepared, contextText);
+  };
+}
+
+/**
+ * Whether the same was asked before, as far as a few numbers tell. Contexts that never come again are the most of some callers'
+ * calls; keeping their answers would drive out those of others, and cost more than deciding.
+ */
+function createAskedMemory(): (name: string) => boolean {
+  const asked = new Int32Array(ASKED_PLACES);
+  return (name) => {
+    // FNV-1a: a wrong yes remembers an answer too much, a wrong no decides once more.
+    let hash = 0x811c9dc5;
+    for (let index = 0; index < name.length; index += 1) {
+      hash = Math.imul(hash ^ name.charCodeAt(index), 0x01000193);
+    }
+    const place = hash & (ASKED_PLACES - 1);
+    const again = asked[place] === hash;
+    asked[place] = hash;
+    return again;
   };
 }
 

@@ -16,8 +16,19 @@ export function evaluationEtag(parts: EvaluationTagParts, credential: Credential
   return `"${parts.revision}.${parts.customerVersion}.${digest.slice(0, 32)}"`;
 }
 
-/** Keys of one reach share their answers; a rotated key keeps its tags. */
+const scopeTexts = new WeakMap<Credential, string>();
+
 function scopeText(credential: Credential): string {
+  let text = scopeTexts.get(credential);
+  if (text === undefined) {
+    text = toScopeText(credential);
+    scopeTexts.set(credential, text);
+  }
+  return text;
+}
+
+/** Keys of one reach share their answers; a rotated key keeps its tags. */
+function toScopeText(credential: Credential): string {
   const { kind, environmentId, productId } = credential;
   const customer = credential.kind === 'customer-token' ? [credential.customerKey, credential.userKey] : [];
   return JSON.stringify([kind, environmentId, productId, ...customer]);
