@@ -170,6 +170,11 @@ describe('every refusal of a code has its own code (K-8)', () => {
     expect(answer.body.detail).toContain('does not hold');
     const undecided = await refuses(code, [422, 'VOUCHER_NOT_ELIGIBLE'], 'without-attributes');
     expect(undecided.body.detail).toContain('could not be decided');
+    const browser = await browserOf(server, { customer: 'large' });
+    const told = await browser('redeem', { code });
+    expect([told.status, told.body.code]).toEqual([422, 'VOUCHER_NOT_ELIGIBLE']);
+    expect(told.text).not.toContain('seats');
+    expect((await browser('check', { code })).text).not.toContain('seats');
     expect((await calls.redeem(code, 'small')).status).toBe(201);
     await calls.call('PATCH', '/customers/large', { attributes: { seats: 9 } }, { 'if-match': '*' });
     expect((await calls.redeem(code, 'large')).status).toBe(201);

@@ -57,16 +57,19 @@ export async function refuseConditions(
   if (voucher.eligibility === null || request === null) return null;
   const compiled = compileEligibility(snapshot, voucher.eligibility);
   if (!compiled.ok) {
-    return notEligible(voucher, `it does not fit the catalog any more: ${compiled.issues[0]?.message ?? ''}`);
+    return notEligible(
+      applicant,
+      `it does not fit the catalog any more: ${compiled.issues[0]?.message ?? ''}`,
+    );
   }
   const decided = decideEligibility(request, compiled.condition);
   switch (decided.kind) {
     case 'eligible':
       return null;
     case 'not-eligible':
-      return notEligible(voucher, 'it does not hold for this customer');
+      return notEligible(applicant, 'it does not hold for this customer');
     case 'undecided':
-      return notEligible(voucher, `it could not be decided, which is no yes: ${decided.message}`);
+      return notEligible(applicant, `it could not be decided, which is no yes: ${decided.message}`);
   }
 }
 
@@ -79,7 +82,10 @@ function planNotEligible(plans: readonly string[], own: readonly string[]): Vouc
   };
 }
 
-function notEligible({ eligibility }: VoucherRow, why: string): VoucherRefusal {
+/** A backend is told the condition; a browser is not: it may name segments and attributes that are nobody's business there. */
+function notEligible({ voucher, ask }: Applicant, why: string): VoucherRefusal {
+  const { eligibility } = voucher;
+  if (ask.userProven) return { code: 'VOUCHER_NOT_ELIGIBLE', message: 'This code is not for this customer.' };
   return {
     code: 'VOUCHER_NOT_ELIGIBLE',
     message: `This code is for those for whom \`${eligibility ?? ''}\` holds: ${why}.`,
