@@ -48,7 +48,7 @@ it('a cold look-up that was planned over empty tables stays a few pages when the
     teamKeys: ['team-11'],
     balanceCustomerKeys: ['customer-66'],
     scopes: ['user-99', 'instance-88'],
-    shared: false,
+    shared: true,
   };
   // Planned here, while there is nothing; the plan is kept.
   await store.load(question);

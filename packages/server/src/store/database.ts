@@ -61,7 +61,11 @@ export function openDatabase(options: DatabaseOptions): Database {
  * Of the pool that cold look-ups read with: the one statement there is the same for every customer, so that planning it anew
  * (which costs more than running it) gains nothing, and compiling it even less.
  */
-export const LOOKUP_SESSION = ['set plan_cache_mode = force_generic_plan', 'set jit = off'] as const;
+export const LOOKUP_SESSION = [
+  'set plan_cache_mode = force_generic_plan',
+  'set enable_seqscan = off',
+  'set jit = off',
+] as const;
 
 const INT8_OID: number = pg.types.builtins.INT8;
 

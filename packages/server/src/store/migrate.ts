@@ -8,6 +8,7 @@ import * as customerRecords from './migrations/0003-customer-records.js';
 import * as planChanges from './migrations/0004-plan-changes.js';
 import * as bundlesAndEnds from './migrations/0005-bundles-and-ends.js';
 import * as vouchers from './migrations/0006-vouchers.js';
+import * as lookUpsByKey from './migrations/0007-look-ups-by-key.js';
 
 /** Listed by hand, in order: a bundler sees them, and no folder is read at start. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -17,6 +18,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0004-plan-changes': planChanges,
   '0005-bundles-and-ends': bundlesAndEnds,
   '0006-vouchers': vouchers,
+  '0007-look-ups-by-key': lookUpsByKey,
 };
 
 /**
