@@ -57,6 +57,7 @@ export const composers = [
  */
 export const storeWithoutAdapters = [
   'tables',
+  'voucher-tables',
   'plan-move-rows',
   'catalog-rows',
   'catalog-reads',

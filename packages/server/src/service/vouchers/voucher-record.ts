@@ -7,7 +7,7 @@ import type {
 } from '@pennon/protocol/management/vouchers';
 import type { Selectable } from 'kysely';
 import { toInstantOrNull } from '../../store/instant.js';
-import type { VoucherCodeTable, VoucherRedemptionTable, VoucherTable } from '../../store/tables.js';
+import type { VoucherCodeTable, VoucherRedemptionTable, VoucherTable } from '../../store/voucher-tables.js';
 import { toTime, toTimeOrNull } from '../times.js';
 
 export type VoucherRow = Selectable<VoucherTable>;
