@@ -13,6 +13,7 @@ import { decodeAnswer, referenceOf, rowText } from './consumption-record.js';
 import { createBatchDecider, nameOf } from './decide-batch.js';
 import type { CustomerStates, EnvironmentVersions, Snapshots } from './ports.js';
 import { ServiceError } from './service-error.js';
+import type { TurnClock } from './turn-clock.js';
 
 /*
  * One consume transaction (DESIGN: consume): lock; read time, versions and earlier answers; decide; write; commit; and only
@@ -26,6 +27,7 @@ export interface ConsumeBatchDependencies {
   readonly customers: CustomerStates;
   /** Whether a lost race (a deadlock, a serialization failure) may simply be run again. */
   readonly isLostRace: (error: unknown) => boolean;
+  readonly clock: Pick<TurnClock, 'now'>;
 }
 
 type Settled = readonly Settlement<ConsumeAnswer>[];
@@ -34,7 +36,7 @@ type Evaluations = readonly (ConsumeEvaluation | ServiceError)[];
 
 const ANY_VERSION: EnvironmentVersions = { subjects: 0, shared: 0 };
 
-/** @param deadline in milliseconds of `performance.now()`. All requests are of one customer and one product. */
+/** @param deadline in milliseconds of the clock. All requests are of one customer and one product. */
 export async function runConsumeBatch(
   dependencies: ConsumeBatchDependencies,
   requests: readonly ConsumeRequest[],
@@ -53,7 +55,7 @@ export async function runConsumeBatch(
         throw error instanceof ServiceError ? error : outcomeUnknown(error);
       }
     }
-    if (performance.now() >= deadline) {
+    if (dependencies.clock.now() >= deadline) {
       throw outcomeUnknown(null);
     }
   }
@@ -180,7 +182,7 @@ function isEnvironmentNewer({ versions }: LockedFrame, evaluations: Evaluations)
 }
 
 async function catchUp(
-  { snapshots, customers }: ConsumeBatchDependencies,
+  { snapshots, customers, clock }: ConsumeBatchDependencies,
   { productId, environmentId, customerKey }: ConsumeRequest,
   newer: Newer | null,
   deadline: number,
@@ -188,7 +190,7 @@ async function catchUp(
   if (newer === null) {
     return;
   }
-  const left = Math.max(1, deadline - performance.now());
+  const left = Math.max(1, deadline - clock.now());
   if (newer.revision !== null) {
     await snapshots.atLeast(productId, environmentId, newer.revision, left);
   }

@@ -1,3 +1,5 @@
+import { PROCESS_CLOCK, type TurnClock } from './turn-clock.js';
+
 /**
  * Requests for one customer, decided together: while one batch is under way, what arrives waits in the customer's lane and
  * forms the next one (DESIGN: consume). An idle lane holds nothing, not even a timer: the first request starts at once.
@@ -18,7 +20,7 @@ export type Settlement<Answer> =
 export interface ConsumeBatcherOptions<Request, Answer> {
   /**
    * Decides a batch: one settlement for each request, in their order. `deadline` is the earliest of the batch, in
-   * milliseconds of `performance.now()`.
+   * milliseconds of the clock.
    */
   readonly run: (requests: readonly Request[], deadline: number) => Promise<readonly Settlement<Answer>[]>;
   /** Which requests may share a transaction; the batch takes those that agree with its first one. */
@@ -27,6 +29,8 @@ export interface ConsumeBatcherOptions<Request, Answer> {
   readonly maximumQueue: number;
   readonly deadlineMilliseconds: number;
   readonly refuse: (why: 'queue-full' | 'deadline' | 'closed' | 'lost') => unknown;
+  /** Default: that of the process. */
+  readonly clock?: TurnClock;
 }
 
 interface Waiting<Request, Answer> {
@@ -47,15 +51,10 @@ interface Lane<Request, Answer> {
   running: boolean;
 }
 
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
-}
-
 export function createConsumeBatcher<Request, Answer>(
   options: ConsumeBatcherOptions<Request, Answer>,
 ): ConsumeBatcher<Request, Answer> {
+  const clock = options.clock ?? PROCESS_CLOCK;
   const lanes = new Map<string, Lane<Request, Answer>>();
   let closed = false;
   let telling = 0;
@@ -77,7 +76,7 @@ export function createConsumeBatcher<Request, Answer>(
     const promise = new Promise<Answer>((resolve, reject) => {
       waiting.push({
         request,
-        deadline: performance.now() + options.deadlineMilliseconds,
+        deadline: clock.now() + options.deadlineMilliseconds,
         resolve,
         reject,
       });
@@ -104,7 +103,7 @@ export function createConsumeBatcher<Request, Answer>(
         told = Math.ceil(batch.length / 2);
         settle(batch, outcome, 0, told);
         if (told < batch.length) {
-          await nextTurn();
+          await clock.nextTurn();
         }
       }
       void tell(batch, outcome, told);
@@ -115,7 +114,7 @@ export function createConsumeBatcher<Request, Answer>(
   }
 
   function takeBatch(lane: Lane<Request, Answer>): Waiting<Request, Answer>[] {
-    const now = performance.now();
+    const now = clock.now();
     const batch: Waiting<Request, Answer>[] = [];
     const rest: Waiting<Request, Answer>[] = [];
     for (const entry of lane.waiting) {
@@ -163,9 +162,9 @@ export function createConsumeBatcher<Request, Answer>(
     batch: readonly Waiting<Request, Answer>[],
     lane: Lane<Request, Answer>,
   ): () => void {
-    let timer: NodeJS.Timeout;
+    let disarm: () => void;
     function arm(): void {
-      const now = performance.now();
+      const now = clock.now();
       let next = Number.POSITIVE_INFINITY;
       for (const entry of batch) {
         if (entry.deadline > now) {
@@ -173,10 +172,10 @@ export function createConsumeBatcher<Request, Answer>(
         }
       }
       next = Math.min(next, lane.waiting[0]?.deadline ?? now + options.deadlineMilliseconds);
-      timer = setTimeout(expire, Math.max(1, next - now));
+      disarm = clock.after(Math.max(1, next - now), expire);
     }
     function expire(): void {
-      const now = performance.now();
+      const now = clock.now();
       for (const entry of [...batch, ...lane.waiting]) {
         if (entry.deadline <= now) {
           entry.reject(options.refuse('deadline'));
@@ -186,7 +185,7 @@ export function createConsumeBatcher<Request, Answer>(
       arm();
     }
     arm();
-    return () => clearTimeout(timer);
+    return () => disarm();
   }
 
   /** A few at a time: the reply of the store that comes meanwhile does not wait until all of them are told. */
@@ -198,7 +197,7 @@ export function createConsumeBatcher<Request, Answer>(
     telling += 1;
     for (let told = from; told < batch.length; told += TOLD_TOGETHER) {
       if (told > from) {
-        await nextTurn();
+        await clock.nextTurn();
       }
       settle(batch, outcome, told, told + TOLD_TOGETHER);
     }

@@ -3,20 +3,24 @@ import { type ConsumeBatchDependencies, outcomeUnknown, runConsumeBatch } from '
 import { type ConsumeBatcher, createConsumeBatcher } from './consume-batcher.js';
 import type { ConsumeAnswer, ConsumeRequest } from './consume-request.js';
 import { ServiceError } from './service-error.js';
+import { PROCESS_CLOCK, type TurnClock } from './turn-clock.js';
 
 /** A caller is answered within this, or told that the outcome is unknown. */
 const DEADLINE_MILLISECONDS = 1000;
 
 /** The lanes of all customers of this process, over the store's accounts. */
 export function createConsumption(
-  dependencies: ConsumeBatchDependencies,
+  given: Omit<ConsumeBatchDependencies, 'clock'> & { readonly clock?: TurnClock },
 ): ConsumeBatcher<ConsumeRequest, ConsumeAnswer> {
+  const clock = given.clock ?? PROCESS_CLOCK;
+  const dependencies: ConsumeBatchDependencies = { ...given, clock };
   return createConsumeBatcher<ConsumeRequest, ConsumeAnswer>({
     run: (requests, deadline) => runConsumeBatch(dependencies, requests, deadline),
     together: (first, other) => first.productId === other.productId,
     maximumBatch: LIMITS.consumeBatch.value,
     maximumQueue: LIMITS.consumeQueue.value,
     deadlineMilliseconds: DEADLINE_MILLISECONDS,
+    clock,
     refuse: (why) => {
       switch (why) {
         case 'queue-full':
