@@ -6,7 +6,13 @@ import { type PreparedCustomer, prepareCustomer } from './prepared-customer.js';
 /** A customer is read under several products and SKUs at most at once; older arrangements are made again when asked for. */
 const KEPT = 4;
 
-const byState = new WeakMap<CustomerState, PreparedCustomer>();
+/**
+ * Where a state keeps what was arranged of it: on the state itself, because the look-up of a `WeakMap` is a tenth of a whole decision.
+ * Nobody else sees it: it is not enumerable, so that no copy, comparison or text of a state has it.
+ */
+const ARRANGED = Symbol('arranged');
+type Arranged = CustomerState & { [ARRANGED]?: PreparedCustomer | undefined };
+
 const anonymous = new WeakMap<Snapshot, PreparedCustomer>();
 
 function prepare(snapshot: Snapshot, state: CustomerState | null, sku: string | null): PreparedCustomer {
@@ -35,7 +41,7 @@ export function preparedFor(
     }
     return shared;
   }
-  const latest = byState.get(state);
+  const latest = (state as Arranged)[ARRANGED];
   if (latest !== undefined && latest.snapshot === snapshot && latest.askedSku === sku) return latest;
   return earlier(snapshot, state, sku, latest ?? null);
 }
@@ -55,6 +61,12 @@ function earlier(
   let last: PreparedCustomer | null = prepared;
   for (let kept = 1; kept < KEPT && last !== null; kept += 1) last = last.before;
   if (last !== null) last.before = null;
-  byState.set(state, prepared);
+  keep(state as Arranged, prepared);
   return prepared;
+}
+
+/** A state that was frozen keeps nothing, and is arranged again each time. */
+function keep(state: Arranged, prepared: PreparedCustomer): void {
+  if (!Object.isExtensible(state)) return;
+  Object.defineProperty(state, ARRANGED, { value: prepared, writable: true, configurable: true });
 }
