@@ -2,7 +2,7 @@ import { fork, spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startPennon } from './pennon-server.mjs';
+import { NODE_OPTIONS, startPennon } from './pennon-server.mjs';
 import { machine, median } from './rounds.mjs';
 
 /*
@@ -58,7 +58,8 @@ const body = JSON.stringify({ context });
 const folder = mkdtempSync(join(tmpdir(), 'pennon-benchmark-'));
 // Open to pass through: a database started by root would else lie elsewhere, and stay there.
 chmodSync(folder, 0o711);
-const nodeOptions = process.env.PENNON_NODE_OPTIONS?.split(' ') ?? [];
+/** The bare server is given the same. */
+const nodeOptions = process.env.PENNON_NODE_OPTIONS?.split(' ') ?? NODE_OPTIONS;
 const pennon = await startPennon({ directory: join(folder, 'data'), catalog, nodeOptions });
 const ask = (path, headers = {}) =>
   fetch(`${pennon.url}${path}`, {
@@ -82,6 +83,7 @@ const ownHeaders = Object.fromEntries(
   [...singleAnswer.headers].filter(([name]) => !['date', 'connection', 'keep-alive'].includes(name)),
 );
 const bare = fork(new URL('./bare-server.mjs', import.meta.url), {
+  execArgv: nodeOptions,
   env: { ...process.env, BODIES: JSON.stringify(bodies), HEADERS: JSON.stringify(ownHeaders) },
 });
 const { port } = await new Promise((resolve) => bare.once('message', resolve));

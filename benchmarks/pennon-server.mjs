@@ -5,8 +5,11 @@ import { createServer } from 'node:net';
 const MAIN = new URL('../packages/server/dist/main.js', import.meta.url).href;
 const START = `const { main } = await import(${JSON.stringify(MAIN)}); process.exit(await main());`;
 
+/** As `npm start` runs it. */
+export const NODE_OPTIONS = ['--max-semi-space-size=64'];
+
 /** A Pennon process of its own on the embedded database, with one catalog published. */
-export async function startPennon({ directory, catalog, environment = {}, nodeOptions = [] }) {
+export async function startPennon({ directory, catalog, environment = {}, nodeOptions = NODE_OPTIONS }) {
   const key = () => randomBytes(24).toString('base64url');
   const keys = { PENNON_ADMIN_KEY: key(), PENNON_SERVER_KEY: key(), PENNON_CLIENT_KEY: key() };
   const port = await freePort();

@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=64
 // A committed file, because npm links commands at install time and dist/ is built afterwards.
 import { existsSync } from 'node:fs';
 
