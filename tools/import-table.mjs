@@ -59,6 +59,7 @@ export const storeWithoutAdapters = [
   'tables',
   'voucher-tables',
   'plan-move-rows',
+  'account-pages',
   'catalog-rows',
   'catalog-reads',
   'catalog-references',

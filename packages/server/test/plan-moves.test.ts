@@ -10,13 +10,17 @@ product: { key: test, name: Test, defaultPlan: free }
 features:
   - { key: rooms, type: metered, reset: never, ${governed} }
   - { key: minutes, type: metered, reset: { every: month }, ${governed} }
+  - { key: seats, type: metered, per: user, reset: { every: month }, ${governed} }
+  - { key: calls, type: metered, per: instance, reset: never, ${governed} }
   - { key: export, type: boolean, category: subscription, owner: a@example.com, purpose: Export, removal: permanent }
   - { key: help, type: boolean, category: subscription, owner: a@example.com, purpose: Help, removal: permanent }
 plans:
   - { key: free, rank: 0, entitlements: [{ feature: rooms, value: 1 }] }
-  - { key: pro, version: 0, rank: 1, price: { amount: 100, currency: EUR, every: month, source: list }, entitlements: [{ feature: rooms, value: 10 }, { feature: minutes, value: 100 }, { feature: export, value: true }] }
-  - { key: pro, version: 1, rank: 1, price: { amount: 200, currency: EUR, every: month, source: list }, entitlements: [{ feature: rooms, value: 5 }, { feature: minutes, value: 200 }, { feature: help, value: true }] }
+  - { key: pro, version: 0, rank: 1, price: { amount: 100, currency: EUR, every: month, source: list }, entitlements: [{ feature: rooms, value: 10 }, { feature: minutes, value: 100 }, { feature: seats, value: 9 }, { feature: calls, value: 9 }, { feature: export, value: true }] }
+  - { key: pro, version: 1, rank: 1, price: { amount: 200, currency: EUR, every: month, source: list }, entitlements: [{ feature: rooms, value: 5 }, { feature: minutes, value: 200 }, { feature: seats, value: 4 }, { feature: calls, value: 20 }, { feature: help, value: true }] }
   - { key: team, version: 0, rank: 2, entitlements: [{ feature: rooms, value: 50 }] }
+segments:
+  - { key: staff, condition: 'user.email.endsWith("@acme.example")' }
 addons:
   - { key: pack, plans: [pro], entitlements: [{ feature: minutes, add: 10 }] }
 `;
@@ -103,13 +107,15 @@ describe('P-8: a plan move', () => {
         state: 'selected',
         gains: [
           { feature: 'minutes', before: 100, after: 200 },
+          { feature: 'calls', before: 9, after: 20 },
           { feature: 'help', before: null, after: true },
         ],
         loses: [
           { feature: 'rooms', before: 10, after: 5 },
+          { feature: 'seats', before: 9, after: 4 },
           { feature: 'export', before: true, after: null },
         ],
-        over: [{ feature: 'rooms', usage: 8, limit: 5, over: 3 }],
+        over: [{ feature: 'rooms', per: 'customer', accounts: 1, usage: 8, limit: 5, over: 3 }],
       },
     ]);
     const first = (await call('GET', `/plan-moves/${move.id}/customers?limit=2`)).body;
@@ -122,6 +128,57 @@ describe('P-8: a plan move', () => {
     for (const path of paths) expect(await plansOf(path)).toMatchObject({ planVersion: 0, version: 1 });
     expect((await verb(move.id, 'undo')).body.status).toBe('discarded');
     expect((await verb(move.id, 'start')).body.code).toBe('PLAN_MOVE_STARTED');
+  });
+
+  it('counts who would be over per user and per instance, each with what it was given of its own', async () => {
+    const path = await customer('scoped');
+    const taken = (body: Record<string, unknown>) => consume(server, 'scoped', body);
+    for (const [user, amount] of Object.entries({ 'u-1': 5, 'u-2': 7, 'u-3': 7, 'u-4': 4 })) {
+      await call('PUT', `/customers/scoped/users/${user}`, {});
+      expect(
+        (await taken({ key: 'seats', amount, context: { targetingKey: 'scoped', user } })).body.allowed,
+      ).toBe(true);
+    }
+    // Of its own it has what the plan would take.
+    await call('POST', '/grants', {
+      target: { kind: 'user', key: 'u-3' },
+      kind: 'support',
+      effect: { type: 'add', feature: 'seats', amount: 3 },
+    });
+    await call('PUT', '/customers/scoped/instances/i-1', {});
+    await taken({ key: 'calls', amount: 9, context: { targetingKey: 'scoped', instance: 'i-1' } });
+    const narrow = await draft({ customers: ['scoped'] });
+    expect(narrow.preview).toMatchObject({ over: 1 });
+    expect((await items(narrow.id))[0].over).toEqual([
+      { feature: 'seats', per: 'user', accounts: 2, usage: 7, limit: 4, over: 3 },
+    ]);
+    await call('PATCH', path, { planVersion: 1 }, any);
+    const back = await draft({ from: TO, to: FROM, customers: ['scoped'] });
+    // From 20 to 9, and 9 are in use.
+    expect((await items(back.id))[0]).toMatchObject({ over: [], loses: expect.anything() });
+    const away = await draft({ from: TO, to: { plan: 'team', version: 0 }, customers: ['scoped'] });
+    expect((await items(away.id))[0].over).toEqual([
+      { feature: 'calls', per: 'instance', accounts: 1, usage: 9, limit: 0, over: 9 },
+      { feature: 'seats', per: 'user', accounts: 4, usage: 7, limit: 0, over: 7 },
+    ]);
+  });
+
+  it('has the tag of what a person changes: progress raises none, and a read tells progress all the same', async () => {
+    for (const key of ['tag-1', 'tag-2']) await customer(key);
+    const { id } = await draft({ customers: ['tag-1', 'tag-2'] });
+    const read = () => call('GET', `/plan-moves/${id}`);
+    const drafted = await read();
+    expect(drafted.headers.get('etag')).toBe('"2"');
+    const early = await call('POST', `/plan-moves/${id}/start`, {}, { 'if-match': '"1"' });
+    expect([early.status, early.body.code]).toEqual([412, 'PRECONDITION_FAILED']);
+    const started = await call('POST', `/plan-moves/${id}/start`, {}, { 'if-match': '"2"' });
+    await until(id, 'finished');
+    const finished = await call('GET', `/plan-moves/${id}`, undefined, { 'if-none-match': '"3"' });
+    expect([finished.status, finished.headers.get('etag')]).toEqual([200, '"3"']);
+    expect(finished.body).toMatchObject({ version: 3, progress: { applied: 2 } });
+    // What was read when it started is still what is changed.
+    const tag = started.headers.get('etag');
+    expect((await call('POST', `/plan-moves/${id}/undo`, {}, { 'if-match': `${tag}` })).status).toBe(200);
   });
 
   it('selects by what the server knows of a customer', async () => {
@@ -248,6 +305,9 @@ describe('P-8: a plan move', () => {
     [{ selector: 'usage("rooms") > 3' }, 422, 'SELECTOR_INVALID'],
     [{ selector: 'customer.country ==' }, 422, 'SELECTOR_INVALID'],
     [{ selector: 'flag("x")' }, 422, 'SELECTOR_INVALID'],
+    [{ selector: 'instance.key == "a"' }, 422, 'SELECTOR_INVALID'],
+    [{ selector: 'plan.versoin == 1' }, 422, 'SELECTOR_INVALID'],
+    [{ selector: 'segment("staff")' }, 422, 'SELECTOR_INVALID'],
     [{ product: 'none' }, 404, 'PRODUCT_NOT_FOUND'],
     [{ at: 'sometime' }, 400, 'VALIDATION_FAILED'],
   ])('refuses %j', async (body, status, code) => {

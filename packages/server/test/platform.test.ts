@@ -142,6 +142,47 @@ describe('products and environments', () => {
     expect(product.body).toMatchObject({ status: 409, code: 'PRODUCT_IN_USE' });
   });
 
+  it('an environment with a bundle, or a plan move that is not over, says what to do; over, it goes along', async () => {
+    const catalog = {
+      product: { key: server.product, name: 'Test' },
+      features: [
+        {
+          key: 'export',
+          type: 'boolean',
+          category: 'subscription',
+          owner: 'a@example.com',
+          purpose: 'x',
+          removal: 'permanent',
+        },
+      ],
+      plans: [0, 1].map((version) => ({ key: 'pro', version, rank: 1, entitlements: [] })),
+    };
+    const at = '/api/v1/environments/held';
+    await server.request('POST', '/api/v1/environments', { body: { key: 'held', name: 'Held', reason } });
+    await server.request('PUT', `/api/v1/products/${server.product}/catalog?reason=x&environments=held`, {
+      body: catalog,
+    });
+    const remove = () => server.request('DELETE', `${at}?reason=x`, { headers: { 'if-match': '*' } });
+    const bundle = { effects: [{ type: 'deny', feature: 'export' }], reason };
+    await server.request('PUT', `${at}/bundles/kit`, { body: bundle });
+    expect((await remove()).body.detail).toBe('The environment `held` still has bundles. Delete them first.');
+    await server.request('DELETE', `${at}/bundles/kit?reason=x`, { headers: { 'if-match': '*' } });
+    const move = { from: { plan: 'pro', version: 0 }, to: { plan: 'pro', version: 1 }, reason };
+    const { body: drafted } = await server.request('POST', `${at}/plan-moves`, { body: move });
+    const held = await remove();
+    expect(held.body).toMatchObject({ status: 409, code: 'ENVIRONMENT_IN_USE' });
+    expect(held.body.detail).toContain(`the plan move \`${drafted.id}\`, which is not over`);
+    await server.request('POST', `${at}/plan-moves/${drafted.id}/undo`, {
+      body: { reason },
+      headers: { 'if-match': '*' },
+    });
+    expect((await remove()).status).toBe(204);
+    const { rows } = await server.parts.database.pool.query('select id from plan_move where id = $1', [
+      drafted.id,
+    ]);
+    expect(rows).toEqual([]);
+  });
+
   it('an environment that was removed is served no more and leaves /readyz', async () => {
     const reason = 'A test.';
     await server.request('POST', '/api/v1/environments', {

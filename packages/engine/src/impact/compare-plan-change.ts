@@ -1,12 +1,20 @@
 import { CelError } from '../cel/values.js';
+import { aboutCustomer } from '../entitlement/customer-condition.js';
 import type { Level } from '../entitlement/level.js';
 import { termsAt } from '../evaluation/license-terms.js';
 import { beginEvaluation } from '../flag/layers.js';
-import { type EntitlementValue, versionedKey } from '../model/catalog.js';
-import type { CustomerState, Instant, License } from '../model/customer.js';
+import { type EntitlementValue, type UsageScope, versionedKey } from '../model/catalog.js';
+import type {
+  AccountState,
+  CustomerState,
+  Grant,
+  Instant,
+  License,
+  SegmentMembership,
+} from '../model/customer.js';
+import type { JsonObject } from '../model/json.js';
 import type { CompiledFeature, CompiledPlan, Snapshot } from '../snapshot/snapshot.js';
-import { balanceOf } from '../usage/balance.js';
-import { aboutCustomer } from './customer-selector.js';
+import { type Balance, balanceOf } from '../usage/balance.js';
 
 /*
  * What another plan version would mean for one customer (P-8, X-3): decided by the same steps as every answer, once with the license
@@ -20,11 +28,19 @@ export interface FeatureChange {
   readonly after: EntitlementValue | null;
 }
 
-export interface WouldBeOver {
-  readonly feature: string;
+/** What one account would use above its limit. */
+export interface AccountOver {
   readonly usage: number;
   readonly limit: number;
   readonly over: number;
+}
+
+/** How far a feature would be over: of several accounts, one per user or instance, the one that is furthest. */
+export interface WouldBeOver extends AccountOver {
+  readonly feature: string;
+  readonly per: UsageScope;
+  /** How many accounts of the customer would be over. Nobody is named: an effect is kept, and a person can be erased. */
+  readonly accounts: number;
 }
 
 export interface PlanChangeEffect {
@@ -33,6 +49,21 @@ export interface PlanChangeEffect {
   /** A config value that is another one. */
   readonly changes: readonly FeatureChange[];
   readonly over: readonly WouldBeOver[];
+}
+
+/** What can be told of the customer alone, and the features of which its users or instances have accounts to look at. */
+export interface PlanChangeComparison {
+  readonly effect: PlanChangeEffect;
+  readonly shrinking: readonly CompiledFeature[];
+}
+
+/** The account of one user or instance, with what that one has of its own. */
+export interface ScopedHolding {
+  readonly account: AccountState;
+  /** The instance's own; empty for a user. */
+  readonly metadata: JsonObject;
+  readonly memberships: readonly SegmentMembership[];
+  readonly grants: readonly Grant[];
 }
 
 export interface PlannedChange {
@@ -105,13 +136,8 @@ function overOf(used: number, level: Level): number {
   return level.unlimited ? 0 : Math.max(0, used - level.amount);
 }
 
-/** Compares one customer with and without a change of one of its licenses. */
-export function comparePlanChange(
-  snapshot: Snapshot,
-  state: CustomerState,
-  change: PlannedChange,
-  features: readonly CompiledFeature[],
-): PlanChangeEffect {
+/** The state as it would stand then, without and with the change. */
+function statesOf(state: CustomerState, change: PlannedChange): readonly [CustomerState, CustomerState] {
   const { at, plan, planVersion, usage } = change;
   const present = state.licenses.map((license) => plain(license, at));
   const changed = present.map((license): License => {
@@ -119,14 +145,40 @@ export function comparePlanChange(
     const anchor = usage === 'reset' ? change.anchor : license.anchor;
     return { ...license, plan, planVersion, anchor, sku: null };
   });
-  const before = beginEvaluation(aboutCustomer(snapshot, { ...state, licenses: present }, at));
-  const after = beginEvaluation(aboutCustomer(snapshot, { ...state, licenses: changed }, at));
+  return [
+    { ...state, licenses: present },
+    { ...state, licenses: changed },
+  ];
+}
+
+/** Above the new limit, and more so than above the old one. */
+function newlyOver(balance: Balance, old: Level, next: Level): AccountOver | null {
+  const used = balance.used + balance.reserved;
+  const over = overOf(used, next);
+  return over > overOf(used, old) ? { usage: used, limit: next.amount, over } : null;
+}
+
+function shrinks(old: Level, next: Level): boolean {
+  return !next.unlimited && (old.unlimited || next.amount < old.amount);
+}
+
+/** Compares one customer with and without a change of one of its licenses. */
+export function comparePlanChange(
+  snapshot: Snapshot,
+  state: CustomerState,
+  change: PlannedChange,
+  features: readonly CompiledFeature[],
+): PlanChangeComparison {
+  const [present, changed] = statesOf(state, change);
+  const before = beginEvaluation(aboutCustomer(snapshot, present, change.at));
+  const after = beginEvaluation(aboutCustomer(snapshot, changed, change.at));
   const effect = {
     gains: [] as FeatureChange[],
     loses: [] as FeatureChange[],
     changes: [] as FeatureChange[],
     over: [] as WouldBeOver[],
   };
+  const shrinking: CompiledFeature[] = [];
   for (const feature of features) {
     const [old, next] = [before.level(feature), after.level(feature)];
     if (old instanceof CelError || next instanceof CelError) continue;
@@ -136,12 +188,65 @@ export function comparePlanChange(
       (is > was ? effect.gains : is < was ? effect.loses : effect.changes).push(one);
     }
     if (feature.type !== 'metered') continue;
-    const { used, reserved, scope } = balanceOf(after, feature, next);
-    if (scope === null) continue;
-    const over = overOf(used + reserved, next);
-    if (over > overOf(used + reserved, old)) {
-      effect.over.push({ feature: feature.key, usage: used + reserved, limit: next.amount, over });
+    if (feature.per !== 'customer') {
+      if (shrinks(old, next)) shrinking.push(feature);
+      continue;
     }
+    const over = newlyOver(balanceOf(after, feature, next), old, next);
+    if (over !== null) effect.over.push({ feature: feature.key, ...over, per: 'customer', accounts: 1 });
   }
-  return effect;
+  return { effect, shrinking };
+}
+
+/** The same of one user's or instance's account: `null` where it would not be over, or is as far over as things are. */
+export function compareAccount(
+  snapshot: Snapshot,
+  state: CustomerState,
+  change: PlannedChange,
+  feature: CompiledFeature,
+  held: ScopedHolding,
+): AccountOver | null {
+  const own: CustomerState = {
+    ...state,
+    accounts: [held.account],
+    memberships: [...state.memberships, ...held.memberships],
+    grants: [...state.grants, ...held.grants],
+  };
+  const [before, after] = statesOf(own, change).map((one) => {
+    const request = aboutCustomer(snapshot, one, change.at);
+    const { scope } = held.account;
+    const named =
+      feature.per === 'user'
+        ? { userKey: scope }
+        : { instance: { key: scope, id: null, metadata: held.metadata } };
+    return beginEvaluation({ ...request, subject: { ...request.subject, ...named } });
+  });
+  if (before === undefined || after === undefined) return null;
+  const [old, next] = [before.level(feature), after.level(feature)];
+  if (old instanceof CelError || next instanceof CelError) return null;
+  return newlyOver(balanceOf(after, feature, next), old, next);
+}
+
+/** Adds what was found of the accounts of users and instances. */
+export function withAccountsOver(
+  effect: PlanChangeEffect,
+  found: readonly { readonly feature: CompiledFeature; readonly over: AccountOver }[],
+): PlanChangeEffect {
+  if (found.length === 0) return effect;
+  const worst = new Map<string, WouldBeOver>();
+  for (const { feature, over } of found) {
+    const known = worst.get(feature.key);
+    const furthest = known === undefined || over.over > known.over ? over : known;
+    const { usage, limit } = furthest;
+    worst.set(feature.key, {
+      feature: feature.key,
+      usage,
+      limit,
+      over: furthest.over,
+      per: feature.per,
+      accounts: (known?.accounts ?? 0) + 1,
+    });
+  }
+  const scoped = [...worst.values()].sort((one, other) => (one.feature < other.feature ? -1 : 1));
+  return { ...effect, over: [...effect.over, ...scoped] };
 }

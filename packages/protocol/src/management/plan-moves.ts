@@ -93,7 +93,10 @@ export const PlanMoveSchema = Type.Object(
       closed,
     ),
     fault: orNull(Type.String({ description: 'Why the move does not go on, where it does not.' })),
-    version: Type.Integer(),
+    version: Type.Integer({
+      description:
+        'The `ETag`: raised by what a person does, and when the preview is complete; not by progress.',
+    }),
     createdAt: TimeSchema,
     startedAt: orNull(TimeSchema),
     finishedAt: orNull(TimeSchema),
@@ -126,7 +129,18 @@ export const PlanMoveItemSchema = Type.Object(
     changes: Type.Array(FeatureChangeSchema),
     over: Type.Array(
       Type.Object(
-        { feature: Type.String(), usage: CountSchema, limit: CountSchema, over: CountSchema },
+        {
+          feature: Type.String(),
+          per: Type.Enum(['customer', 'instance', 'user']),
+          accounts: Type.Integer({
+            minimum: 1,
+            description:
+              'How many of the users or instances would be over; the figures are of the one furthest over.',
+          }),
+          usage: CountSchema,
+          limit: CountSchema,
+          over: CountSchema,
+        },
         closed,
       ),
     ),

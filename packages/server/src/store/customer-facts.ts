@@ -33,11 +33,11 @@ import type {
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /** Milliseconds since the epoch, exactly: columns are `timestamptz(3)`, and `extract` is a numeric. */
-function milliseconds(column: string): string {
+export function milliseconds(column: string): string {
   return `(extract(epoch from ${column}) * 1000)::bigint`;
 }
 
-const GRANT_COLUMNS = `json_build_array(g.target_kind, g.target_key, g.id, g.kind, g.effect::json,
+export const GRANT_COLUMNS = `json_build_array(g.target_kind, g.target_key, g.id, g.kind, g.effect::json,
   ${milliseconds('g.starts_at')}, ${milliseconds('g.ends_at')})`;
 
 const LICENSE_COLUMNS = `json_build_array(f.key, l.id, l.plan_key, l.plan_version, l.quantity, l.kind, l.status,
@@ -163,7 +163,7 @@ cross join lateral (select * from account a where a.customer_id = asked.customer
   and a.product_id = asked.product_id and a.scope = asked.scope offset 0) a
 order by a.feature`;
 
-type GrantRow = readonly [TargetKind, string, string, GrantKind, GrantEffect, number, number | null];
+export type GrantRow = readonly [TargetKind, string, string, GrantKind, GrantEffect, number, number | null];
 type LicenseRow = readonly [
   string,
   string,
@@ -284,7 +284,7 @@ function push<Item>(lists: Map<string, Item[]>, key: string, item: Item): void {
   else list.push(item);
 }
 
-function toGrant(product: string, row: GrantRow): Grant {
+export function toGrant(product: string, row: GrantRow): Grant {
   const [kind, key, id, grantKind, effect, startsAt, endsAt] = row;
   return { id, product, target: { kind, key }, kind: grantKind, effect, startsAt, endsAt };
 }

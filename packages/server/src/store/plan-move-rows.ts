@@ -156,6 +156,32 @@ export async function lockLicenses(
   return new Map(rows.map((row) => [row.id, row]));
 }
 
+/** Writes what their plans are and will be, all in one statement, and raises their versions. */
+export async function writePlans(
+  transaction: Transaction<Tables>,
+  licenses: readonly LicenseRow[],
+): Promise<readonly LicenseRow[]> {
+  if (licenses.length === 0) return [];
+  const column = (read: (license: LicenseRow) => unknown) => licenses.map(read);
+  const { rows } = await sql<LicenseRow>`
+    update license set plan_key = n.plan_key, plan_version = n.plan_version, anchor = n.anchor, sku = n.sku,
+      earlier_plans = n.earlier_plans::jsonb, next_plan_key = n.next_plan_key,
+      next_plan_version = n.next_plan_version, next_plan_at = n.next_plan_at, next_anchor = n.next_anchor,
+      next_move_id = n.next_move_id, version = license.version + 1
+    from unnest(${column((one) => one.customer_id)}::uuid[], ${column((one) => one.id)}::uuid[],
+      ${column((one) => one.plan_key)}::text[], ${column((one) => one.plan_version)}::integer[],
+      ${column((one) => one.anchor)}::text[], ${column((one) => one.sku)}::text[],
+      ${column((one) => JSON.stringify(one.earlier_plans))}::text[],
+      ${column((one) => one.next_plan_key)}::text[], ${column((one) => one.next_plan_version)}::integer[],
+      ${column((one) => one.next_plan_at)}::timestamptz[], ${column((one) => one.next_anchor)}::text[],
+      ${column((one) => one.next_move_id)}::uuid[])
+      as n (customer_id, id, plan_key, plan_version, anchor, sku, earlier_plans, next_plan_key, next_plan_version,
+        next_plan_at, next_anchor, next_move_id)
+    where license.customer_id = n.customer_id and license.id = n.id
+    returning license.*`.execute(transaction);
+  return rows;
+}
+
 export interface ItemOutcome {
   readonly licenseId: string;
   readonly customerId: string;
@@ -166,7 +192,7 @@ export interface ItemOutcome {
   readonly dueAt: Instant | null;
 }
 
-/** Writes what became of items, and moves the counts with them. */
+/** Writes what became of items, and moves the counts with them: not the version, which is of what a person changes. */
 export async function settleItems(
   transaction: Transaction<Tables>,
   moveId: string,
@@ -188,6 +214,6 @@ export async function settleItems(
     outcomes.filter((one) => one.from === state).length;
   await sql`
     update plan_move set applied = applied + ${of('applied')}, failed = failed + ${of('failed')},
-      skipped = skipped + ${of('skipped')}, undone = undone + ${of('undone')}, version = version + 1
+      skipped = skipped + ${of('skipped')}, undone = undone + ${of('undone')}
     where id = ${moveId}`.execute(transaction);
 }

@@ -7,9 +7,9 @@ import {
   lockLicenses,
   settleItems,
   takeItems,
+  writePlans,
 } from '../../store/plan-move-rows.js';
 import type { ProductRecord } from '../ports.js';
-import { writeLicense } from './change-license.js';
 import { changeData, type DataChange } from './data-change.js';
 import { type LicenseRow, settledAt, toApiLicense, withoutNext } from './license-record.js';
 import { billingPeriodEnd, changePlan } from './plan-change.js';
@@ -39,16 +39,14 @@ export async function applyBatch(
     if (items.length === 0) return 0;
     const offers = await readOffers(services, change, move);
     const licenses = await lockLicenses(change.transaction, items);
-    const written: { readonly row: LicenseRow; readonly key: string }[] = [];
+    const changed: ChangedLicense[] = [];
     const outcomes: ItemOutcome[] = [];
     for (const item of items) {
       const outcome = decideItem(move, item, licenses.get(item.license_id), offers, change.now);
-      if (outcome.row !== null) {
-        written.push({ row: await writeLicense(change, outcome.row), key: item.customer_key });
-      }
+      if (outcome.row !== null) changed.push({ row: outcome.row, key: item.customer_key });
       outcomes.push(outcome);
     }
-    await finishBatch(change, move, offers.product, 'license.move-plan', written, outcomes);
+    await finishBatch(change, move, offers.product, 'license.move-plan', changed, outcomes);
     return items.length;
   };
   return inBatch(services, move, work);
@@ -71,7 +69,7 @@ export async function undoBatch(
     const items = await takeItems(change.transaction, move.id, 'applied', BATCH, change.now);
     if (items.length === 0) return waiting.length;
     const licenses = await lockLicenses(change.transaction, items);
-    const written: { readonly row: LicenseRow; readonly key: string }[] = [];
+    const changed: ChangedLicense[] = [];
     const outcomes: ItemOutcome[] = [];
     for (const item of items) {
       const row = licenses.get(item.license_id);
@@ -82,14 +80,20 @@ export async function undoBatch(
         );
         continue;
       }
-      written.push({ row: await writeLicense(change, { ...row, ...withoutNext }), key: item.customer_key });
+      changed.push({ row: { ...row, ...withoutNext }, key: item.customer_key });
       outcomes.push(settled(item, 'undone'));
     }
     const product = productOf(services, move);
-    await finishBatch(change, move, product, 'license.undo-plan-change', written, outcomes);
+    await finishBatch(change, move, product, 'license.undo-plan-change', changed, outcomes);
     return items.length + waiting.length;
   };
   return inBatch(services, move, work);
+}
+
+/** A license as it is to be written, and the key of its customer. */
+interface ChangedLicense {
+  readonly row: LicenseRow;
+  readonly key: string;
 }
 
 async function inBatch(
@@ -109,18 +113,23 @@ async function finishBatch(
   move: PlanMoveRow,
   product: ProductRecord,
   action: string,
-  written: readonly { readonly row: LicenseRow; readonly key: string }[],
+  changed: readonly ChangedLicense[],
   outcomes: readonly ItemOutcome[],
 ): Promise<void> {
-  await change.touchCustomers(written.map(({ key }) => key));
+  const keys = new Map(changed.map(({ row, key }) => [row.id, key]));
+  const written = await writePlans(
+    change.transaction,
+    changed.map(({ row }) => row),
+  );
+  await change.touchCustomers(keys.values());
   await change.recordAll(
-    written.map(({ row, key }) => ({
+    written.map((row) => ({
       action,
       productId: product.id,
       objectKind: 'license',
       objectId: row.id,
       objectVersion: row.version,
-      after: toApiLicense(row, key, product.key, change.now) as unknown as JsonObject,
+      after: toApiLicense(row, keys.get(row.id) ?? '', product.key, change.now) as unknown as JsonObject,
     })),
   );
   await settleItems(change.transaction, move.id, outcomes);

@@ -1,12 +1,16 @@
-import type { ExpressionFrame } from '@pennon/engine/catalog/expression-environment';
-import type { CompiledExpression } from '@pennon/engine/cel/types';
+import {
+  aboutCustomer,
+  compileCustomerCondition,
+  decideCustomerCondition,
+} from '@pennon/engine/entitlement/customer-condition';
 import {
   comparePlanChange,
   concernedFeatures,
   type PlanChangeEffect,
+  withAccountsOver,
 } from '@pennon/engine/impact/compare-plan-change';
-import { aboutCustomer, compileSelector, isSelected } from '@pennon/engine/impact/customer-selector';
 import type { CustomerState, Instant } from '@pennon/engine/model/customer';
+import type { Condition } from '@pennon/engine/snapshot/condition';
 import type { CompiledFeature, Snapshot } from '@pennon/engine/snapshot/snapshot';
 import { sql } from 'kysely';
 import {
@@ -23,6 +27,7 @@ import { ServiceError } from '../service-error.js';
 import type { ContractServices } from './data-change.js';
 import { anchorFrom, settledAt } from './license-record.js';
 import { billingPeriodEnd } from './plan-change.js';
+import { accountsOver, type Finding } from './plan-move-accounts.js';
 import type { PlanMoveRow } from './plan-move-record.js';
 import { PublishedItems } from './published-items.js';
 
@@ -37,12 +42,20 @@ export interface PlanMoveServices extends ContractServices {
   readonly facts: CustomerFactsStore;
 }
 
-const PAGE = 500;
+/**
+ * Licenses of one transaction. What the driver and `JSON.parse` do with a page is done in one piece and so holds the event loop: small
+ * enough for less than 10 ms.
+ */
+const PAGE = 50;
+
+interface ExaminedLicense extends Finding {
+  readonly license: LicenseOfMove;
+}
 
 interface Preview {
   readonly move: PlanMoveRow;
   readonly snapshot: Snapshot;
-  readonly selector: CompiledExpression<ExpressionFrame> | null;
+  readonly selector: Condition | null;
   readonly features: readonly CompiledFeature[];
   readonly now: Instant;
 }
@@ -77,7 +90,8 @@ export async function previewPage(
     const { rows } = await sql<PlanMoveRow>`
       update plan_move set examined = examined + ${licenses.length}, selected = selected + ${items.length},
         gaining = gaining + ${count((item) => item.gains)}, losing = losing + ${count((item) => item.loses)},
-        over = over + ${count((item) => item.over)}, version = version + 1,
+        over = over + ${count((item) => item.over)},
+        version = version + ${isDone ? 1 : 0},
         cursor_customer_id = coalesce(${last?.customer_id ?? null}::uuid, cursor_customer_id),
         cursor_license_id = coalesce(${last?.id ?? null}::uuid, cursor_license_id),
         status = case when ${isDone} then 'draft' else status end, fault = null
@@ -88,8 +102,8 @@ export async function previewPage(
 
 function selectorOf(move: PlanMoveRow, snapshot: Snapshot): Preview['selector'] {
   if (move.selector === null) return null;
-  const compiled = compileSelector(snapshot, move.selector);
-  if (compiled.ok) return compiled.expression;
+  const compiled = compileCustomerCondition(snapshot, move.selector, 'customer');
+  if (compiled.ok) return compiled.condition;
   const [issue] = compiled.issues;
   throw new ServiceError(
     'unprocessable',
@@ -111,12 +125,12 @@ async function examine(
   preview: Preview,
   licenses: readonly LicenseOfMove[],
 ): Promise<readonly SelectedItem[]> {
-  const { move } = preview;
-  const keys = [...new Set(licenses.map((license) => license.customer_key))];
+  const plan = await fromPlan(services, preview.move);
+  const { move, snapshot } = preview;
   const facts = await services.facts.load({
     environmentId: move.environment_id,
     productId: move.product_id,
-    customerKeys: keys,
+    customerKeys: [...new Set(licenses.map((license) => license.customer_key))],
     instanceRef: null,
     userKeys: [],
     teamKeys: [],
@@ -124,9 +138,9 @@ async function examine(
     balanceCustomerKeys: [],
     scopes: [],
   });
-  const plan = await fromPlan(services, move);
-  const states = statesOf(facts, preview.snapshot.productKey);
-  return runInSlices(effects(preview, licenses, states, plan));
+  const findings = await runInSlices(compareAll(preview, licenses, facts, plan));
+  const over = await accountsOver(services, move, snapshot, findings);
+  return runInSlices(toItems(findings, over));
 }
 
 async function fromPlan(services: PlanMoveServices, move: PlanMoveRow) {
@@ -139,34 +153,47 @@ async function fromPlan(services: PlanMoveServices, move: PlanMoveRow) {
   });
 }
 
-function* effects(
+function* compareAll(
   { move, snapshot, selector, features, now }: Preview,
   licenses: readonly LicenseOfMove[],
-  states: ReadonlyMap<string, CustomerState>,
+  facts: Facts,
   plan: Awaited<ReturnType<typeof fromPlan>>,
-): Generator<void, readonly SelectedItem[]> {
-  const items: SelectedItem[] = [];
+): Generator<void, readonly ExaminedLicense[]> {
+  const states = yield* statesOf(facts, snapshot.productKey);
+  const findings: ExaminedLicense[] = [];
   for (const stored of licenses) {
     yield;
     const state = states.get(stored.customer_key);
     if (state === undefined) continue;
-    if (selector !== null && !isSelected(selector, aboutCustomer(snapshot, state, now))) continue;
+    if (selector !== null) {
+      // Of whom it cannot be told, by a missing attribute say, is not meant.
+      const meant = decideCustomerCondition(aboutCustomer(snapshot, state, now), selector);
+      if (meant.kind !== 'meant') continue;
+    }
     const row = settledAt(stored, now);
     const at = instantOf(move, row, plan, now);
-    const effect = comparePlanChange(
-      snapshot,
-      state,
-      {
-        licenseId: row.id,
-        plan: move.to_plan,
-        planVersion: move.to_version,
-        at,
-        usage: move.usage,
-        anchor: anchorFrom(row, at),
-      },
-      features,
-    );
-    items.push(itemOf(stored, effect));
+    const change = {
+      licenseId: row.id,
+      plan: move.to_plan,
+      planVersion: move.to_version,
+      at,
+      usage: move.usage,
+      anchor: anchorFrom(row, at),
+    };
+    const comparison = comparePlanChange(snapshot, state, change, features);
+    findings.push({ license: stored, customerId: stored.customer_id, state, change, comparison });
+  }
+  return findings;
+}
+
+function* toItems(
+  findings: readonly ExaminedLicense[],
+  over: Awaited<ReturnType<typeof accountsOver>>,
+): Generator<void, readonly SelectedItem[]> {
+  const items: SelectedItem[] = [];
+  for (const { license, comparison } of findings) {
+    yield;
+    items.push(itemOf(license, withAccountsOver(comparison.effect, over.get(license.id) ?? [])));
   }
   return items;
 }
@@ -194,10 +221,11 @@ function itemOf(license: LicenseOfMove, effect: PlanChangeEffect): SelectedItem 
 }
 
 /** The customers themselves: what single users, teams and instances were given is not part of a plan. */
-function statesOf(facts: Facts, product: string): ReadonlyMap<string, CustomerState> {
+function* statesOf(facts: Facts, product: string): Generator<void, ReadonlyMap<string, CustomerState>> {
   const accounts = new Map(facts.balances.map((one) => [one.customerKey, one.accounts]));
   const states = new Map<string, CustomerState>();
   for (const [key, { record, licenses, groups, memberships, grants }] of facts.customers) {
+    yield;
     if (record === null) continue;
     states.set(key, {
       id: record.id,

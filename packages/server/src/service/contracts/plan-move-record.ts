@@ -51,7 +51,10 @@ export function toApiPlanMoveItem(row: PlanMoveItemRow): ApiPlanMoveItem {
     gains,
     loses,
     changes,
-    over,
+    // Those of an earlier release counted pooled accounts alone.
+    over: over.map(({ feature, usage, limit, over: amount, per = 'customer', accounts = 1 }) => {
+      return { feature, per, accounts, usage, limit, over: amount };
+    }),
   };
 }
 

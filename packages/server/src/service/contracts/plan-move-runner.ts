@@ -150,7 +150,7 @@ async function finish(
   await services.database.transaction().execute(async (transaction) => {
     if ((await holdMove(transaction, holder, move)) === null) return;
     if ((await takeItems(transaction, move.id, 'selected', 1)).length > 0) return;
-    await sql`update plan_move set status = ${status}, finished_at = clock_timestamp(), fault = null, version = version + 1
+    await sql`update plan_move set status = ${status}, finished_at = clock_timestamp(), fault = null
       where id = ${move.id}`.execute(transaction);
   });
 }

@@ -1,4 +1,4 @@
-import { compileSelector } from '@pennon/engine/impact/customer-selector';
+import { compileCustomerCondition } from '@pennon/engine/entitlement/customer-condition';
 import type { PageQuery } from '@pennon/protocol/management/common';
 import type {
   ApiPlanMove,
@@ -108,7 +108,7 @@ function checkSelector(
 ): void {
   const snapshot = services.snapshots.current(product.id, environment.id);
   if (selector === undefined || snapshot === null) return;
-  const compiled = compileSelector(snapshot, selector);
+  const compiled = compileCustomerCondition(snapshot, selector, 'customer');
   if (compiled.ok) return;
   throw new ServiceError(
     'unprocessable',

@@ -1,5 +1,5 @@
 import type { Transaction } from 'kysely';
-import type { Tables } from '../../store/tables.js';
+import type { PlanMoveStatus, Tables } from '../../store/tables.js';
 import { inChange, type Made, type ManagementDependencies } from '../change.js';
 import type { ChangeContext, Credential } from '../credential.js';
 import { checkPrecondition, type Precondition } from '../precondition.js';
@@ -9,7 +9,18 @@ import { toEnvironmentBody } from './environment-body.js';
 
 /** The first environment; fixed keys of the settings belong to it. */
 const FIRST_ENVIRONMENT = 'production';
-const HOLDERS = ['customer', 'membership', 'access_grant', 'consumption', 'voucher'] as const;
+const ON_RECORD = 'Those stay on record, so the environment stays, too.';
+/** What keeps an environment, in the order in which it is told, and what to do about it. */
+const HOLDERS = {
+  customer: `customers. ${ON_RECORD}`,
+  membership: 'members of groups or segments. Take them out first.',
+  bundle: 'bundles. Delete them first.',
+  access_grant: `grants. ${ON_RECORD}`,
+  consumption: `consumptions. ${ON_RECORD}`,
+  voucher: `vouchers. ${ON_RECORD}`,
+} as const;
+
+const OVER = ['finished', 'undone', 'discarded'] as const satisfies readonly PlanMoveStatus[];
 
 /** Removes an environment that holds nothing; one with keys in force or with customers cannot be removed (DESIGN: storage). */
 export async function removeEnvironment(
@@ -40,6 +51,7 @@ export async function removeEnvironment(
     const current = { tag: String(row.version), item: toEnvironmentBody(row) };
     checkPrecondition(precondition, current, `The environment \`${keyOrId}\``);
     await refuseWhatHolds(transaction, id, key);
+    await removePlanMoves(transaction, id);
     await transaction.deleteFrom('api_key').where('environment_id', '=', id).execute();
     await transaction.deleteFrom('token_key').where('environment_id', '=', id).execute();
     await transaction.deleteFrom('environment_revision').where('environment_id', '=', id).execute();
@@ -69,10 +81,10 @@ async function refuseWhatHolds(transaction: Transaction<Tables>, id: string, key
       .limit(1)
       .executeTakeFirst();
     if (held !== undefined) {
-      throw inUse(key, 'keys that are not revoked');
+      throw inUse(key, 'keys that are not revoked. Revoke them first.');
     }
   }
-  for (const table of HOLDERS) {
+  for (const table of Object.keys(HOLDERS) as (keyof typeof HOLDERS)[]) {
     const held = await transaction
       .selectFrom(table)
       .select('environment_id')
@@ -80,15 +92,32 @@ async function refuseWhatHolds(transaction: Transaction<Tables>, id: string, key
       .limit(1)
       .executeTakeFirst();
     if (held !== undefined) {
-      throw inUse(key, table === 'access_grant' ? 'grants' : `${table}s`);
+      throw inUse(key, HOLDERS[table]);
     }
+  }
+  const move = await transaction
+    .selectFrom('plan_move')
+    .select('id')
+    .where('environment_id', '=', id)
+    .where('status', 'not in', OVER)
+    .limit(1)
+    .executeTakeFirst();
+  if (move !== undefined) {
+    throw inUse(key, `the plan move \`${move.id}\`, which is not over. Take it back first: POST …/undo.`);
   }
 }
 
+/** Moves that are over and concern nobody who is left go as keys that are revoked do; the audit trail keeps what they were. */
+async function removePlanMoves(transaction: Transaction<Tables>, environmentId: string): Promise<void> {
+  await transaction
+    .deleteFrom('plan_move_item')
+    .where('move_id', 'in', (moves) =>
+      moves.selectFrom('plan_move').select('id').where('environment_id', '=', environmentId),
+    )
+    .execute();
+  await transaction.deleteFrom('plan_move').where('environment_id', '=', environmentId).execute();
+}
+
 function inUse(key: string, what: string): ServiceError {
-  return new ServiceError(
-    'conflict',
-    'ENVIRONMENT_IN_USE',
-    `The environment \`${key}\` still has ${what}. Remove them first.`,
-  );
+  return new ServiceError('conflict', 'ENVIRONMENT_IN_USE', `The environment \`${key}\` still has ${what}`);
 }

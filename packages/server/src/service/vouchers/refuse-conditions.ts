@@ -1,9 +1,8 @@
 import {
-  compileEligibility,
-  decideEligibility,
-  namesPlan,
-  plansInForce,
-} from '@pennon/engine/entitlement/eligibility';
+  compileCustomerCondition,
+  decideCustomerCondition,
+} from '@pennon/engine/entitlement/customer-condition';
+import { namesPlan, plansInForce } from '@pennon/engine/entitlement/plans-in-force';
 import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
 import type { CustomerRow } from '../contracts/customer-record.js';
 import type { DataChange } from '../contracts/data-change.js';
@@ -55,18 +54,18 @@ export async function refuseConditions(
     if (refusal !== null) return refusal;
   }
   if (voucher.eligibility === null || request === null) return null;
-  const compiled = compileEligibility(snapshot, voucher.eligibility);
+  const compiled = compileCustomerCondition(snapshot, voucher.eligibility, 'customer-or-instance');
   if (!compiled.ok) {
     return notEligible(
       applicant,
       `it does not fit the catalog any more: ${compiled.issues[0]?.message ?? ''}`,
     );
   }
-  const decided = decideEligibility(request, compiled.condition);
+  const decided = decideCustomerCondition(request, compiled.condition);
   switch (decided.kind) {
-    case 'eligible':
+    case 'meant':
       return null;
-    case 'not-eligible':
+    case 'not-meant':
       return notEligible(applicant, 'it does not hold for this customer');
     case 'undecided':
       return notEligible(applicant, `it could not be decided, which is no yes: ${decided.message}`);

@@ -1,4 +1,4 @@
-import { compileEligibility } from '@pennon/engine/entitlement/eligibility';
+import { compileCustomerCondition } from '@pennon/engine/entitlement/customer-condition';
 import type { GrantEffect, Instant } from '@pennon/engine/model/customer';
 import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
 import type { VoucherCreate, VoucherPatch } from '@pennon/protocol/management/vouchers';
@@ -179,7 +179,7 @@ async function checkPlans(text: string | null, items: PublishedItems): Promise<v
 /** Checked as a publish checks a condition: unknown names and wrong types, with their place. */
 function checkEligibility(text: string | null, snapshot: Snapshot | null): void {
   if (text === null || snapshot === null) return;
-  const compiled = compileEligibility(snapshot, text);
+  const compiled = compileCustomerCondition(snapshot, text, 'customer-or-instance');
   if (compiled.ok) return;
   const items = compiled.issues.map(({ code, message, line, column, suggestion }) => ({
     code,
