@@ -14,6 +14,8 @@ const ONLY_FOR: Partial<Record<keyof Feature, readonly FeatureType[]>> = {
   measure: ['metered'],
   onStoreAway: ['metered'],
   onDowngrade: ['limit', 'metered'],
+  onPlanChange: ['metered'],
+  rollover: ['metered'],
   unit: ['limit', 'metered'],
   schema: ['config'],
 };
@@ -52,6 +54,8 @@ export function checkFeature(feature: Feature, scope: CheckScope): void {
       '`onDowngrade: until-reset` needs a `reset` to wait for; write `{ grace: { days: 14 } }`, `read-only` or `refuse-new`.';
     scope.fault(feature, 'onDowngrade', 'NOT_FOR_TYPE', message);
   }
+  checkNeedsReset(feature, scope);
+  checkRollover(feature, scope);
   if (
     feature.type === 'metered' &&
     !memberOf(scope.nodeOf(feature), 'reset') &&
@@ -62,4 +66,23 @@ export function checkFeature(feature: Feature, scope: CheckScope): void {
   }
   const schema = feature.schema === undefined ? undefined : scope.nodeOf(feature, 'schema');
   if (schema) checkSchemaText(schema, scope.issues);
+}
+
+/** Members that speak of periods; a feature that never resets has none. */
+function checkNeedsReset(feature: Feature, scope: CheckScope): void {
+  if (feature.type !== 'metered' || (feature.reset ?? 'never') !== 'never') return;
+  if (feature.onPlanChange !== undefined && feature.onPlanChange !== 'carry') {
+    const message = `\`onPlanChange: ${feature.onPlanChange}\` needs a \`reset\`: without periods there is nothing to begin again or to share out. Write \`carry\`, or give it a \`reset\`.`;
+    scope.fault(feature, 'onPlanChange', 'NOT_FOR_TYPE', message);
+  }
+  if (feature.rollover !== undefined) {
+    const message = '`rollover` needs a `reset`: what never resets keeps what is left anyway.';
+    scope.fault(feature, 'rollover', 'NOT_FOR_TYPE', message);
+  }
+}
+
+function checkRollover({ rollover, ...feature }: Feature, scope: CheckScope): void {
+  if (rollover === undefined || (rollover.minimum ?? 0) <= rollover.maximum) return;
+  const message = `\`minimum\` is ${rollover.minimum}, more than \`maximum\` (${rollover.maximum}); no more than the maximum is rolled over.`;
+  scope.fault(feature, 'rollover', 'NOT_FOR_TYPE', message);
 }

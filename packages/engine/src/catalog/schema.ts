@@ -6,6 +6,7 @@ import {
   FLAG_CATEGORIES,
   FLAG_TYPES,
   INTERVALS,
+  PLAN_CHANGE_POLICIES,
 } from '../model/catalog.js';
 import { KEY_PATTERN, LIMITS } from '../model/limits.js';
 import type { JsonSchema } from './json-schema.js';
@@ -209,6 +210,19 @@ const definitions: Record<string, JsonSchema> = {
         }),
       ],
     },
+    onPlanChange: choice(
+      'What a change of plan in the middle of a period does: `carry` (default) keeps use and gives the new limit, `reset` begins a period, `prorate` mixes the limits by time.',
+      PLAN_CHANGE_POLICIES,
+    ),
+    rollover: object('What is left of a period may be used later.', ['maximum'], {
+      maximum: integer('So much of one period at most.', 1),
+      minimum: integer('So much at least, whatever was left. Default: 0.'),
+      periods: integer(
+        'For so many periods after the one it is left of. Default: 1.',
+        1,
+        LIMITS.rolloverPeriods.value,
+      ),
+    }),
     onStoreAway: choice('The answer while the store cannot be reached.', ['closed', 'open', 'lastKnown']),
     measure: expression('CEL over the attributes of a usage, an integer: the amount when none is sent.'),
     schema: ref('schema', "The JSON Schema of a config feature's values."),

@@ -10,6 +10,7 @@ import { isCompiledSplit } from '../snapshot/compile-offers.js';
 import type { CompiledPlan, CompiledSplit } from '../snapshot/snapshot.js';
 import { combine } from './combine.js';
 import { type Draft, valueText } from './draft.js';
+import { prorated } from './prorate.js';
 
 /** What a split is bucketed by is the server's own: nobody chooses a limit by sending another key. */
 function splitSubject(by: string, prepared: PreparedCustomer, license: License | null): unknown {
@@ -146,6 +147,26 @@ function licenseOffer(draft: Draft, prepared: PreparedCustomer, license: License
   return { plan, license, sourceType: trial ? 'trial' : 'plan', until: licenseUntil(license) };
 }
 
+/** By `onPlanChange: prorate` the plans of the running period share it out. */
+function shared(
+  draft: Draft,
+  prepared: PreparedCustomer,
+  license: License,
+  value: EntitlementValue | null,
+): EntitlementValue | null {
+  const mixed = prorated(draft, prepared, license, value, (name) => {
+    const plan = prepared.snapshot.plans.get(name);
+    return plan === undefined ? null : valueOfPlan(draft, prepared, plan, license);
+  });
+  if (mixed === value || mixed === null) return value;
+  const { plan, planVersion } = termsAt(license, draft.now);
+  const key = versionedKey(plan, planVersion);
+  draft.took('plan-version', { type: 'plan', key, effect: 'prorate', value: mixed, until: null }, () => {
+    return `The plan of license \`${license.id}\` changed in this period: by time its plans give ${valueText(mixed)}.`;
+  });
+  return mixed;
+}
+
 /** Step one: the licenses in force, each with its plan's default group, combined; without any, the default plan. */
 export function applyLicenses(draft: Draft, prepared: PreparedCustomer): void {
   const values: (EntitlementValue | null)[] = [];
@@ -153,7 +174,7 @@ export function applyLicenses(draft: Draft, prepared: PreparedCustomer): void {
   for (const license of prepared.licenses) {
     const offer = licenseOffer(draft, prepared, license);
     if (licenseLapse(license, draft.now) === null) inForce += 1;
-    if (offer !== null) values.push(offered(draft, prepared, offer));
+    if (offer !== null) values.push(shared(draft, prepared, license, offered(draft, prepared, offer)));
   }
   if (inForce === 0) {
     const plan = prepared.fallbackPlan;

@@ -3,8 +3,7 @@ import { termsBefore } from '../evaluation/license-terms.js';
 import type { PreparedCustomer } from '../evaluation/prepared-customer.js';
 import { type EntitlementValue, versionedKey } from '../model/catalog.js';
 import type { Instant, License } from '../model/customer.js';
-import { periodAt } from '../period/period-at.js';
-import { anchorOf } from '../period/period-of.js';
+import { spanOf } from '../period/period-of.js';
 import { valueOfPlan } from './apply-licenses.js';
 import { combine } from './combine.js';
 import { type Draft, valueText } from './draft.js';
@@ -77,7 +76,7 @@ function windowOf(
   draft: Draft,
   prepared: PreparedCustomer,
 ): { readonly since: Instant; readonly endOf: (ceased: Instant) => Instant } | null {
-  const { onDowngrade, reset } = draft.feature;
+  const { onDowngrade } = draft.feature;
   switch (onDowngrade.policy) {
     case 'refuse-new':
     case 'read-only':
@@ -87,9 +86,7 @@ function windowOf(
       return { since: draft.now - graceMilliseconds, endOf: (ceased) => ceased + graceMilliseconds };
     }
     case 'until-reset': {
-      const { anchor, timeZone } = anchorOf(prepared, draft.feature, draft.now);
-      const zone = timeZone === undefined ? {} : { timeZone };
-      const period = periodAt({ reset, anchor, now: draft.now, ...zone });
+      const period = spanOf(prepared, draft.feature, draft.now);
       return period === null ? null : { since: period.start, endOf: () => period.end };
     }
   }

@@ -19,6 +19,7 @@ const BY_SOURCE: Record<SourceType, EntitlementReason> = {
   trial: 'TRIAL',
   grant: 'GRANT',
   voucher: 'VOUCHER',
+  topup: 'GRANT',
 };
 
 /** Why there is access: the highest step that took part; a limit that is lifted says so. */

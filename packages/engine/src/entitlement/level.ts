@@ -18,6 +18,8 @@ export interface Level {
   /** A `deny` decided. */
   readonly denied: boolean;
   readonly sources: readonly Source[];
+  /** Present where lots add to the limit: `amount` without what they cover and what remains of them. */
+  readonly allowance?: number;
   /** Present while an earlier limit stands in place of a lowered one. */
   readonly standing?: { readonly limit: number; readonly since: Instant; readonly until: Instant };
 }

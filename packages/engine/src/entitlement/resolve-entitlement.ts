@@ -93,6 +93,7 @@ function decide(
     reserved,
     balance: level.unlimited ? UNLIMITED_AS_INTEGER : Math.max(0, level.amount - used - reserved),
     overage: level.unlimited ? 0 : Math.max(0, used + reserved - level.amount),
+    ...(level.allowance === undefined ? {} : { allowance: level.allowance }),
     period,
     scope: balance.scope ?? '',
     sources: level.sources,

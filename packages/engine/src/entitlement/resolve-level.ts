@@ -1,7 +1,9 @@
 import type { Evaluation } from '../evaluation/evaluation.js';
 import { type PreparedCustomer, remember } from '../evaluation/prepared-customer.js';
 import type { CompiledFeature, CompiledSegment } from '../snapshot/snapshot.js';
+import { mayHaveCredits } from '../usage/credits.js';
 import { applyAddons } from './apply-addons.js';
+import { applyCredits } from './apply-credits.js';
 import { applyGrants } from './apply-grants.js';
 import { applyGroups } from './apply-groups.js';
 import { applyLicenses } from './apply-licenses.js';
@@ -22,6 +24,7 @@ function isAlike(prepared: PreparedCustomer, { key, condition, trusted }: Compil
 
 /** Whether a feature's level is the same for everyone of the customer, so that it may be kept with the customer. */
 function isShared(prepared: PreparedCustomer, feature: CompiledFeature): boolean {
+  if (mayHaveCredits(prepared, feature)) return false;
   const grants = prepared.featureGrants?.get(feature.key) ?? [];
   if (grants.some(({ grant }) => grant.target.kind !== 'customer' && grant.target.kind !== 'group'))
     return false;
@@ -29,12 +32,13 @@ function isShared(prepared: PreparedCustomer, feature: CompiledFeature): boolean
   return segments.every((segment) => isAlike(prepared, segment));
 }
 
-/** Everything that lies over what the licenses give. */
-function applyRest(draft: Draft, prepared: PreparedCustomer): void {
+/** Everything that lies over what the licenses give; answers what a period allows where credits lie on top of it. */
+function applyRest(draft: Draft, prepared: PreparedCustomer): number | null {
   applyGroups(draft, prepared);
   applySegments(draft);
   applyAddons(draft, prepared);
   applyGrants(draft, prepared);
+  return applyCredits(draft);
 }
 
 /** What is granted for good while an earlier limit stands; `null` where that is no finite limit. */
@@ -59,7 +63,7 @@ export function loweredSince(evaluation: Evaluation, feature: CompiledFeature): 
 
 /**
  * The order of an entitlement (DESIGN: the order of decisions), and the only place that owns it: licenses (with the earlier
- * limit that stands for a time) → customer groups → segments → add-ons → grants. Evaluations keep what it gives; ask `Evaluation.level`.
+ * limit that stands for a time) → customer groups → segments → add-ons → grants → credits. Evaluations keep what it gives; ask `Evaluation.level`.
  */
 export function resolveLevel(evaluation: Evaluation, feature: CompiledFeature): Level {
   const prepared = evaluation.customer;
@@ -69,13 +73,14 @@ export function resolveLevel(evaluation: Evaluation, feature: CompiledFeature): 
   const standing = standingOver(draft, prepared);
   const lowered = standing === null ? null : settled(evaluation, prepared, draft);
   if (standing !== null) applyStanding(draft, standing);
-  applyRest(draft, prepared);
+  const allowance = applyRest(draft, prepared);
   const { denied, sources } = draft;
-  const base = levelOf(feature, draft.current, {
+  const plain = levelOf(feature, draft.current, {
     until: evaluation.until,
     denied,
     sources,
   });
+  const base = allowance === null ? plain : { ...plain, allowance };
   const level =
     standing === null || lowered === null || !isMore(draft.current, lowered) || denied
       ? base

@@ -66,6 +66,8 @@ export class Evaluation implements ExpressionFrame {
   trusted = false;
   /** While `trusted`: whose account is decided about; members below its level do not count. */
   trustedPer: UsageScope | null = null;
+  /** Levels are what is granted without any lot: asked of what a period that is over allowed. */
+  withoutCredits = false;
   /** A fact was asked for that could not be read. It is not absent: whoever asked must not decide on that. */
   metUnavailable = false;
   /** For the functions below: private names would cost a call for every evaluation. */

@@ -28,6 +28,10 @@ export type Enforcement = (typeof ENFORCEMENTS)[number];
 export const DOWNGRADE_POLICIES = ['refuse-new', 'grace', 'read-only', 'until-reset'] as const;
 export type DowngradePolicy = (typeof DOWNGRADE_POLICIES)[number];
 
+/** What a change of plan in the middle of a period does to the use and the limit of that period. */
+export const PLAN_CHANGE_POLICIES = ['carry', 'reset', 'prorate'] as const;
+export type PlanChangePolicy = (typeof PLAN_CHANGE_POLICIES)[number];
+
 export type UsageScope = 'customer' | 'instance' | 'user';
 
 /** The product of a document; what is left out keeps what the product has. */
@@ -68,6 +72,16 @@ export interface ResetDocument {
   readonly timeZone?: string;
 }
 
+/** What is left of a period's allowance and may be used in later ones. */
+export interface RolloverDocument {
+  /** So much of one period at most. */
+  readonly maximum: number;
+  /** So much of one period at least, whatever was left. */
+  readonly minimum?: number;
+  /** It ends with the so-manieth period after the one it is left of; 1 unless said otherwise. */
+  readonly periods?: number;
+}
+
 export interface Feature extends Governed {
   readonly type: FeatureType;
   readonly category?: FeatureCategory;
@@ -80,6 +94,8 @@ export interface Feature extends Governed {
   readonly warnAt?: readonly number[];
   /** `grace` alone lasts `DEFAULT_GRACE_DAYS`. */
   readonly onDowngrade?: DowngradePolicy | { readonly grace: { readonly days: number } };
+  readonly onPlanChange?: PlanChangePolicy;
+  readonly rollover?: RolloverDocument;
   readonly onStoreAway?: 'closed' | 'open' | 'lastKnown';
   /** CEL over the attributes of a usage, giving an integer: the amount when the caller sends none (K-9). */
   readonly measure?: string;

@@ -56,6 +56,8 @@ export interface License extends Span {
   readonly graceEndsAt: Instant | null;
   /** RFC 9557 text, the original anchor of every period (law 9): `2027-01-31T10:00:00[America/New_York]`. */
   readonly anchor: string;
+  /** When the anchor was last moved: the period that ran then ended there, and one began. `null`: it never was. */
+  readonly anchorSince?: Instant | null;
   readonly timeZone: string | null;
   /** The billing key that the license was sold under (P-2). */
   readonly sku: string | null;
@@ -111,6 +113,22 @@ export interface SegmentMembership extends Span {
   readonly member: { readonly kind: MemberKind; readonly key: string };
 }
 
+/** `topup`: paid for. `promotional`: given. `rollover`: left of an earlier period. */
+export const LOT_KINDS = ['promotional', 'rollover', 'topup'] as const;
+export type LotKind = (typeof LOT_KINDS)[number];
+
+/** An amount that may be used besides what a period allows, for its span. One that was voided is no more among them. */
+export interface CreditLot extends Span {
+  readonly id: string;
+  readonly kind: LotKind;
+  /** 0 … 100: lower ones are used first. What a period allows has `DEFAULT_LOT_PRIORITY`. */
+  readonly priority: number;
+  readonly amount: number;
+  /** 0 … `amount`. */
+  readonly remaining: number;
+  readonly createdAt: Instant;
+}
+
 /** One account's last known balance. `scope` is empty for `per: customer`, else the instance's or user's key. */
 export interface AccountState {
   /** The product's key; absent where a state holds accounts of one product only. */
@@ -121,6 +139,12 @@ export interface AccountState {
   readonly periodStart: Instant | null;
   readonly used: number;
   readonly reserved: number;
+  /** As it was when the period was opened; it may have ended earlier. */
+  readonly periodEnd?: Instant | null;
+  /** So much of `used` was taken out of lots; 0 where it is left out. */
+  readonly covered?: number;
+  /** Not ended and not voided; absent: none. */
+  readonly lots?: readonly CreditLot[];
 }
 
 export interface InstanceState {

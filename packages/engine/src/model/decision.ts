@@ -57,6 +57,7 @@ export type SourceType =
   | 'trial'
   | 'grant'
   | 'voucher'
+  | 'topup'
   | 'default';
 
 export type SourceEffect =
@@ -65,6 +66,7 @@ export type SourceEffect =
   | 'max'
   | 'override'
   | 'multiply'
+  | 'prorate'
   | 'unlimited'
   | 'deny'
   | 'replace'
@@ -174,6 +176,8 @@ export interface EntitlementDecision extends DecisionStamp {
   readonly reserved: number;
   readonly balance: number;
   readonly overage: number;
+  /** Of `limit` what a period allows, where lots add to it; the rest is what they cover and what remains of them. */
+  readonly allowance?: number;
   readonly period: Period | null;
   /** The account that counts: empty for `per: customer`, else the instance's or user's key. */
   readonly scope: string;
@@ -271,6 +275,7 @@ export const EXPLANATION_STEPS = [
   'segment',
   'addon',
   'grant',
+  'credits',
   'effective',
   'usage',
   'consumption',

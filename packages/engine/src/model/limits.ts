@@ -113,6 +113,17 @@ export const LIMITS = {
     'customers',
     'Named one by one in a plan move; who means more selects them by a condition.',
   ),
+  rolloverPeriods: limit(
+    36,
+    'periods',
+    'Each is looked back to where nothing was used meanwhile; what lasts longer is a balance of its own.',
+  ),
+  lotsPerAccount: limit(
+    200,
+    'lots',
+    'Top-ups and what was rolled over, of one quota, not used up: each is read under the lock of every consume.',
+  ),
+  lotPriority: limit(100, 'rank', 'Enough to put every kind of credit before or behind every other.'),
   graceDays: limit(366, 'days', 'A grace that lasts longer is another plan.'),
   membersPerCall: limit(
     2000,
@@ -193,6 +204,9 @@ export const LIMITS = {
 } as const satisfies Record<string, NamedLimit>;
 
 export type LimitName = keyof typeof LIMITS;
+
+/** Of a lot that names none, and of what a period allows. */
+export const DEFAULT_LOT_PRIORITY = 50;
 
 /** A grace after a downgrade that names no days. */
 export const DEFAULT_GRACE_DAYS = 14;

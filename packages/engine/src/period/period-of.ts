@@ -58,14 +58,14 @@ function firstZone(...names: readonly (string | null | undefined)[]): string | u
  * Which anchor and zone a feature's periods follow (law 9). Zone: the feature's reset, else license, customer, product, UTC.
  * Anchor: the license's; without one the customer's creation; an unknown customer follows the calendar.
  */
-export function anchorOf(
+function anchorOf(
   prepared: PreparedCustomer,
   feature: CompiledFeature,
+  license: License | null,
   now: Instant,
 ): { readonly anchor: string; readonly timeZone: string | undefined } {
   const reset = feature.reset === 'never' ? null : feature.reset;
   const { state, snapshot } = prepared;
-  const license = anchoringLicense(prepared, feature, now);
   const elsewhere = firstZone(state?.timeZone, snapshot.timeZone) ?? 'UTC';
   const own = firstZone(reset?.timeZone, license?.timeZone);
   if (reset?.anchor === 'calendar') return { anchor: calendarAnchor(own ?? elsewhere), timeZone: undefined };
@@ -78,6 +78,36 @@ export function anchorOf(
   if (state?.createdAt != null)
     return { anchor: anchorAt(state.createdAt, own ?? elsewhere), timeZone: undefined };
   return { anchor: calendarAnchor(own ?? elsewhere), timeZone: undefined };
+}
+
+/** The instants at which a period of the license's ended early and another began, past and to come. */
+function* breaksOf(license: License, feature: CompiledFeature): Generator<Instant> {
+  const { next, anchorSince, earlier } = license;
+  const resets = feature.onPlanChange === 'reset';
+  const calendar = feature.reset !== 'never' && feature.reset.anchor === 'calendar';
+  if (anchorSince != null && !calendar) yield anchorSince;
+  if (next != null && (resets || (next.anchor !== license.anchor && !calendar))) yield next.at;
+  if (resets) for (const { until } of earlier ?? []) yield until;
+}
+
+/**
+ * The period of a feature that holds an instant; `null` where nothing resets. INVARIANT: where the anchor was moved or the plan
+ * changed with `onPlanChange: reset`, the period that ran ends at that instant and the next one begins there, so that there is no
+ * gap and no overlap, and nothing is opened a second time.
+ */
+export function spanOf(prepared: PreparedCustomer, feature: CompiledFeature, now: Instant): Period | null {
+  if (feature.reset === 'never') return null;
+  const license = anchoringLicense(prepared, feature, now);
+  const { anchor, timeZone } = anchorOf(prepared, feature, license, now);
+  const zone = timeZone === undefined ? {} : { timeZone };
+  const period = periodAt({ reset: feature.reset, anchor, now, ...zone });
+  if (period === null || license === null) return period;
+  let { start, end } = period;
+  for (const instant of breaksOf(license, feature)) {
+    if (instant <= now && instant > start) start = instant;
+    if (instant > now && instant < end) end = instant;
+  }
+  return start === period.start && end === period.end ? period : { ...period, start, end };
 }
 
 /** Periods found last, by customer and feature: they hold for weeks, and are asked for in every evaluation that reads usage. */
@@ -98,13 +128,7 @@ export function periodOf(evaluation: Evaluation, feature: CompiledFeature, level
   if (found !== undefined && found.level === level && found.period.start <= now && now < found.period.end) {
     return found.period;
   }
-  const { anchor, timeZone } = anchorOf(prepared, feature, now);
-  const period = periodAt({
-    reset: feature.reset,
-    anchor,
-    now,
-    ...(timeZone === undefined ? {} : { timeZone }),
-  });
+  const period = spanOf(prepared, feature, now);
   if (period === null) return null;
   if (periods === undefined) {
     periods = new Map();

@@ -38,6 +38,7 @@ const BY_TYPE: Record<Exclude<SourceType, 'grant' | 'voucher'>, FeatureFlagSourc
   trial: 'plan',
   default: 'plan',
   addon: 'plan',
+  topup: 'user',
 };
 
 /** What took part so far, by its source. */

@@ -62,6 +62,7 @@ export function compileFeature(
   place: { readonly index: number; readonly unlimitedNumber: number },
   context: CompileContext,
 ): CompiledFeature {
+  const resets = feature.type === 'metered' && (feature.reset ?? 'never') !== 'never';
   let measure: Condition | null = null;
   let broken: string | null = null;
   try {
@@ -77,12 +78,15 @@ export function compileFeature(
     numeric: feature.type === 'limit' || feature.type === 'metered',
     clientVisible: feature.clientVisible === true,
     per: feature.type === 'metered' ? (feature.per ?? 'customer') : 'customer',
-    reset: feature.type === 'metered' ? (feature.reset ?? 'never') : 'never',
+    reset: resets ? (feature.reset ?? 'never') : 'never',
     enforcement: feature.enforcement ?? 'hard',
     overage: feature.overage ?? null,
     combine: feature.combine ?? COMBINE[feature.type],
     whenDenied: feature.whenDenied ?? 'locked',
     onDowngrade: compileDowngrade(feature.onDowngrade),
+    onPlanChange: resets ? (feature.onPlanChange ?? 'carry') : 'carry',
+    rollover:
+      !resets || feature.rollover === undefined ? null : { minimum: 0, periods: 1, ...feature.rollover },
     measure,
     document: feature,
     broken,

@@ -8,8 +8,10 @@ import type {
   Feature,
   FeatureType,
   FlagType,
+  PlanChangePolicy,
   Price,
   ResetDocument,
+  RolloverDocument,
   UsageScope,
 } from '../model/catalog.js';
 import type { Instant } from '../model/customer.js';
@@ -114,6 +116,9 @@ export interface CompiledFeature {
   readonly whenDenied: 'locked' | 'hidden';
   /** What becomes of a limit that a change of plan lowers; days of grace are spans of 24 hours. */
   readonly onDowngrade: { readonly policy: DowngradePolicy; readonly graceMilliseconds: number };
+  /** `carry` for what has no periods. */
+  readonly onPlanChange: PlanChangePolicy;
+  readonly rollover: Required<RolloverDocument> | null;
   readonly measure: Condition | null;
   /** How unlimited reads over OFREP: 2^31−1, or 2^53−1 where the catalog holds a larger finite limit of this feature. */
   readonly unlimitedNumber: number;
