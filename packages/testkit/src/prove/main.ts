@@ -1,0 +1,137 @@
+import { parseArgs } from 'node:util';
+import { startOwnDatabase } from './own-database.js';
+import { type ProofLine, textOfLine } from './proof-line.js';
+import { runFaults } from './run-faults.js';
+import { runHistories } from './run-histories.js';
+import { makeScriptDatabase, runInterleavings, type ScriptDatabase } from './run-interleavings.js';
+import { runHistory } from './simulated-history.js';
+
+/*
+ * `npm run prove:limits`: the proof that limits are not overshot, part by part, with a line for each. docs/reference/proof-of-limits.md
+ * says what each part proves, and what it does not.
+ */
+
+const PARTS = ['a', 'e'] as const;
+type Part = (typeof PARTS)[number];
+
+/** How much of each part; the long form is what the documentation quotes. */
+interface Figures {
+  readonly histories: number;
+  readonly interleavings: number;
+  /** At most so many cases for each planted fault. */
+  readonly faultCases: number;
+}
+
+const LONG: Figures = { histories: 20_000, interleavings: 200, faultCases: 1000 };
+const SHORT: Figures = { histories: 120, interleavings: 12, faultCases: 300 };
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    short: { type: 'boolean', default: false },
+    seed: { type: 'string', default: '1' },
+    histories: { type: 'string' },
+    interleavings: { type: 'string' },
+    fault: { type: 'string', multiple: true },
+    trace: { type: 'boolean', default: false },
+    /** A PostgreSQL whose role may make databases and roles, instead of an own one. */
+    database: { type: 'string' },
+  },
+});
+
+const standard = values.short ? SHORT : LONG;
+const figures: Figures = {
+  ...standard,
+  histories: Number(values.histories ?? standard.histories),
+  interleavings: Number(values.interleavings ?? standard.interleavings),
+};
+const firstSeed = Number(values.seed);
+let failed = false;
+
+function print(line: ProofLine): void {
+  process.stdout.write(`${textOfLine(line)}\n`);
+  failed ||= line.violations > 0 || line.cases === 0;
+}
+
+/** What was found, and how it is seen again. */
+function report(how: string): (seed: number, violations: readonly string[]) => void {
+  return (seed, violations) => {
+    process.stderr.write(
+      `seed ${seed}: ${violations.join('\n  ')}\n  again: npm run prove:limits -- ${how} --seed ${seed}\n`,
+    );
+  };
+}
+
+async function partA(database: ScriptDatabase): Promise<void> {
+  if (figures.histories > 0) {
+    const onViolation = report('a --histories 1 --interleavings 0 --trace');
+    print(await runHistories({ count: figures.histories, firstSeed, onViolation }));
+  }
+  if (figures.interleavings > 0) {
+    const onViolation = report('a --histories 0 --interleavings 1');
+    print(await runInterleavings({ count: figures.interleavings, firstSeed, database, onViolation }));
+  }
+}
+
+async function partE(database: ScriptDatabase): Promise<void> {
+  const line = await runFaults({
+    database,
+    count: figures.faultCases,
+    ...(values.fault === undefined ? {} : { names: values.fault }),
+    onCaught: (fault, { cases }, violation) =>
+      process.stdout.write(
+        `  ${fault.name}: caught by ${fault.caughtBy} in case ${cases} (${violation.slice(0, 140)})\n`,
+      ),
+    onMissed: (fault) => process.stdout.write(`  ${fault.name}: NOT CAUGHT by ${fault.caughtBy}\n`),
+  });
+  print(line);
+}
+
+async function run(parts: readonly Part[]): Promise<void> {
+  const own = values.database === undefined ? await startOwnDatabase(true) : null;
+  const database = await makeScriptDatabase(values.database ?? own?.url ?? '');
+  try {
+    for (const part of parts) {
+      switch (part) {
+        case 'a':
+          await partA(database);
+          break;
+        case 'e':
+          await partE(database);
+          break;
+      }
+    }
+  } finally {
+    await database.drop();
+    await own?.stop();
+  }
+}
+
+/** One history, told event by event. */
+async function trace(): Promise<void> {
+  const result = await runHistory(firstSeed, { trace: true });
+  process.stdout.write(`${[...result.trace, ...result.violations].join('\n')}\n`);
+  print({
+    name: 'simulated-histories',
+    cases: 1,
+    kills: result.kills,
+    violations: result.violations.length,
+    seed: firstSeed,
+    more: { fingerprint: result.fingerprint },
+  });
+}
+
+function isPart(text: string): text is Part {
+  return PARTS.some((part) => part === text);
+}
+
+const unknown = positionals.filter((text) => !isPart(text));
+if (unknown.length > 0) {
+  process.stderr.write(`There is no part \`${unknown.join(' ')}\`; the parts are ${PARTS.join(', ')}.\n`);
+  process.exit(2);
+}
+// Errors are many in histories and nobody reads where they were made.
+Error.stackTraceLimit = values.trace ? 10 : 0;
+if (values.trace) await trace();
+else await run(positionals.length === 0 ? PARTS : positionals.filter(isPart));
+process.exit(failed ? 1 : 0);

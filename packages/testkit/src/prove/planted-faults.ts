@@ -1,0 +1,217 @@
+/*
+ * Faults that a tired author could make, each planted for itself in a copy of the built files while they are loaded (`plant-fault-hooks`).
+ * A proof that does not catch them proves little. A fault whose words are not found any more fails the proof: put here what stands there
+ * now.
+ */
+
+export interface PlantedFault {
+  readonly name: string;
+  /** Below `packages/`. */
+  readonly file: string;
+  /** Words that stand there once, and what stands there instead. */
+  readonly edits: readonly (readonly [find: string, replace: string])[];
+  /** Which part of the proof has to notice. */
+  readonly caughtBy: 'histories' | 'interleavings';
+  /** Where the search begins, for those that show in few cases only. */
+  readonly firstSeed?: number;
+}
+
+const BATCH = 'server/dist/service/consume-batch.js';
+const BATCHER = 'server/dist/service/consume-batcher.js';
+const DECIDE = 'server/dist/service/decide-batch.js';
+const STATEMENTS = 'server/dist/store/account-statements.js';
+const TRANSACTION = 'server/dist/store/account-transaction.js';
+const ACCOUNTS = 'server/dist/store/accounts.js';
+
+// biome-ignore-start lint/suspicious/noTemplateCurlyInString: the words stand so in the built files.
+export const PLANTED_FAULTS: readonly PlantedFault[] = [
+  {
+    name: 'used-at-most-limit',
+    file: 'engine/dist/usage/room.js',
+    edits: [['fill.used + fill.reserved + amount;', 'fill.used + fill.reserved;']],
+    caughtBy: 'histories',
+    firstSeed: 6,
+  },
+  {
+    name: 'up-to-one-more',
+    file: 'engine/dist/usage/room.js',
+    edits: [['- fill.used - fill.reserved));', '- fill.used - fill.reserved + 1));']],
+    caughtBy: 'histories',
+    firstSeed: 3,
+  },
+  {
+    name: 'part-of-several',
+    file: 'engine/dist/usage/decide-consumptions.js',
+    edits: [['if (refused === undefined)', 'if (refused !== null)']],
+    caughtBy: 'histories',
+    firstSeed: 6,
+  },
+  {
+    name: 'gives-back-more-than-used',
+    file: 'engine/dist/usage/decide-release.js',
+    edits: [['Math.min(amount, entitlement.usage)', 'amount']],
+    caughtBy: 'histories',
+  },
+  {
+    name: 'no-idempotency-on-denial',
+    file: DECIDE,
+    edits: [['rows.push({', 'if (decision.allowed) rows.push({']],
+    caughtBy: 'histories',
+  },
+  {
+    name: 'denials-rolled-back',
+    file: BATCH,
+    edits: [['write.consumptions.length > 0', 'write.accounts.length > 0']],
+    caughtBy: 'histories',
+  },
+  {
+    name: 'same-key-twice-in-a-batch',
+    file: BATCH,
+    edits: [['stored.set(callName(request), {', 'new Map().set(callName(request), {']],
+    caughtBy: 'histories',
+    firstSeed: 3,
+  },
+  {
+    name: 'other-body-under-one-key',
+    file: BATCH,
+    edits: [['before.requestHash === request.requestHash', 'true']],
+    caughtBy: 'histories',
+  },
+  {
+    name: 'revision-read-before-the-lock',
+    file: BATCH,
+    edits: [['frame.revision > snapshot.revision', 'false']],
+    caughtBy: 'histories',
+  },
+  {
+    name: 'customer-read-before-the-lock',
+    file: BATCH,
+    edits: [['frame.customer.version > known', 'false']],
+    caughtBy: 'histories',
+  },
+  {
+    name: 'shared-grants-read-before-the-lock',
+    file: BATCH,
+    edits: [['versions.shared > evaluation.versions.shared', 'false']],
+    caughtBy: 'histories',
+    firstSeed: 3,
+  },
+  {
+    name: 'balance-not-carried-on',
+    file: DECIDE,
+    edits: [['usage: account.used,', 'usage: resolved.usage,']],
+    caughtBy: 'histories',
+    firstSeed: 2,
+  },
+  {
+    name: 'period-never-reset',
+    file: DECIDE,
+    edits: [['account.used = 0;', 'account.used += 0;']],
+    caughtBy: 'histories',
+    firstSeed: 2,
+  },
+  {
+    name: 'earlier-period-opened-again',
+    file: DECIDE,
+    edits: [['period.start <= account.periodStart', 'period.start === account.periodStart']],
+    caughtBy: 'histories',
+    firstSeed: 72,
+  },
+  {
+    name: 'closed-period-lost',
+    file: DECIDE,
+    edits: [['account.closed ??= account.before;', '']],
+    caughtBy: 'histories',
+    firstSeed: 2,
+  },
+  {
+    name: 'acknowledged-before-the-commit',
+    file: BATCH,
+    edits: [['await transaction.commit(write);', 'void transaction.commit(write).catch(() => undefined);']],
+    caughtBy: 'histories',
+  },
+  {
+    name: 'failed-commit-acknowledged',
+    file: BATCH,
+    edits: [['await transaction.commit(write);', 'await transaction.commit(write).catch(() => undefined);']],
+    caughtBy: 'histories',
+    firstSeed: 2,
+  },
+  {
+    name: 'answer-of-another-caller',
+    file: BATCHER,
+    edits: [['outcome(from + index)', 'outcome(index)']],
+    caughtBy: 'histories',
+  },
+  {
+    name: 'customer-not-locked',
+    file: STATEMENTS,
+    edits: [['where id = $1::uuid for no key update', 'where id = $1::uuid']],
+    caughtBy: 'interleavings',
+    firstSeed: 6,
+  },
+  {
+    name: 'accounts-not-locked',
+    file: STATEMENTS,
+    edits: [['order by feature, scope for update', 'order by feature, scope']],
+    caughtBy: 'interleavings',
+  },
+  {
+    name: 'earlier-answers-read-before-the-lock',
+    file: TRANSACTION,
+    edits: [
+      ['const [, customers, locked, frames, earlier] =', 'const [, earlier, customers, locked, frames] ='],
+      [
+        "        BEGIN,\n        { name: 'customer-lock'",
+        "        BEGIN,\n        { name: 'consumption-find', text: FIND_EARLIER, values: [customerId, textArray(idempotencyKeys)] },\n        { name: 'customer-lock'",
+      ],
+      [
+        "        { name: 'consumption-find', text: FIND_EARLIER, values: [customerId, textArray(idempotencyKeys)] },\n    ];",
+        '    ];',
+      ],
+    ],
+    caughtBy: 'interleavings',
+    firstSeed: 3,
+  },
+  {
+    name: 'clock-read-before-the-lock',
+    file: STATEMENTS,
+    edits: [
+      [
+        "export const READ_FRAME = `\nselect ${MILLISECONDS('clock_timestamp()')}",
+        "export const READ_FRAME = `\nselect ${MILLISECONDS('now()')}",
+      ],
+    ],
+    caughtBy: 'interleavings',
+    firstSeed: 3,
+  },
+  {
+    name: 'written-over-what-changed',
+    file: STATEMENTS,
+    edits: [['and a.used = n.used_before and a.reserved = n.reserved_before', '']],
+    caughtBy: 'interleavings',
+    firstSeed: 6,
+  },
+  {
+    name: 'closed-period-not-written',
+    file: TRANSACTION,
+    edits: [['if (write.closed.length > 0)', 'if (write.closed.length > 99)']],
+    caughtBy: 'interleavings',
+    firstSeed: 3,
+  },
+  {
+    name: 'locks-waited-for-without-end',
+    file: ACCOUNTS,
+    edits: [['set lock_timeout = 800', 'set lock_timeout = 0']],
+    caughtBy: 'interleavings',
+    firstSeed: 20,
+  },
+  {
+    name: 'locks-held-without-end',
+    file: ACCOUNTS,
+    edits: [['set idle_in_transaction_session_timeout = 800', 'set idle_in_transaction_session_timeout = 0']],
+    caughtBy: 'interleavings',
+    firstSeed: 10,
+  },
+];
+// biome-ignore-end lint/suspicious/noTemplateCurlyInString: as above.

@@ -1,0 +1,440 @@
+import type { ConsumeInput } from '@pennon/server/service/consume-input';
+import type { ConsumeAnswer } from '@pennon/server/service/consume-request';
+import { ServiceError } from '@pennon/server/service/service-error';
+import { checkHistory } from './check-history.js';
+import { type Seeded, seeded } from './seeded.js';
+import type { ModelCall } from './sequential-model.js';
+import type { Fate } from './simulated-accounts.js';
+import {
+  CUSTOMERS,
+  type CustomerGrants,
+  customerId,
+  customerState,
+  drawGrants,
+  drawPlanLimits,
+  drawShared,
+  FEATURES,
+  NO_GRANTS,
+  NO_SHARED,
+  type PlanLimits,
+  type SharedGrants,
+  snapshotOf,
+} from './simulated-installation.js';
+import { type Facts, SimulatedProcess } from './simulated-process.js';
+import { BEGIN, COMMIT, raiseCustomer, SimulatedStore, StoreError } from './simulated-store.js';
+import { SimulatedTime } from './simulated-time.js';
+
+/*
+ * One history: clients with calls that they repeat under the same key until they are answered, 2 to 8 processes that crash and pause, a
+ * store that is killed, messages that are lost, doubled and late, and limits that change meanwhile. All of it is drawn from one seed.
+ */
+
+export interface HistoryResult {
+  readonly violations: readonly string[];
+  /** Processes and stores that were killed. */
+  readonly kills: number;
+  readonly calls: number;
+  readonly commits: number;
+  /** Of everything that clients and store have seen, in order: the same for the same seed. */
+  readonly fingerprint: number;
+  readonly trace: readonly string[];
+}
+
+/** A call with its key, and what its client heard. */
+export interface ClientCall extends ModelCall {
+  readonly idempotencyKey: string;
+  /** When the first of its messages was sent. */
+  readonly sentAt: number;
+  readonly heard: Heard[];
+  /** Another call stands under the same key. */
+  readonly misused: boolean;
+  settled: boolean;
+}
+
+export type Heard =
+  | { readonly kind: 'answer'; readonly at: number; readonly answer: ConsumeAnswer }
+  | { readonly kind: 'mismatch'; readonly at: number }
+  | { readonly kind: 'fault'; readonly at: number; readonly error: unknown };
+
+const CLIENT_PATIENCE_MILLISECONDS = 1500;
+/** When faults end, in milliseconds from the start; then everything must come to an end. */
+const LONGEST_HISTORY_MILLISECONDS = 20_000;
+
+export function runHistory(seed: number, options: { readonly trace?: boolean } = {}): Promise<HistoryResult> {
+  return new History(seed, options.trace ?? false).run();
+}
+
+export class History {
+  readonly time = new SimulatedTime();
+  readonly store: SimulatedStore;
+  readonly calls: ClientCall[] = [];
+  readonly plans = new Map<number, PlanLimits>();
+  readonly grants = new Map<string, CustomerGrants>();
+  readonly shared = new Map<number, SharedGrants>();
+  /** When each revision, and each version of the shared grants, was committed. */
+  readonly plansAt = new Map<number, number>();
+  readonly sharedAt = new Map<number, number>();
+  readonly #chance: Seeded;
+  readonly #processes: SimulatedProcess[] = [];
+  readonly #processCount: number;
+  readonly #tracing: boolean;
+  readonly #trace: string[] = [];
+  /** How often a message of the store is lost, and how slow it is. */
+  readonly #lossProbability: number;
+  readonly #slowness: number;
+  #fingerprint = 0x811c9dc5;
+  #kills = 0;
+  #calm = false;
+  #clockOffset: number;
+
+  constructor(seed: number, tracing: boolean) {
+    const chance = seeded(seed);
+    this.#chance = chance;
+    this.#tracing = tracing;
+    this.#processCount = 2 + chance.below(7);
+    this.#lossProbability = chance.pick([0, 0.01, 0.05, 0.15]);
+    this.#slowness = chance.pick([0.2, 1, 5]);
+    // So near to the turn of the hour that most histories cross it.
+    this.#clockOffset = Date.UTC(2027, 2, 10, 12) - chance.below(4000);
+    this.store = new SimulatedStore({
+      time: this.time,
+      clock: () => Math.floor(this.#clockOffset + this.time.now),
+      duration: (statement) => this.#duration(statement),
+      fault: (statement) => this.#storeFault(statement),
+    });
+    this.plans.set(1, drawPlanLimits(chance));
+    this.shared.set(0, NO_SHARED);
+    for (const key of CUSTOMERS) {
+      this.store.customerVersions.set(customerId(key), 1);
+      this.grants.set(`${key}|1`, NO_GRANTS);
+    }
+    for (let index = 0; index < this.#processCount; index += 1) this.#processes.push(this.#start());
+  }
+
+  async run(): Promise<HistoryResult> {
+    this.#planCalls();
+    this.#planTrouble();
+    const answered = () => this.calls.every((call) => call.settled);
+    await this.time.run(answered, LONGEST_HISTORY_MILLISECONDS);
+    this.#heal();
+    await this.time.run(answered, this.time.now + LONGEST_HISTORY_MILLISECONDS);
+    for (const call of this.calls) if (this.#chance.chance(0.4)) this.#attempt(call, 0);
+    await this.time.run();
+    const violations = [...checkHistory(this), ...this.#leftovers()];
+    return {
+      violations,
+      kills: this.#kills,
+      calls: this.calls.length,
+      commits: this.store.commits.length,
+      fingerprint: this.#fingerprint >>> 0,
+      trace: this.#trace,
+    };
+  }
+
+  /** What nobody can tell from outside: lanes that never end, and locks that nobody gives back. */
+  #leftovers(): readonly string[] {
+    const violations: string[] = [];
+    if (this.#processes.some((one) => one.alive && !one.idle)) violations.push('A lane is still at work.');
+    if (this.store.locks.size > 0) violations.push(`Locks are left: ${[...this.store.locks.keys()]}.`);
+    return violations;
+  }
+
+  #note(line: string): void {
+    const text = `${this.time.now.toFixed(3)} ${line}`;
+    for (let index = 0; index < text.length; index += 1) {
+      this.#fingerprint = Math.imul(this.#fingerprint ^ text.charCodeAt(index), 0x01000193);
+    }
+    if (this.#tracing) this.#trace.push(text);
+  }
+
+  #start(): SimulatedProcess {
+    const chance = this.#chance;
+    return new SimulatedProcess({
+      store: this.store,
+      facts: this.#facts(),
+      delay: () => 0.05 + chance.draw() * 0.3 * this.#slowness + this.#hiccup(),
+      fate: () => this.#fate(),
+      skewMilliseconds: chance.below(10_000) - 5000,
+    });
+  }
+
+  #facts(): Facts {
+    return {
+      snapshot: (revision) => snapshotOf(revision, this.plans.get(revision) ?? {}),
+      customer: (key, version, sharedVersion) =>
+        customerState(
+          key,
+          version,
+          this.grants.get(`${key}|${version}`) ?? NO_GRANTS,
+          this.shared.get(sharedVersion) ?? NO_SHARED,
+        ),
+      customerVersion: (key) => this.store.customerVersions.get(customerId(key)) ?? 0,
+    };
+  }
+
+  /** Now and then something takes so long that deadlines and timeouts pass. */
+  #hiccup(): number {
+    return !this.#calm && this.#chance.chance(0.005 * this.#slowness) ? this.#chance.between(100, 1500) : 0;
+  }
+
+  #fate(): Fate {
+    if (this.#calm || !this.#chance.chance(this.#lossProbability)) return 'answered';
+    return this.#chance.chance(0.5) ? 'lost-request' : 'lost-reply';
+  }
+
+  #duration(statement: string): number {
+    const most = statement === 'commit' ? 2 : 0.2;
+    return 0.02 + this.#chance.draw() * most * this.#slowness + this.#hiccup();
+  }
+
+  #storeFault(statement: string): StoreError | null {
+    if (this.#calm || !this.#chance.chance(0.003)) return null;
+    switch (statement) {
+      case 'customer-lock':
+      case 'account-lock':
+        return new StoreError('40P01', 'deadlock detected');
+      case 'consumption-copy':
+        return this.#chance.chance(0.5)
+          ? new StoreError('23514', 'new row violates partition constraint')
+          : new StoreError('53100', 'could not extend file: no space left on device');
+      default:
+        return null;
+    }
+  }
+
+  /* Clients. */
+
+  #planCalls(): void {
+    const chance = this.#chance;
+    const count = 6 + chance.below(30);
+    const span = chance.pick([5, 200, 3000]);
+    for (let index = 0; index < count; index += 1) {
+      const sentAt = chance.draw() * span;
+      const call = this.#drawCall(index, sentAt);
+      this.calls.push(call);
+      this.time.after(sentAt, () => this.#attempt(call, 0));
+      if (chance.chance(0.05)) this.#misuse(call);
+    }
+  }
+
+  #drawCall(index: number, sentAt: number): ClientCall {
+    const chance = this.#chance;
+    const release = chance.chance(0.2);
+    const releasable = FEATURES.filter((feature) => feature.resets === 'never');
+    const itemCount = !release && chance.chance(0.15) ? 2 + chance.below(2) : 1;
+    return {
+      operation: release ? 'release' : 'consume',
+      customer: chance.chance(0.8) ? CUSTOMERS[0] : CUSTOMERS[1],
+      user: chance.chance(0.8) ? 'ann' : 'bob',
+      mode: chance.chance(0.15) ? 'upTo' : 'all',
+      items: Array.from({ length: itemCount }, () => ({
+        key: chance.pick(release ? releasable : FEATURES).key,
+        amount: chance.chance(0.03) ? 0 : 1 + chance.below(4),
+      })),
+      idempotencyKey: `call-${index}`,
+      sentAt,
+      heard: [],
+      misused: false,
+      settled: false,
+    };
+  }
+
+  /** The same key under another body, at about the same time. */
+  #misuse(call: ClientCall): void {
+    const sentAt = call.sentAt + this.#chance.between(-3, 30);
+    const items = call.items.map(({ key, amount }) => ({ key, amount: amount + 10 }));
+    const other = { ...call, items, sentAt: Math.max(0, sentAt), heard: [], misused: true };
+    this.calls.push(other);
+    this.time.after(other.sentAt, () => this.#attempt(other, 0));
+  }
+
+  #attempt(call: ClientCall, attempt: number): void {
+    const chance = this.#chance;
+    let waiting = true;
+    const again = (milliseconds: number): void => {
+      this.time.after(milliseconds, () => {
+        if (waiting) {
+          waiting = false;
+          if (!call.settled) this.#attempt(call, attempt + 1);
+        }
+      });
+    };
+    again(CLIENT_PATIENCE_MILLISECONDS);
+    const copies = !this.#calm && chance.chance(0.06) ? 2 : 1;
+    for (let copy = 0; copy < copies; copy += 1) {
+      if (!this.#calm && chance.chance(0.03)) continue;
+      const process = chance.pick(this.#processes);
+      this.time.after(this.#messageDelay(), () => {
+        if (!process.alive) {
+          again(20);
+          return;
+        }
+        process.deliver(() => {
+          void process.consume(inputOf(call)).then(
+            (answer) => this.#reply(process, call, { kind: 'answer', at: 0, answer }, again),
+            (error: unknown) => this.#reply(process, call, refusalOf(error), again),
+          );
+        });
+      });
+    }
+  }
+
+  #messageDelay(): number {
+    const late = !this.#calm && this.#chance.chance(0.05) ? this.#chance.between(10, 2500) : 0;
+    return 0.1 + this.#chance.draw() * 2 + late;
+  }
+
+  /** `null`: the outcome is unknown, and the same key asks again. */
+  #reply(
+    process: SimulatedProcess,
+    call: ClientCall,
+    heard: Heard | null,
+    again: (milliseconds: number) => void,
+  ): void {
+    if (!process.alive) return;
+    if (!this.#calm && this.#chance.chance(0.03)) return;
+    this.time.after(this.#messageDelay(), () => {
+      if (heard === null) {
+        this.#note(`${call.idempotencyKey} unknown`);
+        again(5 + this.#chance.draw() * 50);
+        return;
+      }
+      this.#note(`${call.idempotencyKey} ${describe(heard)}`);
+      call.heard.push({ ...heard, at: this.time.now });
+      call.settled = true;
+    });
+  }
+
+  /* Trouble. */
+
+  #planTrouble(): void {
+    const chance = this.#chance;
+    const span = 3000;
+    const plan = (count: number, act: () => void): void => {
+      for (let index = 0; index < count; index += 1) this.time.after(chance.draw() * span, act);
+    };
+    plan(chance.below(5), () => this.#publish());
+    plan(chance.below(4), () => this.#changeCustomer());
+    plan(chance.below(4), () => this.#changeShared());
+    plan(chance.below(4), () => this.#killProcess());
+    plan(chance.below(3), () => this.#pauseProcess());
+    if (chance.chance(0.2)) plan(1, () => this.#killStore());
+    if (chance.chance(0.25)) plan(1, () => this.#setClockBack());
+    for (let at = 100; at < span; at += 500) {
+      this.time.after(at, () => {
+        for (const process of this.#processes) if (chance.chance(0.5)) process.hearOfChanges();
+      });
+    }
+  }
+
+  #publish(): void {
+    if (this.#calm) return;
+    const revision = this.store.revision + 1;
+    this.plans.set(revision, drawPlanLimits(this.#chance));
+    this.plansAt.set(revision, this.time.now);
+    this.store.revision = revision;
+    this.#note(`revision ${revision}`);
+  }
+
+  #changeCustomer(): void {
+    if (this.#calm || !this.store.up) return;
+    const key = this.#chance.pick(CUSTOMERS);
+    const grants = drawGrants(this.#chance);
+    const session = this.store.open();
+    const raise = raiseCustomer(customerId(key), (version) => {
+      this.grants.set(`${key}|${version}`, grants);
+      this.#note(`${key} version ${version}`);
+    });
+    session.run([BEGIN, raise, COMMIT], () => session.leave());
+  }
+
+  #changeShared(): void {
+    if (this.#calm) return;
+    const version = this.store.sharedVersion + 1;
+    this.shared.set(version, drawShared(this.#chance));
+    this.sharedAt.set(version, this.time.now);
+    this.store.sharedVersion = version;
+    this.#note(`shared ${version}`);
+  }
+
+  #killProcess(): void {
+    if (this.#calm) return;
+    const index = this.#chance.below(this.#processes.length);
+    this.#processes[index]?.crash();
+    this.#kills += 1;
+    this.#note(`process ${index} killed`);
+    this.time.after(this.#chance.between(1, 400), () => {
+      this.#processes[index] = this.#start();
+    });
+  }
+
+  #pauseProcess(): void {
+    if (this.#calm) return;
+    const process = this.#chance.pick(this.#processes);
+    process.pause();
+    this.time.after(this.#chance.between(5, 3000), () => process.goOn());
+  }
+
+  #killStore(): void {
+    if (this.#calm) return;
+    this.store.crash();
+    this.#kills += 1;
+    this.#note('store killed');
+    this.time.after(this.#chance.between(50, 1500), () => {
+      this.store.up = true;
+    });
+  }
+
+  /** A replica with a slower clock took over, for example. */
+  #setClockBack(): void {
+    if (this.#calm) return;
+    this.#clockOffset -= this.#chance.between(500, 6000);
+    this.#note('clock set back');
+  }
+
+  #heal(): void {
+    this.#calm = true;
+    this.store.up = true;
+    for (const [index, process] of this.#processes.entries()) {
+      process.goOn();
+      if (!process.alive) this.#processes[index] = this.#start();
+    }
+  }
+}
+
+function inputOf(call: ClientCall): ConsumeInput {
+  const context = { targetingKey: call.customer, customer: { key: call.customer }, user: { key: call.user } };
+  const { operation, mode } = call;
+  return {
+    operation,
+    mode,
+    requestId: 'request',
+    idempotencyKey: call.idempotencyKey,
+    body: { context, mode, items: call.items },
+    context,
+    items: call.items.map(({ key, amount }) => ({ key, amount, attributes: {} })),
+    product: undefined,
+    environment: undefined,
+    consistency: undefined,
+  };
+}
+
+function refusalOf(error: unknown): Heard | null {
+  if (error instanceof ServiceError && error.kind === 'unavailable') return null;
+  if (error instanceof ServiceError && error.code === 'IDEMPOTENCY_MISMATCH')
+    return { kind: 'mismatch', at: 0 };
+  return { kind: 'fault', at: 0, error };
+}
+
+function describe(heard: Heard): string {
+  switch (heard.kind) {
+    case 'mismatch':
+      return 'mismatch';
+    case 'fault':
+      return `fault ${String(heard.error)}`;
+    case 'answer':
+      return heard.answer.decisions
+        .map(({ key, allowed, consumed, usedAfter }) => `${key} ${allowed} ${consumed} ${usedAfter}`)
+        .join(', ');
+  }
+}

@@ -1,0 +1,54 @@
+import { spawn } from 'node:child_process';
+import { createRequire } from 'node:module';
+import type {} from '@pennon/testkit/global-setup';
+import { describe, expect, inject, it } from 'vitest';
+
+const PROGRAM = createRequire(import.meta.url).resolve('@pennon/testkit/prove/main');
+
+/** The command itself, in the short form; it plants faults in what Node loads, which a test runner's loader would not show. */
+function prove(
+  ...words: readonly string[]
+): Promise<{ readonly code: number | null; readonly said: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [PROGRAM, ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let said = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        said += text;
+      });
+    }
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, said }));
+  });
+}
+
+describe('the proof of limits, in its short form', () => {
+  const database = inject('adminDatabaseUrl');
+
+  it('X-5 histories of the production batcher agree with the sequential model, and its simulated store with PostgreSQL', async () => {
+    const { code, said } = await prove('a', '--short', '--database', database);
+    expect(said).toMatch(/^simulated-histories cases=120 kills=[1-9]\d* violations=0 seed=1 /m);
+    expect(said).toMatch(/^scripted-interleavings cases=12 kills=0 violations=0 seed=1 /m);
+    expect(code).toBe(0);
+  }, 120_000);
+
+  it('plays the same history again from the same seed', async () => {
+    const [one, two] = [await prove('--trace', '--seed', '7'), await prove('--trace', '--seed', '7')];
+    expect(one.said).toBe(two.said);
+    expect(one.said.split('\n').length).toBeGreaterThan(10);
+    expect((await prove('--trace', '--seed', '8')).said).not.toBe(one.said);
+  }, 60_000);
+
+  it('catches every planted fault', async () => {
+    const { code, said } = await prove('e', '--short', '--database', database);
+    expect(said).not.toContain('NOT CAUGHT');
+    expect(said).toMatch(/^planted-faults cases=(\d+) kills=0 violations=0 seed=1 caught=\1$/m);
+    expect(code).toBe(0);
+  }, 180_000);
+
+  it('fails where nothing was tried', async () => {
+    const { code, said } = await prove('e', '--fault', 'no-such-fault', '--database', database);
+    expect(said).toContain('planted-faults cases=0 ');
+    expect(code).toBe(1);
+  }, 60_000);
+});
