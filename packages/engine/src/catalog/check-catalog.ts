@@ -8,9 +8,15 @@ import { checkAssertion, checkContext, checkProduct } from './check-product.js';
 import type { CheckScope } from './check-scope.js';
 import { type AnyItem, type Draft, itemReference } from './draft.js';
 import { quoted } from './issue-sink.js';
+import type { WrittenExpression } from './schema-reader.js';
 
 /** Everything that one item's shape does not show: references, types across items, expressions, cycles. */
-export function checkCatalog(draft: Draft, known: Catalog, scope: CheckScope): void {
+export function checkCatalog(
+  draft: Draft,
+  known: Catalog,
+  scope: CheckScope,
+  written: readonly WrittenExpression[],
+): void {
   const knownFeatures = new Set(known.features.map(({ key }) => key));
   const knownFlags = new Set(known.flags.map(({ key }) => key));
   const checks = new ExpressionChecks(scope);
@@ -21,6 +27,10 @@ export function checkCatalog(draft: Draft, known: Catalog, scope: CheckScope): v
       checkItem(item, scope);
       checkItemExpressions(item, checks, scope);
     });
+  }
+  for (const { node, item } of written) {
+    if (scope.issues.full) break;
+    scope.issues.within(item, () => checks.checkWritten(node));
   }
   checkCycles(checks, scope);
 }

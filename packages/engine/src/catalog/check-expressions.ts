@@ -12,7 +12,7 @@ import {
 import type { CatalogIssueCode } from './issue.js';
 import { quoted } from './issue-sink.js';
 import { constraintsOf } from './short-form.js';
-import { memberOf, offsetInScalar, type SourceNode } from './source-node.js';
+import { memberOf, offsetInScalar, type ScalarNode, type SourceNode } from './source-node.js';
 
 const WANTED = { condition: 'bool', measure: 'int' } as const;
 type Purpose = keyof typeof WANTED;
@@ -26,6 +26,7 @@ export class ExpressionChecks {
   readonly #environments = new Map<ExpressionLayer, CelEnvironment<ExpressionFrame>>();
   readonly #reads = new Map<string, CelReads | null>();
   readonly #partial: boolean;
+  readonly #checked = new Set<SourceNode>();
 
   constructor(scope: CheckScope) {
     this.#scope = scope;
@@ -61,6 +62,15 @@ export class ExpressionChecks {
     }
   }
 
+  /** One that may stand in a part that was left out for another fault; the author hears of both at once. */
+  checkWritten(node: ScalarNode): void {
+    if (this.#checked.has(node)) return;
+    const text = String(node.value);
+    if (node.segment === 'by') this.#checkPath(text, node);
+    else if (node.segment === 'measure') this.#check(text, node, 'measure', 'measure');
+    else this.#check(text, node, node.segment === 'condition' ? 'segment' : 'flag', 'condition');
+  }
+
   #checkRule(rule: Rule): void {
     if (rule.if === undefined) return;
     const constraints = constraintsOf(rule);
@@ -80,7 +90,11 @@ export class ExpressionChecks {
   /** The attribute of a bucket is a path that a rule could read. */
   #checkBy(by: string, holder: object): void {
     const node = this.#scope.nodeOf(holder, 'by');
-    if (node === undefined) return;
+    if (node !== undefined) this.#checkPath(by, node);
+  }
+
+  #checkPath(by: string, node: SourceNode): void {
+    this.#checked.add(node);
     if (!PATH.test(by)) {
       const message = `${quoted(by)} does not name an attribute; write a path such as \`team.key\`.`;
       this.#scope.issues.at(node, 'EXPRESSION', message);
@@ -92,6 +106,7 @@ export class ExpressionChecks {
 
   #check(text: string, node: SourceNode | undefined, layer: ExpressionLayer, purpose: Purpose): boolean {
     if (node === undefined) return true;
+    this.#checked.add(node);
     const result = compileExpression(text, this.#environment(layer));
     if (!result.ok) {
       this.#report(result.issues, node);

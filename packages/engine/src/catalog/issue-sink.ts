@@ -31,6 +31,11 @@ export class IssueSink {
     return this.#hasErrors;
   }
 
+  /** Whose faults are being reported. */
+  get item(): ItemReference | undefined {
+    return this.#item;
+  }
+
   /** Nothing more is listed; who reads a hostile text may stop looking. */
   get full(): boolean {
     return this.#left.error <= 0;

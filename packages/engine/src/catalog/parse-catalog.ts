@@ -145,7 +145,7 @@ function conclude(
     sources,
     written: draft.keys,
   });
-  checkCatalog(draft, known, scope);
+  checkCatalog(draft, known, scope, room.reader.expressions);
   const positions = new Map(
     draft.items.map(({ item, node }) => [
       positionKey(item.kind, itemKey(item)),

@@ -448,6 +448,60 @@ const EXPRESSIONS: readonly Case[] = [
   ],
 ];
 
+/** A fault of the shape and one of an expression in the same part: both are told, each at its place. */
+const BOTH: readonly Case[] = [
+  [
+    'a rule without what it serves',
+    flag("rules:\n  - rollout: { weights: [▲{ weight: 1 }] }\n    if: 'user.key ==▲'"),
+    ['MISSING_MEMBER', 'EXPRESSION'],
+  ],
+  [
+    'a rule with an unknown member',
+    flag("rules:\n  - ▲if: 'user.key ==▲'\n    ▲serv: true"),
+    ['ONE_OF', 'EXPRESSION', 'UNKNOWN_MEMBER'],
+  ],
+  [
+    'a rule of an environment, in a flag without a type',
+    "flags:\n  - ▲key: f\n    environments:\n      production: { rules: [{ if: 'user.key ==▲', serve: true }] }\n",
+    ['MISSING_MEMBER', 'EXPRESSION'],
+  ],
+  [
+    'a rule below an environment whose name cannot be one',
+    "flags:\n  - key: f\n    type: boolean\n    environments:\n      ▲a b: { rules: [{ if: 'user.key ==▲', serve: true }] }\n",
+    ['BAD_KEY', 'EXPRESSION'],
+  ],
+  [
+    'the attribute of a rollout, in a flag without a key',
+    'flags:\n  - ▲type: boolean\n    rules: [{ rollout: { by: ▲user key, percentage: 5 } }]\n',
+    ['MISSING_MEMBER', 'EXPRESSION'],
+  ],
+  [
+    'the measure of a feature without a type',
+    "features: [▲{ key: a, measure: 'amount +▲' }]\n",
+    ['MISSING_MEMBER', 'EXPRESSION'],
+  ],
+  [
+    'the condition of a segment whose key is none',
+    "segments: [{ key: ▲a b, condition: 'plan.tier ▲== 5' }]\n",
+    ['BAD_KEY', 'EXPRESSION'],
+  ],
+  [
+    'what a segment may not ask, in one whose key is a number',
+    'segments: [{ key: ▲5, condition: \'▲flag("f")\' }]\n',
+    ['WRONG_TYPE', 'EXPRESSION_LAYER'],
+  ],
+  [
+    'a second flag of the same key',
+    `${flag('default: true')}  - key: ▲f\n    type: boolean\n    rules: [{ if: 'user.key ==▲', serve: true }]\n`,
+    ['DUPLICATE_DEFINITION', 'EXPRESSION'],
+  ],
+  [
+    'a constraint of a short flag without a key',
+    "flag:\n  ▲targeting:\n    - constraint: 'user.key ==▲'\n",
+    ['MISSING_MEMBER', 'EXPRESSION'],
+  ],
+];
+
 function marked(text: string): { text: string; places: string[] } {
   const places: string[] = [];
   const parts = text.split('▲');
@@ -460,7 +514,7 @@ function marked(text: string): { text: string; places: string[] } {
   return { text: parts.join(''), places };
 }
 
-const ALL = { TEXTS, SHAPES, REFERENCES, VALUES, FLAGS, EXPRESSIONS };
+const ALL = { TEXTS, SHAPES, REFERENCES, VALUES, FLAGS, EXPRESSIONS, BOTH };
 
 describe.each(Object.entries(ALL))('refused documents: %s', (_, cases) => {
   const rows = cases.map(([what, source, codes, options]) => ({ what, source, codes, options }));

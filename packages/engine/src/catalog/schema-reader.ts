@@ -1,7 +1,7 @@
 import { suggestName } from '../cel/suggest.js';
 import type { JsonValue } from '../model/json.js';
 import { isTimeZone, readDay, readInstant } from './dates.js';
-import type { CatalogIssueCode } from './issue.js';
+import type { CatalogIssueCode, ItemReference } from './issue.js';
 import { type IssueSink, quoted } from './issue-sink.js';
 import type { JsonSchema } from './json-schema.js';
 import { definition } from './schema.js';
@@ -60,10 +60,21 @@ function patternOf(source: string): RegExp {
   return known;
 }
 
+/** A text that stands where an expression belongs, and whose it is. */
+export interface WrittenExpression {
+  readonly node: ScalarNode;
+  readonly item: ItemReference | undefined;
+}
+
+/** Not CEL, but a path that CEL must be able to read. */
+const BUCKET_ATTRIBUTE = definition('rollout').properties?.by;
+
 /** Reads a node as the catalog schema says: the value as authored, every deviation a fault with its place. */
 export class SchemaReader {
   readonly #issues: IssueSink;
   readonly #sources: SourceMap;
+  /** Every one that was read, also in objects that are left out of the value for another fault. */
+  readonly expressions: WrittenExpression[] = [];
 
   constructor(issues: IssueSink, sources: SourceMap) {
     this.#issues = issues;
@@ -84,8 +95,15 @@ export class SchemaReader {
         : node.kind === 'array'
           ? this.#readArray(schema, node)
           : this.#readScalar(schema, node);
+    if (node.kind === 'scalar' && value !== undefined) this.#noteExpression(schema, node);
     this.#sources.set(value, node);
     return value;
+  }
+
+  #noteExpression(schema: JsonSchema, node: ScalarNode): void {
+    if (schema.format === 'cel' || schema === BUCKET_ATTRIBUTE) {
+      this.expressions.push({ node, item: this.#issues.item });
+    }
   }
 
   #fault(node: SourceNode, code: CatalogIssueCode, message: string, suggestion?: string): undefined {
@@ -262,10 +280,11 @@ export class SchemaReader {
     }
     const value: Mutable = {};
     for (const member of node.members) {
-      if (!this.#checkName(schema, member)) continue;
+      const named = this.#checkName(schema, member);
       const declared = ownMember(properties, member.key);
+      // What stands under a wrong name has faults of its own, which are told in the same answer.
       const read = this.#readMember(schema, declared, member, node);
-      if (read !== undefined) value[member.key] = read;
+      if (named && read !== undefined) value[member.key] = read;
     }
     this.#checkRequired(schema, node);
     const usable = (schema.required ?? []).every(
