@@ -22,6 +22,7 @@ import { KeyRing } from './service/keys/key-ring.js';
 import { createKeyRingLoader } from './service/keys/key-ring-loader.js';
 import type { Metrics } from './service/metrics.js';
 import { createInstallation } from './service/open-installation.js';
+import type { PublishingThread } from './service/publishing-thread.js';
 import { createRecentPreparations } from './service/recent-preparations.js';
 import { createRememberedAnswers } from './service/remembered-answers.js';
 import type { Secret } from './service/secret.js';
@@ -61,6 +62,8 @@ export interface ServerSettings {
   readonly customerDeadlineMilliseconds?: number;
   /** How many customers (and users, teams, instances, of each as many) stay in memory; default `LIMITS.customersInMemory`. */
   readonly customersInMemory?: number;
+  /** Tests: one thread for every server of the process; default is one of its own, which ends with it. */
+  readonly publishingThread?: PublishingThread;
 }
 
 /** What the parts of one process are made of; `main.ts` and the tests reach the use-cases through it. */
@@ -160,7 +163,10 @@ function composeParts(settings: ServerSettings) {
   });
   const answers = createRememberedAnswers({ database: database.kysely, clock });
   const forgetting = createAnswerForgetting(answers, onProblem);
-  const workshop = createCatalogWorkshop({ connectionString });
+  const workshop = createCatalogWorkshop({
+    connectionString,
+    ...(settings.publishingThread === undefined ? {} : { sharedThread: settings.publishingThread }),
+  });
   const authenticator = createAuthenticator({ ring, directory, clock });
 
   const searches = openDatabase({

@@ -1,4 +1,5 @@
 import { connect } from 'node:net';
+import { callHttp } from '@pennon/testkit/http-call';
 import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { signCustomerToken } from './customer-token-support.js';
@@ -42,15 +43,12 @@ function keyFor(operation: Operation): string | null {
   return operation.access.includes('server') ? server.serverKey : customerToken;
 }
 
-async function send(
-  operation: Operation,
-  body: string | Uint8Array<ArrayBuffer>,
-  headers: Record<string, string> = {},
-) {
+async function send(operation: Operation, body: string | Uint8Array, headers: Record<string, string> = {}) {
   const key = keyFor(operation);
-  const response = await fetch(`${server.url}${pathOf(operation)}?reason=hostile`, {
-    method: operation.method,
-    headers: {
+  const answer = await callHttp(
+    operation.method,
+    `${server.url}${pathOf(operation)}?reason=hostile`,
+    {
       ...(key === null ? {} : { authorization: `Bearer ${key}` }),
       'content-type': 'application/json',
       'idempotency-key': 'hostile',
@@ -58,12 +56,8 @@ async function send(
       ...headers,
     },
     body,
-  });
-  return {
-    status: response.status,
-    type: response.headers.get('content-type') ?? '',
-    text: await response.text(),
-  };
+  );
+  return { status: answer.status, type: answer.headers.get('content-type') ?? '', text: answer.text };
 }
 
 const isDocument = ({ path }: Operation) =>
@@ -379,11 +373,14 @@ describe('paths, queries and headers (S-8, S-21)', () => {
       '1e9',
     ];
     for (const operation of taking('GET')) {
-      for (const value of values) {
-        const path = operation.path.replace(/\{\w+\}/g, value);
-        const key = keyFor(operation);
+      const key = keyFor(operation);
+      // A path without a place for a value is the same path for all of them.
+      const paths = new Set(values.map((value) => operation.path.replace(/\{\w+\}/g, value)));
+      for (const path of paths) {
         const plain = await server.request('GET', path, { key });
         if (plain.status >= 500) wrong.push(`${path}: ${plain.status} ${plain.text}`);
+      }
+      for (const value of values) {
         const query = await server.request('GET', `${pathOf(operation)}?limit=${value}&cursor=${value}`, {
           key,
         });

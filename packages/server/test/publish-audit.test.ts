@@ -2,7 +2,7 @@ import { canonicalJson } from '@pennon/engine/catalog/canonical-json';
 import type { AuditChange } from '@pennon/server/service/ports';
 import { readAuditEntries } from '@pennon/server/store/audit-reads';
 import { erasePersonalKeys } from '@pennon/server/store/personal-keys';
-import { createTestDatabase, type TestDatabase } from '@pennon/testkit/test-database';
+import { createMigratedDatabase, type TestDatabase } from '@pennon/testkit/test-database';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { change, PRODUCTION, prepare, type RunningProcess, startProcess } from './publish-support.js';
 
@@ -10,7 +10,7 @@ describe('the audit trail', () => {
   let database: TestDatabase;
   let server: RunningProcess;
   beforeAll(async () => {
-    database = await createTestDatabase();
+    database = await createMigratedDatabase();
     await prepare(database.url);
     server = await startProcess(database.url);
   });

@@ -1,6 +1,6 @@
 import { isJsonObject } from '@pennon/engine/model/json';
 import { ServiceError } from '@pennon/server/service/service-error';
-import { createTestDatabase, type TestDatabase } from '@pennon/testkit/test-database';
+import { createMigratedDatabase, type TestDatabase } from '@pennon/testkit/test-database';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { flagText, PRODUCT, prepare, type RunningProcess, startProcess } from './publish-support.js';
 
@@ -13,7 +13,7 @@ describe('two writers', () => {
   let left: RunningProcess;
   let right: RunningProcess;
   beforeEach(async () => {
-    database = await createTestDatabase();
+    database = await createMigratedDatabase();
     await prepare(database.url);
     left = await startProcess(database.url);
     right = await startProcess(database.url);

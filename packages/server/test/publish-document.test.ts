@@ -3,7 +3,8 @@ import { moveEnvironment } from '@pennon/server/service/catalog/move-environment
 import { newId } from '@pennon/server/service/new-id';
 import type { AuditTrail, ChangeFeed } from '@pennon/server/service/ports';
 import { ServiceError } from '@pennon/server/service/service-error';
-import { createTestDatabase, type TestDatabase } from '@pennon/testkit/test-database';
+import { createMigratedDatabase, type TestDatabase } from '@pennon/testkit/test-database';
+import { publishingThread } from '@pennon/testkit/test-server';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   change,
@@ -50,9 +51,9 @@ describe('publishing', () => {
   let database: TestDatabase;
   let server: RunningProcess;
   beforeEach(async () => {
-    database = await createTestDatabase();
+    database = await createMigratedDatabase();
     await prepare(database.url);
-    server = await startProcess(database.url);
+    server = await startProcess(database.url, { sharedThread: publishingThread });
   });
   afterEach(async () => {
     await server.stop();

@@ -1,6 +1,6 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createTestDatabase, type TestDatabase } from '@pennon/testkit/test-database';
+import { createMigratedDatabase, type TestDatabase } from '@pennon/testkit/test-database';
 import { sql } from 'kysely';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
@@ -26,7 +26,7 @@ describe('what other processes see', () => {
   let folder: Awaited<ReturnType<typeof temporaryFolder>>;
   const running: RunningProcess[] = [];
   beforeEach(async () => {
-    database = await createTestDatabase();
+    database = await createMigratedDatabase();
     folder = await temporaryFolder();
     await prepare(database.url);
   });

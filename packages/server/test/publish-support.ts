@@ -10,13 +10,13 @@ import { newId } from '@pennon/server/service/new-id';
 import type { AuditTrail, ChangeFeed } from '@pennon/server/service/ports';
 import { type PublishInput, publish } from '@pennon/server/service/publish';
 import type { CatalogEdit } from '@pennon/server/service/publish-plan';
+import type { PublishingThread } from '@pennon/server/service/publishing-thread';
 import { createSnapshots } from '@pennon/server/service/snapshots';
 import { createAuditTrail } from '@pennon/server/store/audit-trail';
 import { createCatalogSource } from '@pennon/server/store/catalog-source';
 import { createChangeFeed } from '@pennon/server/store/change-feed';
 import { openDatabase } from '@pennon/server/store/database';
 import { readDatabaseTime } from '@pennon/server/store/database-time';
-import { migrate } from '@pennon/server/store/migrate';
 import { createSnapshotFiles } from '@pennon/server/store/snapshot-files';
 
 export const PRODUCT = { id: '0190a000-0000-7000-8000-000000000001', key: 'saleshub' };
@@ -28,9 +28,8 @@ export function change(reason = 'a test'): ChangeContext {
   return { actor: { kind: 'admin-key', id: 'key-1', onBehalfOf: null }, requestId: newId(), reason };
 }
 
-/** The schema, one product, two open environments and a protected one. */
+/** Into a database with the schema: one product, two open environments and a protected one. */
 export async function prepare(url: string): Promise<void> {
-  await migrate(url);
   const database = openDatabase({ connectionString: url, maxConnections: 1 });
   const now = new Date();
   await database.kysely
@@ -50,6 +49,8 @@ export async function prepare(url: string): Promise<void> {
 export interface ProcessOptions {
   readonly dataDirectory?: string;
   readonly notify?: boolean;
+  /** For a process that is alone on its database. */
+  readonly sharedThread?: PublishingThread;
   readonly audit?: (audit: AuditTrail) => AuditTrail;
   readonly feed?: (feed: ChangeFeed) => ChangeFeed;
 }
@@ -72,7 +73,11 @@ export async function startProcess(url: string, options: ProcessOptions = {}) {
   const files = folder === null ? null : createSnapshotFiles(join(folder, 'snapshots'), onProblem);
   const source = createCatalogSource(database.kysely);
   const snapshots = createSnapshots({ source, directory, feed, files, onProblem });
-  const workshop = createCatalogWorkshop({ connectionString: url });
+  const sharedThread = options.sharedThread;
+  const workshop = createCatalogWorkshop({
+    connectionString: url,
+    ...(sharedThread === undefined ? {} : { sharedThread }),
+  });
   const baseAudit = createAuditTrail({ clock });
   const audit = options.audit?.(baseAudit) ?? baseAudit;
   const publishing = {

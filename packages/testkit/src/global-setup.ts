@@ -4,12 +4,16 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startEmbeddedDatabase } from '@pennon/server/store/embedded/start-embedded-database';
+import { migrate } from '@pennon/server/store/migrate';
+import pg from 'pg';
 import type { TestProject } from 'vitest/node';
 
 declare module 'vitest' {
   interface ProvidedContext {
     /** The cluster of this run, as its only role; `createTestDatabase` makes one database of it per caller. */
     readonly adminDatabaseUrl: string;
+    /** The name of a database with the schema of this release and no rows, to be copied. */
+    readonly migratedDatabase: string;
   }
 }
 
@@ -30,8 +34,21 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     maxConnections: 200,
   });
   project.provide('adminDatabaseUrl', database.url);
+  project.provide('migratedDatabase', await makeMigratedDatabase(database.url));
   return async () => {
     await database.stop();
     guard.stdin.end();
   };
+}
+
+async function makeMigratedDatabase(adminUrl: string): Promise<string> {
+  const name = 'migrated';
+  const client = new pg.Client({ connectionString: adminUrl });
+  await client.connect();
+  await client.query(`create database ${name}`);
+  await client.end();
+  const url = new URL(adminUrl);
+  url.pathname = `/${name}`;
+  await migrate(url.href);
+  return name;
 }

@@ -3,17 +3,26 @@ import pg from 'pg';
 import { inject } from 'vitest';
 
 export interface TestDatabase {
-  /** `postgres://…` of an empty database that nobody else uses. */
+  /** `postgres://…` of a database that nobody else uses. */
   readonly url: string;
   /** Removes it, ending connections that are still open. */
   drop(): Promise<void>;
 }
 
 /** Makes an own, empty database on the one PostgreSQL of the test run (see `global-setup.ts`). Takes about 30 ms. */
-export async function createTestDatabase(): Promise<TestDatabase> {
+export function createTestDatabase(): Promise<TestDatabase> {
+  return create('');
+}
+
+/** One that has the schema already, as a process leaves it that starts on an empty database: a copy instead of every migration. */
+export function createMigratedDatabase(): Promise<TestDatabase> {
+  return create(` template ${inject('migratedDatabase')}`);
+}
+
+async function create(template: string): Promise<TestDatabase> {
   const adminUrl = inject('adminDatabaseUrl');
   const name = `test_${randomBytes(8).toString('hex')}`;
-  await runAsAdmin(adminUrl, `create database ${name}`);
+  await runAsAdmin(adminUrl, `create database ${name}${template}`);
   const url = new URL(adminUrl);
   url.pathname = `/${name}`;
   return {

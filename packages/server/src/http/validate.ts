@@ -13,7 +13,7 @@ const SHOWN_ITEMS = 20;
  * headers arrive as texts, so numbers and booleans among them are converted.
  */
 export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
-  const validator = Compile(schema);
+  const validator = validatorOf(schema);
   const part = httpPart ?? 'body';
   if (part === 'body') {
     return (value: unknown) =>
@@ -28,6 +28,17 @@ export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpP
       : { error: refusal(validator, schema, converted, part) };
   };
 };
+
+const validators = new WeakMap<TSchema, Validator>();
+
+/** Compiling costs milliseconds, and many routes share a schema: every one answers the same problem. */
+function validatorOf(schema: TSchema): Validator {
+  const known = validators.get(schema);
+  if (known !== undefined) return known;
+  const validator = Compile(schema);
+  validators.set(schema, validator);
+  return validator;
+}
 
 function refusal(validator: Validator, schema: TSchema, value: unknown, part: string): ServiceError {
   if (value === undefined) {
@@ -95,10 +106,9 @@ export function createSerializer(check: boolean): FastifySerializerCompiler<TSch
     if (!check) {
       return (data) => JSON.stringify(data);
     }
-    const validator = Compile(schema);
     return (data) => {
       const text = JSON.stringify(data);
-      const [fault] = validator.Errors(JSON.parse(text));
+      const [fault] = validatorOf(schema).Errors(JSON.parse(text));
       if (fault !== undefined) {
         throw new TypeError(
           `${method} ${url} answered ${httpStatus} unlike its schema: ${fault.instancePath} ${fault.message}`,

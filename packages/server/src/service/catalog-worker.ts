@@ -1,4 +1,4 @@
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import type { Catalog } from '@pennon/engine/model/catalog';
 import { type CompileOutput, compileSnapshot } from '@pennon/engine/snapshot/compile-snapshot';
 import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
@@ -9,7 +9,7 @@ import {
   readItemsAt,
   readRetiredItems,
 } from '../store/catalog-rows.js';
-import { openDatabase } from '../store/database.js';
+import { type Database, openDatabase } from '../store/database.js';
 import { readStoredDocument } from './catalog-document.js';
 import { catalogOf, type LiveItem } from './catalog-items.js';
 import { planEdit } from './plan-edit.js';
@@ -28,13 +28,20 @@ export interface HashRequest {
   readonly revision: number;
 }
 
-export type WorkerJob =
-  | { readonly id: number; readonly request: PlanRequest }
-  | { readonly id: number; readonly hash: HashRequest };
+/** What is asked, and of the catalogs in which database. */
+export type WorkerTask = { readonly connectionString: string } & (
+  | { readonly request: PlanRequest }
+  | { readonly hash: HashRequest }
+  /** Nothing will be asked of this database any more. */
+  | { readonly leave: true }
+);
+
+export type WorkerJob = WorkerTask & { readonly id: number };
 
 export type WorkerAnswer =
   | { readonly id: number; readonly result: PublishPlan | string }
   | { readonly id: number; readonly notFound: true }
+  | { readonly id: number; readonly left: true }
   | { readonly id: number; readonly failure: unknown };
 
 interface Head {
@@ -45,19 +52,34 @@ interface Head {
 /** Products whose head is kept between jobs. */
 const HEADS = 4;
 
-const { connectionString } = workerData as { readonly connectionString: string };
-const database = openDatabase({ connectionString, applicationName: 'pennon publish', maxConnections: 1 });
-const heads = new Map<string, Head>();
+/** What the thread keeps of one database between its jobs. */
+interface Desk {
+  readonly database: Database;
+  readonly heads: Map<string, Head>;
+  /** What was compiled last for each environment: the next candidate differs from it in a few items. */
+  readonly snapshots: Map<string, Snapshot>;
+}
 
-async function headOf(productId: string, fresh: boolean): Promise<Head | null> {
+const desks = new Map<string, Desk>();
+
+function deskOf(connectionString: string): Desk {
+  const known = desks.get(connectionString);
+  if (known !== undefined) return known;
+  const database = openDatabase({ connectionString, applicationName: 'pennon publish', maxConnections: 1 });
+  const desk: Desk = { database, heads: new Map(), snapshots: new Map() };
+  desks.set(connectionString, desk);
+  return desk;
+}
+
+async function headOf({ database, heads }: Desk, productId: string, fresh: boolean): Promise<Head | null> {
   const revision = await readHeadRevision(database.kysely, productId);
   if (revision === null) return null;
   const known = heads.get(productId);
   if (known?.revision === revision && !fresh) return known;
   const head =
     fresh || known === undefined || known.revision > revision
-      ? { revision, items: await allItems(productId, revision) }
-      : { revision, items: await changedItems(productId, known, revision) };
+      ? { revision, items: await allItems(database, productId, revision) }
+      : { revision, items: await changedItems(database, productId, known, revision) };
   heads.delete(productId);
   heads.set(productId, head);
   const [oldest] = heads.keys();
@@ -65,7 +87,11 @@ async function headOf(productId: string, fresh: boolean): Promise<Head | null> {
   return head;
 }
 
-async function allItems(productId: string, revision: number): Promise<Map<string, LiveItem>> {
+async function allItems(
+  database: Database,
+  productId: string,
+  revision: number,
+): Promise<Map<string, LiveItem>> {
   const items = new Map<string, LiveItem>();
   for (const item of await readItemsAt(database.kysely, productId, revision)) {
     const read = readStoredDocument(item);
@@ -75,6 +101,7 @@ async function allItems(productId: string, revision: number): Promise<Map<string
 }
 
 async function changedItems(
+  database: Database,
   productId: string,
   known: Head,
   revision: number,
@@ -89,9 +116,10 @@ async function changedItems(
   return items;
 }
 
-async function plan(request: PlanRequest): Promise<PublishPlan | null> {
+async function plan(desk: Desk, request: PlanRequest): Promise<PublishPlan | null> {
+  const { database } = desk;
   const { product, edit } = request;
-  const head = await headOf(product.id, request.fresh === true);
+  const head = await headOf(desk, product.id, request.fresh === true);
   if (head === null) return null;
   const base = edit.type === 'document' ? edit.base : null;
   if (base !== null && base > head.revision) {
@@ -108,15 +136,18 @@ async function plan(request: PlanRequest): Promise<PublishPlan | null> {
       base === null || base === head.revision
         ? null
         : new Map((await readItemsAt(database.kysely, product.id, base)).map((item) => [itemId(item), item])),
-    compile: (catalog, environment) => compile(product.id, head, catalog, environment),
+    compile: (catalog, environment) => compile(desk.snapshots, product.id, head, catalog, environment),
     readRetired: (items) => readRetiredItems(database.kysely, product.id, items),
   });
 }
 
-/** What was compiled last for each environment: the next candidate differs from it in a few items. */
-const snapshots = new Map<string, Snapshot>();
-
-function compile(productId: string, head: Head, catalog: Catalog, environment: string): CompileOutput {
+function compile(
+  snapshots: Map<string, Snapshot>,
+  productId: string,
+  head: Head,
+  catalog: Catalog,
+  environment: string,
+): CompileOutput {
   const name = `${productId} ${environment}`;
   const previous = snapshots.get(name);
   const revision = head.revision + 1;
@@ -134,7 +165,7 @@ function compile(productId: string, head: Head, catalog: Catalog, environment: s
   return output;
 }
 
-async function effectiveHash(request: HashRequest): Promise<string> {
+async function effectiveHash(database: Database, request: HashRequest): Promise<string> {
   const items: LiveItem[] = [];
   for (const item of await readItemsAt(database.kysely, request.productId, request.revision)) {
     const read = readStoredDocument(item);
@@ -144,12 +175,21 @@ async function effectiveHash(request: HashRequest): Promise<string> {
 }
 
 async function answer(job: WorkerJob): Promise<WorkerAnswer> {
+  const { id } = job;
+  if ('leave' in job) {
+    const left = desks.get(job.connectionString);
+    desks.delete(job.connectionString);
+    await left?.database.close();
+    return { id, left: true };
+  }
+  const desk = deskOf(job.connectionString);
   try {
-    const result = 'hash' in job ? await effectiveHash(job.hash) : await plan(job.request);
-    return result === null ? { id: job.id, notFound: true } : { id: job.id, result };
+    const result =
+      'hash' in job ? await effectiveHash(desk.database, job.hash) : await plan(desk, job.request);
+    return result === null ? { id, notFound: true } : { id, result };
   } catch (failure) {
-    heads.clear();
-    return { id: job.id, failure: cloneable(failure) };
+    desk.heads.clear();
+    return { id, failure: cloneable(failure) };
   }
 }
 

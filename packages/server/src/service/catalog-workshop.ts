@@ -1,12 +1,6 @@
-import { Worker } from 'node:worker_threads';
-import { isDatabaseUnavailable } from '../store/database-error.js';
-import type { HashRequest, WorkerAnswer, WorkerJob } from './catalog-worker.js';
+import type { HashRequest } from './catalog-worker.js';
 import type { PlanRequest, PublishPlan } from './publish-plan.js';
-import { type FaultKind, ServiceError } from './service-error.js';
-
-/** A document of ten thousand flags takes seconds, on a crowded machine tens of them; what takes longer is refused. */
-const DEADLINE_MILLISECONDS = 120_000;
-const HEAP_MEGABYTES = 1024;
+import { createPublishingThread, type PublishingThread } from './publishing-thread.js';
 
 export interface CatalogWorkshop {
   /** Plans a publish in the worker thread. Throws `ServiceError`: 404 for an unknown product, 503 when it cannot be done now. */
@@ -16,124 +10,24 @@ export interface CatalogWorkshop {
   stop(): Promise<void>;
 }
 
-interface Waiting {
-  readonly resolve: (result: PublishPlan | string) => void;
-  readonly reject: (error: unknown) => void;
-  readonly timer: NodeJS.Timeout;
-}
-
-/** The thread starts with the first job and again after it broke: a document that breaks it costs its own publish only. */
+/** What is done to the catalogs of one database, in a thread of its own or in one that is shared and outlives this. */
 export function createCatalogWorkshop(options: {
   readonly connectionString: string;
-  readonly deadlineMilliseconds?: number;
+  readonly sharedThread?: PublishingThread;
 }): CatalogWorkshop {
-  const deadline = options.deadlineMilliseconds ?? DEADLINE_MILLISECONDS;
-  let worker: Worker | null = null;
-  let lastId = 0;
-  const waiting = new Map<number, Waiting>();
-
-  function begin(): Worker {
-    const started = new Worker(new URL('./catalog-worker.js', import.meta.url), {
-      workerData: { connectionString: options.connectionString },
-      // How this process was started must not decide how the worker reads its file.
-      execArgv: [],
-      resourceLimits: { maxOldGenerationSizeMb: HEAP_MEGABYTES },
-    });
-    started.unref();
-    started.on('message', settle);
-    const broken = (error: unknown) => {
-      if (worker !== started) return;
-      worker = null;
-      for (const one of [...waiting.keys()]) fail(one, unavailable('The publishing thread broke', error));
-    };
-    started.on('error', broken);
-    started.on('exit', broken);
-    worker = started;
-    return started;
-  }
-
-  function take(id: number): Waiting | undefined {
-    const one = waiting.get(id);
-    waiting.delete(id);
-    if (one !== undefined) clearTimeout(one.timer);
-    return one;
-  }
-
-  function fail(id: number, error: unknown): void {
-    take(id)?.reject(error);
-  }
-
-  function settle(answer: WorkerAnswer): void {
-    if ('result' in answer) take(answer.id)?.resolve(answer.result);
-    else if ('notFound' in answer) fail(answer.id, productNotFound());
-    else fail(answer.id, fromFailure(answer.failure));
-  }
-
-  function run(jobOf: (id: number) => WorkerJob): Promise<PublishPlan | string> {
-    const target = worker ?? begin();
-    lastId += 1;
-    const job = jobOf(lastId);
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        // Whatever it is busy with, it cannot be asked to stop.
-        void target.terminate();
-        fail(job.id, unavailable(`The document was not checked within ${deadline} ms`, null));
-      }, deadline);
-      timer.unref();
-      waiting.set(job.id, { resolve, reject, timer });
-      target.postMessage(job);
-    });
-  }
-
+  const { connectionString, sharedThread } = options;
+  const thread = sharedThread ?? createPublishingThread();
   return {
     async plan(request): Promise<PublishPlan> {
-      const result = await run((id) => ({ id, request }));
+      const result = await thread.run({ connectionString, request });
       if (typeof result === 'string') throw new TypeError('The publishing thread answered another job.');
       return result;
     },
-    async effectiveHash(request): Promise<string> {
-      const result = await run((id) => ({ id, hash: request }));
+    async effectiveHash(hash): Promise<string> {
+      const result = await thread.run({ connectionString, hash });
       if (typeof result !== 'string') throw new TypeError('The publishing thread answered another job.');
       return result;
     },
-    async stop(): Promise<void> {
-      const last = worker;
-      worker = null;
-      for (const id of [...waiting.keys()]) fail(id, unavailable('The server is shutting down', null));
-      await last?.terminate();
-    },
+    stop: () => (sharedThread === undefined ? thread.stop() : sharedThread.leave(connectionString)),
   };
-}
-
-function productNotFound(): ServiceError {
-  return new ServiceError('not-found', 'PRODUCT_NOT_FOUND', 'The product does not exist any more.');
-}
-
-function unavailable(what: string, cause: unknown): ServiceError {
-  return new ServiceError(
-    'unavailable',
-    'PUBLISHING_UNAVAILABLE',
-    `${what}; nothing was published. Try again.`,
-    {
-      retryAfterSeconds: 1,
-      cause,
-    },
-  );
-}
-
-interface Failure {
-  readonly serviceError?: { readonly kind: FaultKind; readonly code: string; readonly message: string };
-  readonly message?: string;
-  readonly stack?: string;
-  readonly code?: string | null;
-}
-
-function fromFailure(failure: unknown): Error {
-  const { serviceError, message, stack, code } = (failure ?? {}) as Failure;
-  if (serviceError !== undefined) {
-    return new ServiceError(serviceError.kind, serviceError.code, serviceError.message);
-  }
-  const error = Object.assign(new Error(message ?? 'The publishing thread failed.'), code ? { code } : {});
-  if (stack !== undefined) error.stack = stack;
-  return isDatabaseUnavailable(error) ? unavailable('The database cannot be reached', error) : error;
 }
