@@ -58,6 +58,9 @@ export const composers = [
 export const storeWithoutAdapters = [
   'tables',
   'voucher-tables',
+  'reservation-tables',
+  'reservation-sweep',
+  'lease-rows',
   'plan-move-rows',
   'account-pages',
   'catalog-rows',

@@ -91,7 +91,7 @@ function entitlementAnswer(decision: EntitlementDecision | EntitlementError): Js
 }
 
 function consumptionAnswer(decision: ConsumptionDecision): JsonObject {
-  const { entitlement, ...rest } = decision;
+  const { entitlement, reservation: _, ...rest } = decision;
   return {
     ...rest,
     ...overAnswer(entitlement),

@@ -16,6 +16,7 @@ import { createPlanMoveRunner } from './service/contracts/plan-move-runner.js';
 import { createCustomerStates } from './service/customer-states.js';
 import { createDirectory } from './service/directory.js';
 import { createAnswerForgetting } from './service/forget-answers.js';
+import { createHoldSweeper } from './service/hold-sweeper.js';
 import { createAuthenticator } from './service/keys/authenticator.js';
 import type { FixedKeys } from './service/keys/fixed-keys.js';
 import { KeyRing } from './service/keys/key-ring.js';
@@ -39,6 +40,7 @@ import { LOOKUP_SESSION, openDatabase } from './store/database.js';
 import { isDatabaseUnavailable } from './store/database-error.js';
 import { readDatabaseTime } from './store/database-time.js';
 import { migrate } from './store/migrate.js';
+import { createReservationReads } from './store/reservation-reads.js';
 import { createSnapshotFiles } from './store/snapshot-files.js';
 import { createSubjectSearch, SEARCH_SESSION } from './store/subject-search.js';
 
@@ -155,6 +157,7 @@ function composeParts(settings: ServerSettings) {
     customers,
     isLostRace,
   });
+  const holdSweeper = createHoldSweeper({ database: database.kysely, accounts, clock, onProblem });
   const partitions = createConsumptionPartitions({
     pool: database.pool,
     clock,
@@ -227,7 +230,9 @@ function composeParts(settings: ServerSettings) {
     accounts,
     consumption,
     recent: createRecentPreparations(snapshots),
+    reservations: createReservationReads(database.kysely),
     partitions,
+    holdSweeper,
     answers,
     forgetting,
     workshop,
@@ -272,6 +277,7 @@ export async function composeServer(settings: ServerSettings): Promise<PennonSer
       await parts.customers.warmUp();
       parts.partitions.start();
       parts.planMoves.start();
+      parts.holdSweeper.start();
       parts.forgetting.start();
     },
     drain() {
@@ -308,6 +314,7 @@ async function closeAll(app: App, parts: Parts): Promise<void> {
   parts.forgetting.stop();
   parts.customers.stop();
   await parts.planMoves.stop();
+  await parts.holdSweeper.stop();
   await parts.consumption.drain();
   await Promise.allSettled([parts.workshop.stop(), parts.accounts.close()]);
   await Promise.allSettled([parts.feed.stop(), parts.snapshots.stop()]);

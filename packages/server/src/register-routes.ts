@@ -46,6 +46,7 @@ export async function registerRoutes(app: App, parts: Parts, readiness: () => Re
     balances: parts.accounts,
     batcher: parts.consumption,
     recent: parts.recent,
+    reservations: parts.reservations,
     registerCustomer: createCustomerRegistration(parts.management, parts.customers),
   });
   await registerOpenApiRoutes(app);

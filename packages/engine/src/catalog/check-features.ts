@@ -13,6 +13,7 @@ const ONLY_FOR: Partial<Record<keyof Feature, readonly FeatureType[]>> = {
   warnAt: ['metered'],
   measure: ['metered'],
   onStoreAway: ['metered'],
+  settle: ['metered'],
   onDowngrade: ['limit', 'metered'],
   onPlanChange: ['metered'],
   rollover: ['metered'],

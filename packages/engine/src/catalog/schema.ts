@@ -7,6 +7,8 @@ import {
   FLAG_TYPES,
   INTERVALS,
   PLAN_CHANGE_POLICIES,
+  SETTLE_LATE,
+  SETTLE_MORE,
 } from '../model/catalog.js';
 import { KEY_PATTERN, LIMITS } from '../model/limits.js';
 import type { JsonSchema } from './json-schema.js';
@@ -222,6 +224,13 @@ const definitions: Record<string, JsonSchema> = {
         1,
         LIMITS.rolloverPeriods.value,
       ),
+    }),
+    settle: object('What of a reservation may be settled beyond what it holds. Default: nothing.', [], {
+      more: choice(
+        'The part that was not held: refused (default), taken whole or not at all, or taken as far as it fits.',
+        SETTLE_MORE,
+      ),
+      late: choice('A reservation that ended: refused (default), or tried as a consume.', SETTLE_LATE),
     }),
     onStoreAway: choice('The answer while the store cannot be reached.', ['closed', 'open', 'lastKnown']),
     measure: expression('CEL over the attributes of a usage, an integer: the amount when none is sent.'),

@@ -50,7 +50,7 @@ const FIT_REASONS: Record<Fit, (feature: CompiledFeature, level: Level) => Entit
   beyond: () => 'LIMIT_REACHED',
 };
 
-const NOTHING_USED: Balance = { used: 0, reserved: 0, period: null, scope: '' };
+const NOTHING_USED: Balance = { used: 0, reserved: 0, period: null, heldUntil: null, scope: '' };
 
 /** A metered balance, by way of the account; other types have none. */
 function balanceFor(evaluation: Evaluation, feature: CompiledFeature, level: Level): Balance {
@@ -73,6 +73,8 @@ function decide(
   const room = feature.numeric
     ? fit({ limit, used, reserved, enforcement, overage: feature.overage }, amount)
     : 'within';
+  // Where there is room, the end of a hold makes only more of it; else it may be what lets the customer in.
+  if (room !== 'within') evaluation.touch(balance.heldUntil);
   const downgrade = downgradeOf(evaluation, feature, level, used + reserved);
   const reason =
     level.granted || evaluation.customer === null

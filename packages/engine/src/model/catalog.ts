@@ -82,6 +82,18 @@ export interface RolloverDocument {
   readonly periods?: number;
 }
 
+export const SETTLE_MORE = ['refuse', 'all', 'upTo'] as const;
+/** What becomes of the part that was not held: refused, taken whole or not at all, or taken as far as it fits. */
+export type SettleMore = (typeof SETTLE_MORE)[number];
+export const SETTLE_LATE = ['refuse', 'consume'] as const;
+/** A reservation that ended: nothing is settled any more, or it is tried as a consume. */
+export type SettleLate = (typeof SETTLE_LATE)[number];
+
+export interface SettlePolicy {
+  readonly more?: SettleMore;
+  readonly late?: SettleLate;
+}
+
 export interface Feature extends Governed {
   readonly type: FeatureType;
   readonly category?: FeatureCategory;
@@ -96,6 +108,8 @@ export interface Feature extends Governed {
   readonly onDowngrade?: DowngradePolicy | { readonly grace: { readonly days: number } };
   readonly onPlanChange?: PlanChangePolicy;
   readonly rollover?: RolloverDocument;
+  /** What of a reservation may be settled that was not held, and whether one that ended still may be. Default: refuse both. */
+  readonly settle?: SettlePolicy;
   readonly onStoreAway?: 'closed' | 'open' | 'lastKnown';
   /** CEL over the attributes of a usage, giving an integer: the amount when the caller sends none (K-9). */
   readonly measure?: string;

@@ -129,6 +129,12 @@ export interface CreditLot extends Span {
   readonly createdAt: Instant;
 }
 
+/** An amount that a reservation holds until it is settled, released or ended by the clock. */
+export interface Hold {
+  readonly endsAt: Instant;
+  readonly amount: number;
+}
+
 /** One account's last known balance. `scope` is empty for `per: customer`, else the instance's or user's key. */
 export interface AccountState {
   /** The product's key; absent where a state holds accounts of one product only. */
@@ -145,6 +151,8 @@ export interface AccountState {
   readonly covered?: number;
   /** Not ended and not voided; absent: none. */
   readonly lots?: readonly CreditLot[];
+  /** Those of `reserved` that end first, soonest first; what of them has ended does not count any more. Absent: none is known. */
+  readonly holds?: readonly Hold[];
 }
 
 export interface InstanceState {

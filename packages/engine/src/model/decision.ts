@@ -216,6 +216,20 @@ export interface EntitlementError extends DecisionStamp {
 
 export type ConsumptionMode = 'all' | 'upTo';
 
+export const RESERVATION_STATES = ['held', 'settled', 'released', 'expired'] as const;
+export type ReservationState = (typeof RESERVATION_STATES)[number];
+
+/** An amount held for a time. All states but `held` are final; it is held in `[made, expiresAt)`. */
+export interface Reservation {
+  readonly id: string;
+  readonly state: ReservationState;
+  /** What it holds or held. */
+  readonly amount: number;
+  /** What became usage; `null` until it is settled. */
+  readonly settled: number | null;
+  readonly expiresAt: Instant;
+}
+
 /** One decided attempt to take an amount (law 4: a denial is an answer). */
 export interface ConsumptionDecision {
   readonly key: string;
@@ -239,6 +253,8 @@ export interface ConsumptionDecision {
    */
   readonly refusedBy: number | null;
   readonly entitlement: EntitlementDecision;
+  /** The reservation that this made or ended, as it then was; absent where the attempt was none of one. */
+  readonly reservation?: Reservation;
 }
 
 /**

@@ -67,6 +67,22 @@ export const LIMITS = {
     'More waiting for one customer are told 503 at once instead of late.',
   ),
   consumeBatch: limit(256, 'requests', 'One transaction decides at most so many.'),
+  reservationSeconds: limit(
+    86_400,
+    'seconds',
+    'What is held keeps others out; work that takes longer than a day is reserved again.',
+  ),
+  holdsEndedAtOnce: limit(
+    1000,
+    'reservations',
+    'Of one customer, taken off the accounts in one transaction; more are taken off in the next before anything is decided.',
+  ),
+  holdsKnown: limit(
+    50,
+    'reservations',
+    'Of one account, those that end first, which an evaluation counts down by the clock until the balance is read again.',
+  ),
+  holderLength: limit(200, 'characters', 'It is part of a primary key.'),
   usageMonthsLeast: limit(2, 'months', 'Idempotency looks back 35 days; two whole months always hold them.'),
   usageMonthsMost: limit(
     120,
@@ -212,6 +228,9 @@ export const DEFAULT_LOT_PRIORITY = 50;
 export const DEFAULT_GRACE_DAYS = 14;
 /** How long a license whose payment is due keeps its rights where neither it nor its product says so. */
 export const DEFAULT_PAST_DUE_DAYS = 7;
+
+/** How long a reservation holds that says nothing of it. */
+export const DEFAULT_RESERVATION_SECONDS = 60;
 
 /** How unlimited reads in CEL and in capabilities. */
 export const UNLIMITED_AS_INTEGER = Number.MAX_SAFE_INTEGER;

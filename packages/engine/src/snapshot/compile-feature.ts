@@ -88,6 +88,7 @@ export function compileFeature(
     rollover:
       !resets || feature.rollover === undefined ? null : { minimum: 0, periods: 1, ...feature.rollover },
     measure,
+    settle: { more: feature.settle?.more ?? 'refuse', late: feature.settle?.late ?? 'refuse' },
     document: feature,
     broken,
   };

@@ -12,6 +12,8 @@ import type {
   Price,
   ResetDocument,
   RolloverDocument,
+  SettleLate,
+  SettleMore,
   UsageScope,
 } from '../model/catalog.js';
 import type { Instant } from '../model/customer.js';
@@ -120,6 +122,7 @@ export interface CompiledFeature {
   readonly onPlanChange: PlanChangePolicy;
   readonly rollover: Required<RolloverDocument> | null;
   readonly measure: Condition | null;
+  readonly settle: { readonly more: SettleMore; readonly late: SettleLate };
   /** How unlimited reads over OFREP: 2^31−1, or 2^53−1 where the catalog holds a larger finite limit of this feature. */
   readonly unlimitedNumber: number;
   readonly document: Feature;

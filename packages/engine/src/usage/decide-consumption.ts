@@ -24,7 +24,7 @@ export interface ConsumptionRefusal {
   readonly message: string;
 }
 
-function fillOf(entitlement: EntitlementDecision): Fill {
+export function fillOf(entitlement: EntitlementDecision): Fill {
   return {
     limit: entitlement.limit ?? { kind: 'finite', value: 0 },
     used: entitlement.usage,
@@ -52,23 +52,31 @@ export function refuseConsumption({
   return null;
 }
 
-/** What the entitlement reads as with another amount used. */
-export function entitlementAfter(entitlement: EntitlementDecision, used: number): EntitlementDecision {
-  const fill = { ...fillOf(entitlement), used };
+/** What the entitlement reads as with other amounts used and held. */
+export function entitlementAfter(
+  entitlement: EntitlementDecision,
+  used: number,
+  reserved: number = entitlement.reserved,
+): EntitlementDecision {
+  const fill = { ...fillOf(entitlement), used, reserved };
   const value = fill.limit.kind === 'finite' ? fill.limit.value : null;
   const room = fit(fill, 1);
   const hasAccess = entitlement.granted && room !== 'beyond';
   return {
     ...entitlement,
     usage: used,
-    balance: value === null ? UNLIMITED_AS_INTEGER : Math.max(0, value - used - fill.reserved),
-    overage: value === null ? 0 : Math.max(0, used + fill.reserved - value),
+    reserved,
+    balance: value === null ? UNLIMITED_AS_INTEGER : Math.max(0, value - used - reserved),
+    overage: value === null ? 0 : Math.max(0, used + reserved - value),
     hasAccess,
     reason: reasonAfter(entitlement, room),
   };
 }
 
-function reasonAfter(entitlement: EntitlementDecision, room: ReturnType<typeof fit>): EntitlementReason {
+export function reasonAfter(
+  entitlement: EntitlementDecision,
+  room: ReturnType<typeof fit>,
+): EntitlementReason {
   if (!entitlement.granted) return entitlement.reason;
   if (room === 'beyond') return 'LIMIT_REACHED';
   if (room === 'over') return entitlement.enforcement === 'observe' ? 'OBSERVE_ONLY' : 'SOFT_LIMIT_EXCEEDED';

@@ -32,6 +32,18 @@ export interface OepReleaseCall {
   readonly holder: string | null;
 }
 
+export interface OepReserveCall extends Omit<OepConsumeCall, 'form'> {
+  /** `null`: the server's default. */
+  readonly ttlSeconds: number | null;
+}
+
+export interface OepSettleCall {
+  readonly ok: true;
+  /** `null`: the feature's measure computes it from the attributes, else all that is held. */
+  readonly amount: number | null;
+  readonly attributes: JsonObject;
+}
+
 export interface OepEvaluateCall {
   readonly ok: true;
   readonly context: JsonObject;
@@ -74,6 +86,37 @@ export function fromOepConsume(body: unknown, maximumItems: number): OepConsumeC
   if ('ok' in items) return items;
   const form = value.items === undefined ? 'single' : 'items';
   return { ok: true, context: context.value, items: items.value, form, mode: mode ?? 'all' };
+}
+
+/** @param maximumSeconds of a hold. */
+export function fromOepReserve(body: unknown, maximumSeconds: number): OepReserveCall | OepRefusal {
+  const call = fromOepConsume(body, 1);
+  if (!call.ok) return call;
+  const members = isObject(body) ? body : NOTHING;
+  if (call.form === 'items') {
+    return refuse(
+      'PARSE_ERROR',
+      'A reservation is of one feature: send `key` and `amount` instead of `items`.',
+    );
+  }
+  const seconds = members.ttlSeconds;
+  if (seconds === undefined || seconds === null) {
+    return { ...call, ttlSeconds: null };
+  }
+  if (typeof seconds !== 'number' || !Number.isInteger(seconds) || seconds < 1 || seconds > maximumSeconds) {
+    return refuse('PARSE_ERROR', `\`ttlSeconds\` must be an integer from 1 to ${maximumSeconds}.`);
+  }
+  return { ...call, ttlSeconds: seconds };
+}
+
+export function fromOepSettle(body: unknown): OepSettleCall | OepRefusal {
+  const members = bodyOf(body, true);
+  if ('ok' in members) return members;
+  const amount = amountOf(members.value, 'amount');
+  if ('ok' in amount) return amount;
+  const attributes = attributesOf(members.value, '');
+  if ('ok' in attributes) return attributes;
+  return { ok: true, amount: amount.value, attributes: attributes.value };
 }
 
 export function fromOepRelease(body: unknown): OepReleaseCall | OepRefusal {

@@ -1,3 +1,4 @@
+import { DEFAULT_RESERVATION_SECONDS, LIMITS } from '@pennon/engine/model/limits';
 import { type Static, Type } from 'typebox';
 import { RemedySchema } from './remedy.js';
 
@@ -60,6 +61,39 @@ export const OepReleaseRequest = Type.Object(
   },
   { additionalProperties: true },
 );
+
+export const OepReserveRequest = Type.Object(
+  {
+    context: Type.Optional(OepContext),
+    key: Type.String(),
+    amount: Type.Optional(OepAmount),
+    mode: Type.Optional(Type.Union([Type.Literal('all'), Type.Literal('upTo')])),
+    attributes: Type.Optional(OepAttributes),
+    ttlSeconds: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: LIMITS.reservationSeconds.value,
+        description: `How long it holds; default ${DEFAULT_RESERVATION_SECONDS}.`,
+      }),
+    ),
+  },
+  { additionalProperties: true },
+);
+
+export const OepSettleRequest = Type.Union([
+  Type.Null(),
+  Type.Object(
+    {
+      amount: Type.Optional(OepAmount),
+      attributes: Type.Optional(OepAttributes),
+    },
+    {
+      additionalProperties: true,
+      description:
+        'Without `amount`, the measure of the feature computes it from `attributes`, else all that is held.',
+    },
+  ),
+]);
 
 export const OepLimit = Type.Object({
   kind: Type.Union([Type.Literal('finite'), Type.Literal('unlimited')]),
@@ -152,6 +186,36 @@ export const OepConsumption = Type.Object({
   items: Type.Optional(Type.Array(OepConsumedItem)),
 });
 
+const reservation = {
+  id: Type.String({ format: 'uuid' }),
+  key: Type.String(),
+  amount: Type.Integer({ description: 'What it holds or held.' }),
+  settled: Nullable(Type.Integer({ description: 'What became usage; null until it is settled.' })),
+  state: Type.Union([
+    Type.Literal('held'),
+    Type.Literal('settled'),
+    Type.Literal('released'),
+    Type.Literal('expired'),
+  ]),
+  expiresAt: Type.String({ format: 'date-time' }),
+};
+
+export const OepReservation = Type.Object(reservation);
+
+export const OepReservationDecision = Type.Object({
+  allowed: Type.Boolean(),
+  reason: Type.String(),
+  ...reservation,
+  entitlement: OepEntitlement,
+});
+
+export const OepReservationDenial = Type.Object({
+  allowed: Type.Boolean({ description: 'false: nothing is held.' }),
+  reason: Type.String(),
+  key: Type.String(),
+  entitlement: OepEntitlement,
+});
+
 export const OepRelease = Type.Object({ released: Type.Integer(), entitlement: OepEntitlement });
 
 export const OepFault = Type.Object({
@@ -171,6 +235,9 @@ export const OepConfiguration = Type.Object({
 export type OepEntitlement = Static<typeof OepEntitlement>;
 export type OepConsumedItem = Static<typeof OepConsumedItem>;
 export type OepConsumption = Static<typeof OepConsumption>;
+export type OepReservation = Static<typeof OepReservation>;
+export type OepReservationDecision = Static<typeof OepReservationDecision>;
+export type OepReservationDenial = Static<typeof OepReservationDenial>;
 export type OepRelease = Static<typeof OepRelease>;
 export type OepFault = Static<typeof OepFault>;
 export type OepConfiguration = Static<typeof OepConfiguration>;

@@ -1,16 +1,20 @@
+import type { Hold } from '@pennon/engine/model/customer';
 import type { ConsumptionDecision } from '@pennon/engine/model/decision';
 import type {
   AccountKey,
   AccountTransaction,
   BatchWrite,
+  CommitReport,
   EarlierConsumption,
   LockedFrame,
 } from '../store/account-transaction.js';
 import type { Accounts } from '../store/accounts.js';
+import { type EndedHolds, heldAccountName, NOTHING_ENDED } from '../store/reservation-statements.js';
+import { nameOf } from './batch-accounts.js';
 import type { Settlement } from './consume-batcher.js';
 import type { ConsumeAnswer, ConsumeEvaluation, ConsumeRequest } from './consume-request.js';
 import { decodeAnswer, referenceOf, rowText } from './consumption-record.js';
-import { createBatchDecider, nameOf } from './decide-batch.js';
+import { createBatchDecider } from './decide-batch.js';
 import type { CustomerStates, EnvironmentVersions, Snapshots } from './ports.js';
 import { ServiceError } from './service-error.js';
 import type { TurnClock } from './turn-clock.js';
@@ -85,6 +89,9 @@ async function runOnce(
     customerId: first.customerId,
     accounts: lockOrder(known),
     idempotencyKeys: requests.map((request) => request.idempotencyKey),
+    reservationIds: requests.flatMap(({ reservation }) =>
+      reservation?.kind === 'end' ? [reservation.id] : [],
+    ),
   });
   let open = true;
   try {
@@ -101,16 +108,18 @@ async function runOnce(
       return null;
     }
     const replays = await replaysOf(transaction, requests);
-    const decider = createBatchDecider(frame);
-    const settled = settleAll(requests, evaluations, replays, frame, decider.decide);
+    const ended = await endedHolds(transaction);
+    const decider = createBatchDecider(frame, ended);
+    // With more to take off than one transaction does, nothing is decided on what is not free yet.
+    const settled = ended.more ? null : settleAll(requests, evaluations, replays, frame, decider.decide);
     const write = decider.write();
     open = false;
     if (write.consumptions.length > 0) {
-      await transaction.commit(write);
+      const report = await transaction.commit(write);
+      noteBalances(dependencies.customers, first, write, report);
     } else {
       await transaction.rollback();
     }
-    noteBalances(dependencies.customers, first, write);
     return settled;
   } catch (error) {
     if (open) {
@@ -118,6 +127,13 @@ async function runOnce(
     }
     throw error;
   }
+}
+
+/** Only where an account's row says that a hold may have ended, and then in the same transaction. */
+async function endedHolds(transaction: AccountTransaction): Promise<EndedHolds> {
+  const { now, accounts } = transaction.frame;
+  const due = accounts.filter(({ nextHoldEnd }) => nextHoldEnd !== null && nextHoldEnd <= now);
+  return due.length === 0 ? NOTHING_ENDED : transaction.endedHolds(due);
 }
 
 /** INVARIANT: every writer of accounts locks them in (feature, scope) order. */
@@ -335,7 +351,12 @@ export function outcomeUnknown(cause: unknown): ServiceError {
 }
 
 /** Balances that this process wrote show in its own evaluations at once. */
-function noteBalances(customers: CustomerStates, first: ConsumeRequest, write: BatchWrite): void {
+function noteBalances(
+  customers: CustomerStates,
+  first: ConsumeRequest,
+  write: BatchWrite,
+  { holds }: CommitReport,
+): void {
   for (const { feature, scope, periodStart, used, reserved } of write.accounts) {
     customers.noteBalance(first.environmentId, first.customerKey, {
       productId: first.productId,
@@ -344,6 +365,11 @@ function noteBalances(customers: CustomerStates, first: ConsumeRequest, write: B
       periodStart,
       used,
       reserved,
+      ...heldNow(holds.get(heldAccountName({ feature, scope }))),
     });
   }
+}
+
+function heldNow(holds: readonly Hold[] | undefined): { readonly holds?: readonly Hold[] } {
+  return holds === undefined ? {} : { holds };
 }

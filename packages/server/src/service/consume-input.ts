@@ -1,14 +1,17 @@
 import type { JsonObject } from '@pennon/engine/model/json';
+import type { CanonicalCall } from './canonical-request.js';
 import type { ConsumeBatcher } from './consume-batcher.js';
-import type { ConsumeAnswer, ConsumeRequest } from './consume-request.js';
+import type { ConsumeAnswer, ConsumeRequest, ReservationAsk, UsageOperation } from './consume-request.js';
 import type { Credential } from './credential.js';
 import type { EntitlementDependencies } from './evaluate-entitlement.js';
 import type { EvaluationInput } from './evaluation-request.js';
+import type { Reservations } from './ports.js';
 import type { RecentPreparations } from './recent-preparations.js';
 
 export interface ConsumeDependencies extends EntitlementDependencies {
   readonly batcher: ConsumeBatcher<ConsumeRequest, ConsumeAnswer>;
   readonly recent: RecentPreparations;
+  readonly reservations: Reservations;
   /** Registers a customer that a server key named and nobody knew, and makes it known to this process. */
   readonly registerCustomer: (who: CustomerRegistration) => Promise<void>;
 }
@@ -21,12 +24,16 @@ export interface CustomerRegistration {
 }
 
 export interface ConsumeInput extends EvaluationInput {
-  readonly operation: 'consume' | 'release';
+  readonly operation: UsageOperation;
   readonly requestId: string;
   /** The header `Idempotency-Key` as sent. */
   readonly idempotencyKey: string | undefined;
   /** The whole body: what two calls with one key are compared by. */
   readonly body: unknown;
+  /** Where the body alone does not say all that the call asks. */
+  readonly call?: CanonicalCall;
+  /** Reserve, settle, and the release of a hold. */
+  readonly reservation?: ReservationAsk;
   readonly items: readonly {
     readonly key: string;
     readonly amount: number | null;

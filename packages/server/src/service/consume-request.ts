@@ -2,13 +2,20 @@ import type { ConsumptionDecision, ConsumptionMode } from '@pennon/engine/model/
 import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
 import type { JsonObject } from '@pennon/engine/model/json';
 import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
-import type { AccountKey } from '../store/account-transaction.js';
+import type { AccountKey, RecordedOperation } from '../store/account-transaction.js';
 import type { EnvironmentVersions } from './ports.js';
 import type { ServiceError } from './service-error.js';
 
+export type UsageOperation = Exclude<RecordedOperation, 'expire'>;
+
+/** What is to be held, or which hold is to end. */
+export type ReservationAsk =
+  | { readonly kind: 'make'; readonly ttlMilliseconds: number }
+  | { readonly kind: 'end'; readonly id: string };
+
 /** One call on its way into a batch: everything that does not depend on what is read under the lock. */
 export interface ConsumeRequest {
-  readonly operation: 'consume' | 'release';
+  readonly operation: UsageOperation;
   readonly environmentId: string;
   readonly productId: string;
   readonly customerKey: string;
@@ -18,6 +25,8 @@ export interface ConsumeRequest {
   readonly mode: ConsumptionMode;
   /** As the consumption rows name who did it: `server-key:<id>`. */
   readonly actor: string;
+  /** Absent: neither reserve, nor settle, nor the release of a hold. */
+  readonly reservation?: ReservationAsk;
   /** From what this process knew when the call came. */
   readonly evaluation: ConsumeEvaluation;
   /** The same from what it knows now: asked when the store turned out to know more. Never rejects. */

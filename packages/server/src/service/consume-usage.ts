@@ -23,7 +23,7 @@ export function consumeUsage(
 ): Promise<ConsumeAnswer> {
   try {
     const idempotencyKey = readIdempotencyKey(input.idempotencyKey);
-    const call = canonicalCall(input.body);
+    const call = input.call ?? canonicalCall(input.body);
     const recent = dependencies.recent.find(credential, input, call.contextText);
     if (recent === undefined) {
       return prepareAndSubmit(dependencies, credential, input, idempotencyKey, call);
@@ -73,6 +73,7 @@ function submit(
     idempotencyKey,
     requestHash: requestHash(input.operation, productId, canonicalText),
     mode: input.mode,
+    ...(input.reservation === undefined ? {} : { reservation: input.reservation }),
     actor:
       credential.kind === 'customer-token' ? 'customer-token' : `${credential.kind}-key:${credential.keyId}`,
     evaluation: evaluationOf(evaluation, scope.versions, credential, input),

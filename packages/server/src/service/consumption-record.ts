@@ -1,4 +1,9 @@
-import type { ConsumptionDecision, EntitlementDecision } from '@pennon/engine/model/decision';
+import {
+  type ConsumptionDecision,
+  type EntitlementDecision,
+  RESERVATION_STATES,
+  type Reservation,
+} from '@pennon/engine/model/decision';
 
 /*
  * A decided consumption as the consumption table keeps it, so that a replay is encoded from the decision itself. The columns
@@ -46,6 +51,7 @@ export function rowText({ item, operation, idempotencyKey }: RowName): string {
 }
 
 const OWN = ';';
+const RESERVATION = '!';
 const FRAME = '#';
 const REFERENCE = '@';
 
@@ -90,8 +96,9 @@ export function referenceOf(answer: string): RowName | null {
 /** @param framed the answer of the row that `referenceOf` names, or the row's own. */
 export function decodeAnswer(row: RecordedColumns, answer: string, framed: string): ConsumptionDecision {
   const frame = JSON.parse(framed.slice(framed.indexOf(FRAME) + 1)) as Frame;
+  const [own = '', reservation] = ownPart(answer).split(RESERVATION);
   const [hasAccess, reason, usage, reserved, balance, overage, wouldHaveDenied, usedBefore, refusedBy] =
-    ownPart(answer).split(OWN);
+    own.split(OWN);
   const entitlement: EntitlementDecision = {
     kind: 'entitlement',
     key: row.feature,
@@ -117,6 +124,26 @@ export function decodeAnswer(row: RecordedColumns, answer: string, framed: strin
     wouldHaveDenied: wouldHaveDenied === '1',
     refusedBy: refusedBy === undefined ? null : Number(refusedBy),
     entitlement,
+    ...(reservation === undefined ? {} : { reservation: toReservation(reservation) }),
+  };
+}
+
+function reservationText({ id, state, amount, settled, expiresAt }: Reservation): string {
+  return [id, state, amount, settled ?? '', expiresAt].join(OWN);
+}
+
+function toReservation(text: string): Reservation {
+  const [id = '', stored, amount, settled, expiresAt] = text.split(OWN);
+  const state = RESERVATION_STATES.find((one) => one === stored);
+  if (state === undefined) {
+    throw new TypeError(`An answer was stored with the reservation \`${text}\`, which is none.`);
+  }
+  return {
+    id,
+    state,
+    amount: Number(amount),
+    settled: settled === '' ? null : Number(settled),
+    expiresAt: Number(expiresAt),
   };
 }
 
@@ -138,7 +165,8 @@ function ownText(decision: ConsumptionDecision): string {
     (decision.wouldHaveDenied ? '1' : '0') +
     OWN +
     decision.usedBefore +
-    (decision.refusedBy === null ? '' : OWN + decision.refusedBy)
+    (decision.refusedBy === null ? '' : OWN + decision.refusedBy) +
+    (decision.reservation === undefined ? '' : RESERVATION + reservationText(decision.reservation))
   );
 }
 

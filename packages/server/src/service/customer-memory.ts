@@ -1,4 +1,4 @@
-import type { AccountState, CustomerState, Instant } from '@pennon/engine/model/customer';
+import type { AccountState, CustomerState, Hold, Instant } from '@pennon/engine/model/customer';
 import { LRUCache } from 'lru-cache';
 import type {
   CustomerFacts,
@@ -38,6 +38,7 @@ export interface BalanceNote {
     readonly periodStart: Instant | null;
     readonly used: number;
     readonly reserved: number;
+    readonly holds?: readonly Hold[];
   };
 }
 
@@ -327,8 +328,13 @@ function apply(entry: CustomerEntry, account: BalanceNote['account'], at: number
   const balances = entry.balances.get(account.scope);
   if (balances === undefined || (balances.notedAt.get(account.feature) ?? 0) > at) return;
   const { feature, scope, periodStart, used, reserved } = account;
+  const before = balances.accounts.find((known) => known.feature === feature);
   const others = balances.accounts.filter((known) => known.feature !== feature);
-  balances.accounts = [...others, { feature, scope, periodStart, used, reserved }];
+  const holds = account.holds ?? before?.holds ?? [];
+  balances.accounts = [...others, { feature, scope, periodStart, used, reserved, holds }];
+  // Another process has changed what is held: it is read again as soon as somebody asks.
+  if (account.holds === undefined && reserved !== (before?.reserved ?? 0))
+    balances.readAt = Number.NEGATIVE_INFINITY;
   balances.notedAt.set(feature, at);
 }
 
@@ -340,7 +346,18 @@ function sameAccounts(left: readonly AccountState[], right: readonly AccountStat
       other !== undefined &&
       other.periodStart === account.periodStart &&
       other.used === account.used &&
-      other.reserved === account.reserved
+      other.reserved === account.reserved &&
+      sameHolds(other.holds ?? [], account.holds ?? [])
     );
   });
+}
+
+function sameHolds(left: readonly Hold[], right: readonly Hold[]): boolean {
+  return (
+    left.length === right.length &&
+    left.every(({ endsAt, amount }, index) => {
+      const other = right[index];
+      return other !== undefined && other.endsAt === endsAt && other.amount === amount;
+    })
+  );
 }

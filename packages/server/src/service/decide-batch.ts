@@ -1,5 +1,3 @@
-import { resolveEntitlement } from '@pennon/engine/entitlement/resolve-entitlement';
-import type { CustomerState, Instant } from '@pennon/engine/model/customer';
 import type { ConsumptionDecision, EntitlementDecision } from '@pennon/engine/model/decision';
 import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
 import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
@@ -12,19 +10,24 @@ import {
 import { decideConsumptions } from '@pennon/engine/usage/decide-consumptions';
 import { decideRelease, refuseRelease } from '@pennon/engine/usage/decide-release';
 import { measureAmount } from '@pennon/engine/usage/measure';
-import type {
-  AccountKey,
-  AccountWrite,
-  BatchWrite,
-  ConsumptionRow,
-  LockedAccount,
-  LockedFrame,
-} from '../store/account-transaction.js';
+import type { BatchWrite, ConsumptionRow, LockedFrame } from '../store/account-transaction.js';
+import type { EndedHolds } from '../store/reservation-statements.js';
+import {
+  accountWrites,
+  type LiveAccount,
+  liveAccounts,
+  nameOf,
+  openPeriod,
+  takeOffEnded,
+  takeOver,
+} from './batch-accounts.js';
+import { type BatchReservations, createBatchReservations, type EndQuestion } from './batch-reservations.js';
+import { createResolver } from './batch-resolver.js';
 import type { ConsumeItem, ConsumeRequest } from './consume-request.js';
 import { createAnswerEncoder } from './consumption-record.js';
 import { createConsumptionRemedies } from './consumption-remedies.js';
-import { entitlementFault } from './evaluate-entitlement.js';
 import { newId } from './new-id.js';
+import { reservationContext } from './reservation-context.js';
 import { ServiceError } from './service-error.js';
 
 /*
@@ -36,17 +39,6 @@ export type Decided =
   | { readonly kind: 'decided'; readonly decisions: readonly ConsumptionDecision[] }
   | { readonly kind: 'refused'; readonly error: ServiceError };
 
-/** An account between two decisions. */
-interface LiveAccount {
-  readonly before: LockedAccount;
-  used: number;
-  reserved: number;
-  periodStart: Instant | null;
-  periodEnd: Instant | null;
-  closed: LockedAccount | null;
-  touched: boolean;
-}
-
 export interface BatchDecider {
   decide(
     request: ConsumeRequest,
@@ -56,23 +48,14 @@ export interface BatchDecider {
   write(): BatchWrite;
 }
 
-export function createBatchDecider(frame: LockedFrame): BatchDecider {
-  const accounts = new Map<string, LiveAccount>();
-  for (const account of frame.accounts) {
-    accounts.set(nameOf(account), {
-      before: account,
-      used: account.used,
-      reserved: account.reserved,
-      periodStart: account.periodStart,
-      periodEnd: account.periodEnd,
-      closed: null,
-      touched: false,
-    });
-  }
-  const resolve = createResolver(frame);
+/** @param ended holds of these accounts that ended: they are taken off before anything is decided. */
+export function createBatchDecider(frame: LockedFrame, ended: EndedHolds): BatchDecider {
+  const accounts = liveAccounts(frame.accounts);
+  const rows: ConsumptionRow[] = takeOffEnded(accounts, ended, frame);
+  const reservations = createBatchReservations(frame, ended);
+  const resolve = createResolver(frame, accounts);
   const encoder = createAnswerEncoder();
   const addRemedies = createConsumptionRemedies();
-  const rows: ConsumptionRow[] = [];
 
   function decide(
     request: ConsumeRequest,
@@ -96,6 +79,11 @@ export function createBatchDecider(frame: LockedFrame): BatchDecider {
     evaluation: EvaluationRequest<Snapshot>,
     items: readonly ConsumeItem[],
   ): readonly ConsumptionDecision[] {
+    const { reservation } = request;
+    const [only] = items;
+    if (reservation?.kind === 'end' && only !== undefined) {
+      return [endReservation(request, evaluation, only, reservation.id)];
+    }
     const inputs = items.map((item): ConsumptionInput => {
       const resolved = resolve.entitlement(evaluation, item.key);
       const account = accountFor(resolved);
@@ -105,12 +93,60 @@ export function createBatchDecider(frame: LockedFrame): BatchDecider {
         mode: request.mode,
       };
     });
-    return request.operation === 'release'
-      ? inputs.map(release)
-      : addRemedies(() => resolve.lockedRequest(evaluation), consume(inputs));
+    if (request.operation === 'release') {
+      return inputs.map(release);
+    }
+    const decisions =
+      reservation?.kind === 'make' ? reserve(request, evaluation, items, inputs) : consume(inputs);
+    return addRemedies(() => resolve.lockedRequest(evaluation), decisions);
   }
 
-  /** Opens the period that the database's time is in; an earlier one than the account's is ignored. */
+  function reserve(
+    request: ConsumeRequest,
+    { subject }: EvaluationRequest<Snapshot>,
+    items: readonly ConsumeItem[],
+    inputs: readonly ConsumptionInput[],
+  ): readonly ConsumptionDecision[] {
+    const { actor, reservation } = request;
+    const ttlMilliseconds = reservation?.kind === 'make' ? reservation.ttlMilliseconds : 0;
+    return inputs.map((input, index) => {
+      const item = items[index];
+      const context = JSON.stringify(reservationContext(subject, item?.account.scope ?? ''));
+      const attributes = attributesText(item);
+      const decision = reservations.make({ ...input, ttlMilliseconds, context, attributes, actor });
+      const account = accounts.get(nameOf({ feature: decision.key, scope: decision.entitlement.scope }));
+      if (account !== undefined && decision.reservation !== undefined) {
+        const { expiresAt } = decision.reservation;
+        account.nextHoldEnd = Math.min(account.nextHoldEnd ?? expiresAt, expiresAt);
+        account.touched = true;
+      }
+      return decision;
+    });
+  }
+
+  function endReservation(
+    request: ConsumeRequest,
+    evaluation: EvaluationRequest<Snapshot>,
+    item: ConsumeItem,
+    id: string,
+  ): ConsumptionDecision {
+    const resolved = resolve.entitlement(evaluation, item.key);
+    const { used, reserved } = accountFor(resolved);
+    const feature = evaluation.snapshot.features.get(item.key);
+    if (feature === undefined) {
+      throw new Error(`\`${item.key}\` was resolved and is not there.`);
+    }
+    const measured = item.amount === null && feature.measure !== null && !isEmpty(item.attributes);
+    const question: EndQuestion = {
+      id,
+      amount: measured ? amountOf(evaluation, item) : item.amount,
+      feature,
+      account: item.account,
+      entitlement: { ...resolved, usage: used, reserved },
+    };
+    return request.operation === 'settle' ? reservations.settle(question) : reservations.release(question);
+  }
+
   function accountFor(resolved: EntitlementDecision): LiveAccount {
     const account = accounts.get(nameOf({ feature: resolved.key, scope: resolved.scope }));
     if (account === undefined) {
@@ -121,17 +157,7 @@ export function createBatchDecider(frame: LockedFrame): BatchDecider {
         { retryAfterSeconds: 1 },
       );
     }
-    const { period } = resolved;
-    if (period === null || (account.periodStart !== null && period.start <= account.periodStart)) {
-      return account;
-    }
-    if (account.periodStart !== null) {
-      account.closed ??= account.before;
-      account.used = 0;
-    }
-    account.periodStart = period.start;
-    account.periodEnd = period.end;
-    account.touched = true;
+    openPeriod(account, resolved);
     return account;
   }
 
@@ -144,11 +170,9 @@ export function createBatchDecider(frame: LockedFrame): BatchDecider {
     for (const [item, decision] of decisions.entries()) {
       const { entitlement } = decision;
       const account = accounts.get(nameOf({ feature: decision.key, scope: entitlement.scope }));
-      if (account !== undefined && account.used !== decision.usedAfter) {
-        account.used = decision.usedAfter;
-        account.touched = true;
+      if (account !== undefined) {
+        takeOver(account, decision);
       }
-      const attributes = items[item]?.attributes;
       rows.push({
         id,
         item,
@@ -167,7 +191,7 @@ export function createBatchDecider(frame: LockedFrame): BatchDecider {
         limitAtDecision: decision.limitAtDecision,
         periodStart: account?.periodStart ?? null,
         revision: entitlement.revision,
-        attributes: attributes === undefined || isEmpty(attributes) ? null : JSON.stringify(attributes),
+        attributes: recordedAttributes(request, items[item], reservations),
         answer: encoder.encode(decision, {
           item,
           operation: request.operation,
@@ -179,90 +203,12 @@ export function createBatchDecider(frame: LockedFrame): BatchDecider {
   }
 
   function write(): BatchWrite {
-    const writes: AccountWrite[] = [];
-    const closed: LockedAccount[] = [];
-    for (const account of accounts.values()) {
-      const { before, used, reserved, periodStart, periodEnd } = account;
-      if (account.touched) {
-        writes.push({
-          feature: before.feature,
-          scope: before.scope,
-          used,
-          reserved,
-          periodStart,
-          periodEnd,
-          before,
-        });
-      }
-      if (account.closed !== null) {
-        closed.push(account.closed);
-      }
-    }
-    return { now: frame.now, accounts: writes, closed, consumptions: rows };
+    const { writes, closed } = accountWrites(accounts.values());
+    const { now } = frame;
+    return { now, accounts: writes, closed, consumptions: rows, reservations: reservations.write() };
   }
 
   return { decide, write };
-}
-
-interface Resolver {
-  entitlement(evaluation: EvaluationRequest<Snapshot>, key: string): EntitlementDecision;
-  /** The request as it is decided: with the locked accounts, at the database's time. */
-  lockedRequest(
-    evaluation: EvaluationRequest<Snapshot>,
-  ): EvaluationRequest<Snapshot> & { readonly customer: CustomerState };
-}
-
-/**
- * Resolves each entitlement once for everyone of a batch who is the same subject. The locked accounts stand in the state, so
- * that the engine judges periods by the store's row and not by what this process remembers.
- */
-function createResolver(frame: LockedFrame): Resolver {
-  const states = new Map<CustomerState, CustomerState>();
-  const resolved = new Map<CustomerState, Map<string, EntitlementDecision>>();
-
-  function lockedState(state: CustomerState, product: string): CustomerState {
-    let locked = states.get(state);
-    if (locked === undefined) {
-      locked = { ...state, accounts: frame.accounts.map((account) => ({ ...account, product })) };
-      states.set(state, locked);
-    }
-    return locked;
-  }
-
-  function lockedRequest(evaluation: EvaluationRequest<Snapshot>) {
-    const customer = lockedState(readableState(evaluation), evaluation.snapshot.productKey);
-    return { ...evaluation, customer, now: frame.now };
-  }
-
-  function entitlement(evaluation: EvaluationRequest<Snapshot>, key: string): EntitlementDecision {
-    const customer = readableState(evaluation);
-    const { subject } = evaluation;
-    let ofState = resolved.get(customer);
-    if (ofState === undefined) {
-      ofState = new Map();
-      resolved.set(customer, ofState);
-    }
-    const name = `${key}|${subject.userKey}|${subject.instance?.key}|${subject.teamKey}|${subject.sku}`;
-    let decision = ofState.get(name);
-    if (decision === undefined) {
-      const result = resolveEntitlement(lockedRequest(evaluation), key);
-      if (result.kind === 'error') {
-        throw entitlementFault(result.errorCode, result.message);
-      }
-      decision = result;
-      ofState.set(name, decision);
-    }
-    return decision;
-  }
-
-  return { entitlement, lockedRequest };
-}
-
-function readableState({ customer }: EvaluationRequest<Snapshot>): CustomerState {
-  if (customer === null || customer === 'unavailable') {
-    throw entitlementFault('CUSTOMER_STATE_UNAVAILABLE', 'What is stored of the customer could not be read.');
-  }
-  return customer;
 }
 
 function consume(inputs: readonly ConsumptionInput[]): readonly ConsumptionDecision[] {
@@ -315,13 +261,23 @@ function amountOf(evaluation: EvaluationRequest<Snapshot>, item: ConsumeItem): n
   return measured.amount;
 }
 
+function attributesText(item: ConsumeItem | undefined): string | null {
+  return item === undefined || isEmpty(item.attributes) ? null : JSON.stringify(item.attributes);
+}
+
+/** A settlement that says nothing of its usage is of what the reservation said. */
+function recordedAttributes(
+  { reservation }: ConsumeRequest,
+  item: ConsumeItem | undefined,
+  reservations: BatchReservations,
+): string | null {
+  const sent = attributesText(item);
+  return sent === null && reservation?.kind === 'end' ? reservations.attributesOf(reservation.id) : sent;
+}
+
 function isEmpty(value: object): boolean {
   for (const _ in value) {
     return false;
   }
   return true;
-}
-
-export function nameOf(account: AccountKey): string {
-  return `${account.feature}|${account.scope}`;
 }

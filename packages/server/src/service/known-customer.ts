@@ -38,11 +38,12 @@ export async function prepareKnown(
   if (known.customerId !== null) {
     return { ...known, customerId: known.customerId };
   }
-  if (input.operation === 'consume' && known.evaluation.snapshot.defaultPlan === null) {
+  const takes = input.operation === 'consume' || input.operation === 'reserve';
+  if (takes && known.evaluation.snapshot.defaultPlan === null) {
     throw customerNotFound(known.customerKey);
   }
   refuseBeforeRegistering(known.evaluation, credential, input);
-  if (input.operation === 'release') {
+  if (!takes) {
     throw nothingToRelease(known.customerKey);
   }
   await dependencies.registerCustomer({

@@ -47,6 +47,12 @@ function byteAt(index: number): number {
   return random[index] ?? 0;
 }
 
+/** Sorts before every id that was made at that instant or later. */
+export function idBefore(milliseconds: number): string {
+  const hex = Math.max(0, Math.floor(milliseconds)).toString(16).padStart(12, '0');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-7000-8000-000000000000`;
+}
+
 const UUID_PATTERN = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /** Whether the text may be compared with a `uuid` column: anything else would be an error of the database, not a miss. */

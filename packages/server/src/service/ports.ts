@@ -1,4 +1,5 @@
-import type { CustomerState, Instant } from '@pennon/engine/model/customer';
+import type { CustomerState, Hold, Instant } from '@pennon/engine/model/customer';
+import type { Reservation } from '@pennon/engine/model/decision';
 import type { JsonObject } from '@pennon/engine/model/json';
 import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
 import type { Transaction } from 'kysely';
@@ -115,8 +116,26 @@ export interface CustomerStates {
       periodStart: Instant | null;
       used: number;
       reserved: number;
+      /** Where the write knows them; else what was known of them stays. */
+      holds?: readonly Hold[];
     },
   ): void;
+}
+
+/** A reservation with whom it was made for. */
+export interface ReservationRecord {
+  readonly environmentId: string;
+  readonly productId: string;
+  readonly customerKey: string;
+  readonly feature: string;
+  /** Besides the customer. */
+  readonly context: JsonObject;
+  readonly reservation: Reservation;
+}
+
+export interface Reservations {
+  /** One statement, without a lock; rejects when the store cannot be read. */
+  find(id: string): Promise<ReservationRecord | null>;
 }
 
 /** One immutable record of a change, written in the change's own transaction (law 8). */

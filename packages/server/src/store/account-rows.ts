@@ -9,7 +9,7 @@ export function numberOrNull(text: string | null | undefined): number | null {
 }
 
 export function toLockedAccount(row: Row): LockedAccount {
-  const [feature, scope, start, end, used, reserved] = row;
+  const [feature, scope, start, end, used, reserved, nextHoldEnd] = row;
   return {
     feature: feature ?? '',
     scope: scope ?? '',
@@ -17,6 +17,7 @@ export function toLockedAccount(row: Row): LockedAccount {
     periodEnd: numberOrNull(end),
     used: Number(used),
     reserved: Number(reserved),
+    nextHoldEnd: numberOrNull(nextHoldEnd),
   };
 }
 

@@ -1,13 +1,15 @@
 import type { Instant } from '@pennon/engine/model/customer';
 import type { BatchWrite, LockRequest } from './account-transaction.js';
 import { numberArray, textArray } from './array-literal.js';
+import { HOLDS_OF } from './reservation-statements.js';
 import type { GroupStatement } from './statement-group.js';
 
 /* The statements of a consume transaction, and how a batch becomes their parameters. */
 
 const AT = (milliseconds: string) => `to_timestamp(${milliseconds} / 1000.0)`;
 const MILLISECONDS = (instant: string) => `floor(extract(epoch from ${instant}) * 1000)::bigint`;
-const ACCOUNT_COLUMNS = `feature, scope, ${MILLISECONDS('period_start')}, ${MILLISECONDS('period_end')}, used, reserved`;
+const ACCOUNT_COLUMNS = `feature, scope, ${MILLISECONDS('period_start')}, ${MILLISECONDS('period_end')}, used, reserved,
+  ${MILLISECONDS('next_hold_end')}`;
 
 export const INSERT_ACCOUNTS = `
 insert into account (customer_id, product_id, feature, scope, environment_id, used, reserved, updated_at)
@@ -38,7 +40,7 @@ select ${MILLISECONDS('clock_timestamp()')},
 from environment where id = $2::uuid`;
 
 export const PEEK_ACCOUNTS = `
-select ${ACCOUNT_COLUMNS} from account
+select ${ACCOUNT_COLUMNS}, ${HOLDS_OF('account')} from account
 where customer_id = (select id from customer where environment_id = $1::uuid and key = $2::text) and product_id = $3::uuid`;
 
 // INVARIANT: `offset 0` keeps the planner from turning the look-up around: it takes an empty partition for a small one, and would
@@ -79,14 +81,14 @@ const UPDATE_ACCOUNTS = `
 with written as (
   update account a
   set used = n.used, reserved = n.reserved, period_start = ${AT('n.period_start')}, period_end = ${AT('n.period_end')},
-    updated_at = ${AT('$3::bigint')}
-  from unnest($4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[])
-    as n (feature, scope, used_before, reserved_before, used, reserved, period_start, period_end)
+    next_hold_end = ${AT('n.next_hold_end')}, updated_at = ${AT('$3::bigint')}
+  from unnest($4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[],
+    $12::bigint[]) as n (feature, scope, used_before, reserved_before, used, reserved, period_start, period_end, next_hold_end)
   where a.customer_id = $1::uuid and a.product_id = $2::uuid and a.feature = n.feature and a.scope = n.scope
     and a.used = n.used_before and a.reserved = n.reserved_before
   returning 1
 )
-select 1 / (case when (select count(*) from written) = $12::integer then 1 else 0 end)`;
+select 1 / (case when (select count(*) from written) = $13::integer then 1 else 0 end)`;
 
 function instants(values: readonly (Instant | null)[]): string {
   return numberArray(values);
@@ -128,6 +130,7 @@ export function updateStatement(request: LockRequest, write: BatchWrite): GroupS
       numberArray(accounts.map((account) => account.reserved)),
       instants(accounts.map((account) => account.periodStart)),
       instants(accounts.map((account) => account.periodEnd)),
+      instants(accounts.map((account) => account.nextHoldEnd)),
       String(accounts.length),
     ],
   };

@@ -1,4 +1,4 @@
-import type { Instant } from '@pennon/engine/model/customer';
+import type { Hold, Instant } from '@pennon/engine/model/customer';
 import type pg from 'pg';
 import { type RowName, rowText } from '../service/consumption-record.js';
 import type { EnvironmentVersions } from '../service/ports.js';
@@ -15,6 +15,19 @@ import {
 } from './account-statements.js';
 import { numberArray, textArray } from './array-literal.js';
 import type { ConsumptionCopier } from './consumption-copy.js';
+import {
+  type EndedHolds,
+  endedStatements,
+  type FinishedReservation,
+  findReservationsStatement,
+  holdsStatement,
+  type NewReservation,
+  reservationStatements,
+  type StoredReservation,
+  toEndedHolds,
+  toHoldsByAccount,
+  toReservation,
+} from './reservation-statements.js';
 import { type GroupResult, type GroupStatement, sendGroup } from './statement-group.js';
 
 /* One consume transaction in two round trips: lock and read; write and commit. */
@@ -30,6 +43,8 @@ export interface LockedAccount extends AccountKey {
   readonly periodEnd: Instant | null;
   readonly used: number;
   readonly reserved: number;
+  /** No hold ends before it; `null`: nothing is held. */
+  readonly nextHoldEnd: Instant | null;
 }
 
 export interface AccountWrite extends LockedAccount {
@@ -37,11 +52,17 @@ export interface AccountWrite extends LockedAccount {
   readonly before: LockedAccount;
 }
 
+/**
+ * What a row tells of. `consumed` is what was taken (consume, settle), held (reserve), or given back (release; release-hold and expire: of
+ * what was held). `expire` is the clock's: its key is the reservation's id, and nobody asks for it again.
+ */
+export type RecordedOperation = 'consume' | 'release' | 'reserve' | 'settle' | 'release-hold' | 'expire';
+
 /** One item of one decided call; the table's own words. */
 export interface ConsumptionRow {
   readonly id: string;
   readonly item: number;
-  readonly operation: 'consume' | 'release';
+  readonly operation: RecordedOperation;
   readonly idempotencyKey: string;
   /** Hex of SHA-256 over the canonical request. */
   readonly requestHash: string;
@@ -58,7 +79,8 @@ export interface ConsumptionRow {
   readonly periodStart: Instant | null;
   readonly revision: number;
   readonly attributes: string | null;
-  readonly answer: string;
+  /** `null`: there is nobody to answer. */
+  readonly answer: string | null;
   readonly actor: string;
 }
 
@@ -90,6 +112,8 @@ export interface LockRequest {
   /** In (feature, scope) order. */
   readonly accounts: readonly AccountKey[];
   readonly idempotencyKeys: readonly string[];
+  /** Those that are to be settled or released. */
+  readonly reservationIds: readonly string[];
 }
 
 /** What was read after the locks were held. */
@@ -103,6 +127,8 @@ export interface LockedFrame {
   readonly versions: EnvironmentVersions;
   readonly accounts: readonly LockedAccount[];
   readonly earlier: readonly EarlierConsumption[];
+  /** Those of the request that there are. */
+  readonly reservations: readonly StoredReservation[];
 }
 
 export interface BatchWrite {
@@ -111,6 +137,17 @@ export interface BatchWrite {
   /** Periods that ended: they go into history as they stood. */
   readonly closed: readonly LockedAccount[];
   readonly consumptions: readonly ConsumptionRow[];
+  readonly reservations: {
+    readonly made: readonly NewReservation[];
+    readonly finished: readonly FinishedReservation[];
+    /** Whose holds are not what they were. */
+    readonly accounts: readonly AccountKey[];
+  };
+}
+
+export interface CommitReport {
+  /** By `heldAccountName`, of the accounts whose holds the batch changed: what they hold now. */
+  readonly holds: ReadonlyMap<string, readonly Hold[]>;
 }
 
 export interface AccountTransaction {
@@ -119,8 +156,10 @@ export interface AccountTransaction {
   answersOf(
     rows: readonly (RowName & { readonly decidedAt: Instant })[],
   ): Promise<ReadonlyMap<string, string>>;
+  /** Holds of these accounts whose end has come by the frame's time. */
+  endedHolds(accounts: readonly AccountKey[]): Promise<EndedHolds>;
   /** Writes and commits; when this rejects, the outcome may be unknown. */
-  commit(write: BatchWrite): Promise<void>;
+  commit(write: BatchWrite): Promise<CommitReport>;
   rollback(): Promise<void>;
 }
 
@@ -152,7 +191,10 @@ export async function lockAndRead(
     await sendGroup(connection.client, [insertStatement(request, missing)]);
     known.remember(request);
   }
-  const [, customers, locked, frames, earlier] = await sendGroup(connection.client, lockStatements(request));
+  const [, customers, locked, frames, earlier, reserved] = await sendGroup(
+    connection.client,
+    lockStatements(request),
+  );
   const accounts = rowsOf(locked).map(toLockedAccount);
   if (accounts.length < request.accounts.length) {
     known.forget(request);
@@ -166,6 +208,7 @@ export async function lockAndRead(
     customer: version === undefined ? null : { version: Number(version) },
     accounts,
     earlier: rowsOf(earlier).map(toEarlier),
+    reservations: rowsOf(reserved).map(toReservation),
   });
 }
 
@@ -181,7 +224,7 @@ function insertStatement(request: LockRequest, missing: readonly AccountKey[]): 
 }
 
 function lockStatements(request: LockRequest): readonly GroupStatement[] {
-  const { customerId, productId, environmentId, accounts, idempotencyKeys } = request;
+  const { customerId, productId, environmentId, accounts, idempotencyKeys, reservationIds } = request;
   const features = textArray(accounts.map((account) => account.feature));
   const scopes = textArray(accounts.map((account) => account.scope));
   return [
@@ -190,6 +233,7 @@ function lockStatements(request: LockRequest): readonly GroupStatement[] {
     { name: 'account-lock', text: LOCK_ACCOUNTS, values: [customerId, productId, features, scopes] },
     { name: 'frame-read', text: READ_FRAME, values: [productId, environmentId] },
     { name: 'consumption-find', text: FIND_EARLIER, values: [customerId, textArray(idempotencyKeys)] },
+    ...(reservationIds.length > 0 ? [findReservationsStatement(request, reservationIds)] : []),
   ];
 }
 
@@ -234,6 +278,10 @@ function transactionOf(
         ]),
       );
     },
+    async endedHolds(accounts) {
+      const [ended, next] = await send(endedStatements(request, accounts, frame.now));
+      return toEndedHolds(ended, next);
+    },
     async commit(write) {
       try {
         const results = await send(writeStatements(connection.copier, request, write));
@@ -241,6 +289,9 @@ function transactionOf(
         if (results.at(-1)?.tag !== 'COMMIT') {
           throw new Error('The store rolled the batch back instead of committing it.');
         }
+        return {
+          holds: toHoldsByAccount(write.reservations.accounts.length > 0 ? results.at(-2) : undefined),
+        };
       } finally {
         client.release(broken);
       }
@@ -288,6 +339,10 @@ function writeStatements(
   }
   if (write.consumptions.length > 0) {
     statements.push(copier.copyOf(request, write.now, write.consumptions));
+  }
+  statements.push(...reservationStatements(request, write));
+  if (write.reservations.accounts.length > 0) {
+    statements.push(holdsStatement(request, write.reservations.accounts));
   }
   statements.push(COMMIT);
   return statements;

@@ -1,4 +1,4 @@
-import type { Instant } from '@pennon/engine/model/customer';
+import type { Hold, Instant } from '@pennon/engine/model/customer';
 import pg from 'pg';
 import type { EnvironmentVersions } from '../service/ports.js';
 import { numberOrNull, toLockedAccount } from './account-rows.js';
@@ -16,6 +16,7 @@ import {
 import { closePool } from './close-pool.js';
 import { createConsumptionCopier } from './consumption-copy.js';
 import { surviveLostConnections } from './lost-connections.js';
+import { toHolds } from './reservation-statements.js';
 import { sendGroup } from './statement-group.js';
 
 /* Accounts and consumptions: the connections on which consume transactions run. */
@@ -31,11 +32,13 @@ export interface Accounts {
     readonly revision: number | null;
     readonly customerVersion: number | null;
     readonly versions: EnvironmentVersions;
-    readonly accounts: readonly LockedAccount[];
+    readonly accounts: readonly ReadAccount[];
   }>;
   begin(request: LockRequest): Promise<AccountTransaction>;
   close(): Promise<void>;
 }
+
+export type ReadAccount = LockedAccount & { readonly holds: readonly Hold[] };
 
 export interface AccountsOptions {
   readonly connectionString: string;
@@ -114,7 +117,7 @@ export function openAccounts(options: AccountsOptions): Accounts {
         revision: numberOrNull(revision),
         customerVersion: numberOrNull(version),
         versions: { subjects: Number(subjects), shared: Number(shared) },
-        accounts: (accounts?.rows ?? []).map(toLockedAccount),
+        accounts: (accounts?.rows ?? []).map((row) => ({ ...toLockedAccount(row), holds: toHolds(row[7]) })),
       };
     } catch (error) {
       client.release(true);

@@ -29,6 +29,7 @@ import type {
   SubjectFacts,
   UserFacts,
 } from '../service/customer-facts.js';
+import { HOLDS_OF, toHolds } from './reservation-statements.js';
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
@@ -150,14 +151,14 @@ select json_build_object(
     from (${grantsOf("(values ('group', ''), ('segment', '')) t (kind, key)", SHARED, 200)}) g) end,
   'balanced', (select json_agg(m.key) from metered m),
   'accounts', (select json_agg(json_build_array(m.key, a.scope, a.feature, ${milliseconds('a.period_start')},
-      a.used, a.reserved) order by a.feature)
+      a.used, a.reserved, ${HOLDS_OF('a')}) order by a.feature)
     from metered m cross join scope s cross join lateral (select * from account a
       where a.customer_id = m.id and a.product_id = $2 and a.scope = s.key offset 0) a)
 ) as facts`;
 
 const BALANCES = `
 select a.customer_id, a.product_id, a.scope, a.feature, ${milliseconds('a.period_start')} as period_start,
-  a.used, a.reserved
+  a.used, a.reserved, ${HOLDS_OF('a')} as holds
 from unnest($1::uuid[], $2::uuid[], $3::text[]) as asked (customer_id, product_id, scope)
 cross join lateral (select * from account a where a.customer_id = asked.customer_id
   and a.product_id = asked.product_id and a.scope = asked.scope offset 0) a
@@ -199,7 +200,9 @@ interface FactsRow {
   readonly grants: readonly GrantRow[] | null;
   readonly shared: readonly GrantRow[] | null;
   readonly balanced: readonly string[] | null;
-  readonly accounts: readonly (readonly [string, string, string, number | null, number, number])[] | null;
+  readonly accounts:
+    | readonly (readonly [string, string, string, number | null, number, number, unknown])[]
+    | null;
 }
 
 /** Reads customer facts with prepared statements, one round trip each. */
@@ -237,6 +240,7 @@ export function createCustomerFactsStore(pool: Pick<pg.Pool, 'query'>): Customer
         period_start: number | null;
         used: number;
         reserved: number;
+        holds: unknown;
       }>({ name: 'customer-balances', text: BALANCES, values: balanceColumns(questions) });
       return result.rows.map(
         (row): BalanceRow => ({
@@ -247,6 +251,7 @@ export function createCustomerFactsStore(pool: Pick<pg.Pool, 'query'>): Customer
           periodStart: row.period_start,
           used: row.used,
           reserved: row.reserved,
+          holds: toHolds(row.holds),
         }),
       );
     },
@@ -424,8 +429,9 @@ function toBalances(question: FactsQuestion, row: FactsRow): ScopeBalances[] {
   const scopes = new Set(['', ...question.scopes]);
   if (row.instance !== null) scopes.add(row.instance[0]);
   const found = new Map<string, AccountState[]>();
-  for (const [customer, scope, feature, periodStart, used, reserved] of row.accounts ?? []) {
-    push(found, JSON.stringify([customer, scope]), { feature, scope, periodStart, used, reserved });
+  for (const [customer, scope, feature, periodStart, used, reserved, held] of row.accounts ?? []) {
+    const holds = toHolds(held);
+    push(found, JSON.stringify([customer, scope]), { feature, scope, periodStart, used, reserved, holds });
   }
   return (row.balanced ?? []).flatMap((customerKey) =>
     [...scopes].map((scope) => ({

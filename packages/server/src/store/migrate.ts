@@ -9,6 +9,7 @@ import * as planChanges from './migrations/0004-plan-changes.js';
 import * as bundlesAndEnds from './migrations/0005-bundles-and-ends.js';
 import * as vouchers from './migrations/0006-vouchers.js';
 import * as lookUpsByKey from './migrations/0007-look-ups-by-key.js';
+import * as reservations from './migrations/0008-reservations.js';
 
 /** Listed by hand, in order: a bundler sees them, and no folder is read at start. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -19,6 +20,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0005-bundles-and-ends': bundlesAndEnds,
   '0006-vouchers': vouchers,
   '0007-look-ups-by-key': lookUpsByKey,
+  '0008-reservations': reservations,
 };
 
 /**

@@ -1,5 +1,6 @@
 import type { JsonObject, JsonValue } from '@pennon/engine/model/json';
 import type { ColumnType, Generated } from 'kysely';
+import type { LeaseTable, ReservationTable, UsageHolderTable } from './reservation-tables.js';
 import type {
   VoucherCodeTable,
   VoucherMissTable,
@@ -36,6 +37,9 @@ export interface Tables {
   account: AccountTable;
   account_period: AccountPeriodTable;
   consumption: ConsumptionTable;
+  reservation: ReservationTable;
+  usage_holder: UsageHolderTable;
+  lease: LeaseTable;
   audit_entry: AuditEntryTable;
   personal_key: PersonalKeyTable;
   change: ChangeTable;
@@ -364,6 +368,8 @@ export interface AccountTable {
   period_end: Date | null;
   used: number;
   reserved: number;
+  /** No hold ends before it; `null`: nothing is held. */
+  next_hold_end: Date | null;
   updated_at: Date;
 }
 

@@ -1,12 +1,7 @@
 import { LIMITS } from '@pennon/engine/model/limits';
 import { toOepConsumption, toOepRelease } from '@pennon/protocol/oep/consumption';
 import { serializeOepEntitlements, toOepEntitlement } from '@pennon/protocol/oep/entitlement';
-import {
-  fromOepConsume,
-  fromOepEvaluate,
-  fromOepRelease,
-  type OepRefusal,
-} from '@pennon/protocol/oep/request';
+import { fromOepConsume, fromOepEvaluate, fromOepRelease } from '@pennon/protocol/oep/request';
 import {
   OepBulkEntitlements,
   OepConfiguration,
@@ -14,14 +9,12 @@ import {
   OepConsumption,
   OepEntitlement,
   OepEvaluationRequest,
-  OepFault,
   OepRelease,
   OepReleaseRequest,
 } from '@pennon/protocol/oep/schemas';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { ConsumeDependencies, ConsumeInput } from '../../service/consume-input.js';
-import type { ConsumeAnswer } from '../../service/consume-request.js';
 import { consumeUsage } from '../../service/consume-usage.js';
 import {
   type EntitlementEvaluation,
@@ -30,40 +23,29 @@ import {
 } from '../../service/evaluate-entitlement.js';
 import { type EntitlementsEvaluation, evaluateEntitlements } from '../../service/evaluate-entitlements.js';
 import { evaluationEtag, hasSameBody } from '../../service/evaluation-etag.js';
-import { ServiceError } from '../../service/service-error.js';
 import type { App } from '../app.js';
 import { credentialOf } from '../authenticate.js';
 import { evaluationInputOf, writeStamp } from '../evaluation-headers.js';
+import {
+  acceptAll,
+  accepted,
+  CONSUME,
+  callerOf,
+  EVALUATE,
+  FAULTS,
+  Replayable,
+  sendConsumed,
+  TAGS,
+} from '../oep-calls.js';
+import { registerReservations } from './oep-reservations.js';
 
 export type OepServices = ConsumeDependencies;
-
-const EVALUATE = ['server', 'client', 'customer-token', 'admin'] as const;
-/** Whoever can consume can exhaust: browsers never may. */
-const CONSUME = ['server'] as const;
-/** Bodies are read leniently and refused by the protocol's own codes, so that no general validator stands before the handler. */
-const acceptAll = () => () => true;
-
-const FAULTS = {
-  400: OepFault,
-  401: OepFault,
-  403: OepFault,
-  404: OepFault,
-  413: OepFault,
-  415: OepFault,
-  422: OepFault,
-  429: OepFault,
-  500: OepFault,
-  503: OepFault,
-} as const;
-const TAGS = ['OEP'];
-const Replayable = Type.Object({
-  'idempotency-key': Type.String({ minLength: 1, maxLength: LIMITS.idempotencyKeyLength.value }),
-});
 
 /** OEP, draft 0.1: evaluate, consume, release (K-13, X-5). */
 export function registerOepRoutes(app: App, services: OepServices): void {
   registerEvaluations(app, services);
   registerConsumptions(app, services);
+  registerReservations(app, services);
   app.get(
     '/oep/v1/configuration',
     {
@@ -186,13 +168,6 @@ function registerConsumptions(app: App, services: OepServices): void {
   );
 }
 
-function accepted<Call extends { readonly ok: true }>(read: Call | OepRefusal): Call {
-  if (!read.ok) {
-    throw new ServiceError('invalid', read.errorCode, read.message);
-  }
-  return read;
-}
-
 function entitlementInputOf(request: FastifyRequest): EntitlementInput {
   const call = accepted(fromOepEvaluate(request.body));
   return {
@@ -204,21 +179,12 @@ function entitlementInputOf(request: FastifyRequest): EntitlementInput {
 
 function consumeInputOf(
   request: FastifyRequest,
-  operation: ConsumeInput['operation'],
+  operation: 'consume' | 'release',
   context: ConsumeInput['context'],
   items: ConsumeInput['items'],
   mode: ConsumeInput['mode'],
 ): ConsumeInput {
-  const key = request.headers['idempotency-key'];
-  return {
-    ...evaluationInputOf(request, context),
-    operation,
-    requestId: request.id,
-    idempotencyKey: typeof key === 'string' ? key : undefined,
-    body: request.body,
-    items,
-    mode,
-  };
+  return { ...callerOf(request, context), operation, items, mode };
 }
 
 function sendEntitlement(reply: FastifyReply, { decision, stamp }: EntitlementEvaluation): FastifyReply {
@@ -244,16 +210,6 @@ function sendEntitlements(
   return reply.code(200).send(body);
 }
 
-function sendConsumed(reply: FastifyReply, answer: ConsumeAnswer, body: unknown): FastifyReply {
-  if (answer.replayed) {
-    void reply.header('idempotency-replayed', 'true');
-  }
-  return reply
-    .code(200)
-    .headers({ 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' })
-    .send(JSON.stringify(body));
-}
-
 const CONFIGURATION: OepConfiguration = {
   name: 'Pennon',
   protocol: 'oep/0.1',
@@ -267,7 +223,7 @@ const CONFIGURATION: OepConfiguration = {
     upTo: true,
     release: true,
     holders: false,
-    reservations: false,
+    reservations: true,
     usageEvents: false,
     history: false,
     eventStreams: false,
@@ -276,6 +232,7 @@ const CONFIGURATION: OepConfiguration = {
     itemsPerConsume: LIMITS.itemsPerConsume.value,
     idempotencyKeyLength: LIMITS.idempotencyKeyLength.value,
     idempotencyDays: 35,
+    reservationSeconds: LIMITS.reservationSeconds.value,
     quantity: LIMITS.quantity.value,
     contextBytes: LIMITS.contextBytes.value,
   },

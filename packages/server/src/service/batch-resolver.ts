@@ -1,0 +1,70 @@
+import { resolveEntitlement } from '@pennon/engine/entitlement/resolve-entitlement';
+import type { CustomerState } from '@pennon/engine/model/customer';
+import type { EntitlementDecision } from '@pennon/engine/model/decision';
+import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
+import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
+import type { LockedFrame } from '../store/account-transaction.js';
+import { accountState, type LiveAccount } from './batch-accounts.js';
+import { entitlementFault } from './evaluate-entitlement.js';
+
+export interface Resolver {
+  entitlement(evaluation: EvaluationRequest<Snapshot>, key: string): EntitlementDecision;
+  /** The request as it is decided: with the locked accounts, at the database's time. */
+  lockedRequest(
+    evaluation: EvaluationRequest<Snapshot>,
+  ): EvaluationRequest<Snapshot> & { readonly customer: CustomerState };
+}
+
+/**
+ * Resolves each entitlement once for everyone of a batch who is the same subject. The locked accounts stand in the state, so
+ * that the engine judges periods by the store's row and not by what this process remembers.
+ */
+export function createResolver(frame: LockedFrame, standing: ReadonlyMap<string, LiveAccount>): Resolver {
+  const accounts = [...standing.values()].map(accountState);
+  const states = new Map<CustomerState, CustomerState>();
+  const resolved = new Map<CustomerState, Map<string, EntitlementDecision>>();
+
+  function lockedState(state: CustomerState, product: string): CustomerState {
+    let locked = states.get(state);
+    if (locked === undefined) {
+      locked = { ...state, accounts: accounts.map((account) => ({ ...account, product })) };
+      states.set(state, locked);
+    }
+    return locked;
+  }
+
+  function lockedRequest(evaluation: EvaluationRequest<Snapshot>) {
+    const customer = lockedState(readableState(evaluation), evaluation.snapshot.productKey);
+    return { ...evaluation, customer, now: frame.now };
+  }
+
+  function entitlement(evaluation: EvaluationRequest<Snapshot>, key: string): EntitlementDecision {
+    const customer = readableState(evaluation);
+    const { subject } = evaluation;
+    let ofState = resolved.get(customer);
+    if (ofState === undefined) {
+      ofState = new Map();
+      resolved.set(customer, ofState);
+    }
+    const name = `${key}|${subject.userKey}|${subject.instance?.key}|${subject.teamKey}|${subject.sku}`;
+    let decision = ofState.get(name);
+    if (decision === undefined) {
+      const result = resolveEntitlement(lockedRequest(evaluation), key);
+      if (result.kind === 'error') {
+        throw entitlementFault(result.errorCode, result.message);
+      }
+      decision = result;
+      ofState.set(name, decision);
+    }
+    return decision;
+  }
+
+  return { entitlement, lockedRequest };
+}
+
+function readableState({ customer }: EvaluationRequest<Snapshot>): CustomerState {
+  if (customer === null || customer === 'unavailable') {
+    throw entitlementFault('CUSTOMER_STATE_UNAVAILABLE', 'What is stored of the customer could not be read.');
+  }
+  return customer;
+}

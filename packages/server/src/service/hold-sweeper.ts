@@ -1,0 +1,110 @@
+import { randomUUID } from 'node:crypto';
+import { LIMITS } from '@pennon/engine/model/limits';
+import type { Kysely } from 'kysely';
+import type { Accounts } from '../store/accounts.js';
+import { isDatabaseUnavailable } from '../store/database-error.js';
+import { giveLeaseBack, takeLease } from '../store/lease-rows.js';
+import {
+  deleteFinalReservations,
+  type EndedAccounts,
+  readEndedAccounts,
+} from '../store/reservation-sweep.js';
+import type { Tables } from '../store/tables.js';
+import { createBatchDecider } from './decide-batch.js';
+import { idBefore } from './new-id.js';
+
+/*
+ * Takes holds that ended off accounts that nobody asks about. Whoever asks does so himself, before anything is decided: no answer waits
+ * for this. One process at a time does it, under a lease, with the locks that every consume takes.
+ */
+
+export interface HoldSweeper {
+  start(): void;
+  /** Ends after the transaction under way. */
+  stop(): Promise<void>;
+}
+
+export interface HoldSweeperOptions {
+  readonly database: Kysely<Tables>;
+  readonly accounts: Accounts;
+  readonly clock: { now(): number };
+  readonly onProblem: (problem: string, error: unknown) => void;
+  readonly pollMilliseconds?: number;
+}
+
+const LEASE = 'reservations';
+const LEASE_SECONDS = 10;
+const POLL_MILLISECONDS = 1000;
+const ACCOUNTS_AT_ONCE = 200;
+const FORGET_MILLISECONDS = 60_000;
+const FORGOTTEN_AT_ONCE = 5000;
+const DAY = 86_400_000;
+/** A final reservation still says that it is final for as long as a call about it may be repeated. */
+const KEPT = LIMITS.idempotencyDays.value * DAY + LIMITS.reservationSeconds.value * 1000;
+
+export function createHoldSweeper(options: HoldSweeperOptions): HoldSweeper {
+  const { database, accounts, clock, onProblem, pollMilliseconds = POLL_MILLISECONDS } = options;
+  const holder = randomUUID();
+  let stopping = false;
+  let wakeUp: (() => void) | null = null;
+  let running: Promise<void> | null = null;
+  let forgottenAt = Number.NEGATIVE_INFINITY;
+
+  async function sweep(): Promise<void> {
+    if (!(await takeLease(database, { name: LEASE, holder, seconds: LEASE_SECONDS }))) return;
+    for (const ended of await readEndedAccounts(database, ACCOUNTS_AT_ONCE)) {
+      if (stopping) return;
+      // A customer whose lock is not to be had is busy, and takes its holds off itself; the others do not wait for it.
+      await endHolds(accounts, ended).catch((error: unknown) => {
+        if (!isDatabaseUnavailable(error))
+          onProblem('holds that ended could not be taken off an account', error);
+      });
+    }
+    if (performance.now() - forgottenAt >= FORGET_MILLISECONDS) {
+      forgottenAt = performance.now();
+      await deleteFinalReservations(database, idBefore(clock.now() - KEPT), FORGOTTEN_AT_ONCE);
+    }
+  }
+
+  async function loop(): Promise<void> {
+    while (!stopping) {
+      try {
+        await sweep();
+      } catch (error) {
+        if (!isDatabaseUnavailable(error)) onProblem('reservations that ended could not be swept', error);
+      }
+      await new Promise<void>((resolve) => {
+        wakeUp = resolve;
+        setTimeout(resolve, stopping ? 0 : pollMilliseconds).unref();
+      });
+    }
+  }
+
+  return {
+    start() {
+      running ??= loop();
+    },
+    async stop() {
+      stopping = true;
+      wakeUp?.();
+      await running;
+      if (running !== null) await giveLeaseBack(database, LEASE, holder).catch(() => undefined);
+    },
+  };
+}
+
+/** Of one customer and product, in one transaction; what is left over is the next sweep's. */
+async function endHolds(store: Accounts, { accounts, ...whose }: EndedAccounts): Promise<void> {
+  const transaction = await store.begin({ ...whose, accounts, idempotencyKeys: [], reservationIds: [] });
+  let open = true;
+  try {
+    const { frame } = transaction;
+    const decider = createBatchDecider(frame, await transaction.endedHolds(frame.accounts));
+    const write = decider.write();
+    open = false;
+    await (write.consumptions.length > 0 ? transaction.commit(write) : transaction.rollback());
+  } catch (error) {
+    if (open) await transaction.rollback().catch(() => undefined);
+    throw error;
+  }
+}
