@@ -81,8 +81,10 @@ const ACCOUNTS = `(select $1::uuid as customer_id, $2::uuid as product_id, n.fea
 
 // INVARIANT: a hold is in force in [made, expires_at): at that very instant it has ended.
 const FIND_ENDED = `
-select ${RESERVATION_COLUMNS} from ${ACCOUNTS} join reservation r on ${OF_ACCOUNT('a')}
-where r.expires_at <= ${AT('$5::bigint')} order by r.expires_at limit ${LIMITS.holdsEndedAtOnce.value + 1}`;
+select ${RESERVATION_COLUMNS} from ${ACCOUNTS} cross join lateral (
+  select * from reservation r where ${OF_ACCOUNT('a')} and r.expires_at <= ${AT('$5::bigint')}
+  order by r.expires_at limit ${LIMITS.holdsEndedAtOnce.value + 1}) r
+order by r.expires_at limit ${LIMITS.holdsEndedAtOnce.value + 1}`;
 
 const NEXT_ENDS = `
 select a.feature, a.scope, ${MILLISECONDS('h.expires_at')} from ${ACCOUNTS} cross join lateral (
@@ -101,12 +103,17 @@ select $1::uuid, n.id, $3::uuid, $2::uuid, n.feature, n.scope, n.amount, 'held',
 from unnest($5::uuid[], $6::text[], $7::text[], $8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::text[])
   as n (id, feature, scope, amount, expires_at, context, attributes, actor)`;
 
+// INVARIANT: each is one descent of the key (`offset 0` keeps it one) and one row by its place: joined plainly, a plan that was kept from
+// when there were few compares every reservation of the customer with every one that ends.
 // As with accounts: one that does not stand as it was read divides by zero, and nothing of the transaction remains.
 const FINISH_RESERVATIONS = `
 with written as (
   update reservation r set state = n.state, settled = n.settled, finished_at = ${AT('$3::bigint')}
-  from unnest($4::uuid[], $5::text[], $6::text[], $7::bigint[]) as n (id, before, state, settled)
-  where r.customer_id = $1::uuid and r.product_id = $2::uuid and r.id = n.id and r.state = n.before
+  from (select found.place, n.state, n.settled
+    from unnest($4::uuid[], $5::text[], $6::text[], $7::bigint[]) as n (id, before, state, settled)
+    cross join lateral (select r.ctid as place from reservation r
+      where r.customer_id = $1::uuid and r.id = n.id and r.product_id = $2::uuid and r.state = n.before offset 0) found) n
+  where r.ctid = n.place
   returning 1
 )
 select 1 / (case when (select count(*) from written) = $8::integer then 1 else 0 end)`;
