@@ -60,6 +60,7 @@ export const storeWithoutAdapters = [
   'voucher-tables',
   'reservation-tables',
   'reservation-sweep',
+  'reservation-statements',
   'lease-rows',
   'plan-move-rows',
   'account-pages',
