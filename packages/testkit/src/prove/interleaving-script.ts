@@ -155,7 +155,8 @@ export function writeOf(frame: LockedFrame, plan: WritePlan): BatchWrite {
   });
   const closed = closes ? frame.accounts.filter((account) => account.periodStart !== null) : [];
   const consumptions = accounts.map((account, item) => rowOf(plan, account, account.used, item));
-  return { now: frame.now, accounts, closed, consumptions };
+  const reservations = { made: [], finished: [], accounts: [] };
+  return { now: frame.now, accounts, closed, consumptions, reservations };
 }
 
 function rowOf(plan: WritePlan, { feature, scope }: AccountKey, used: number, item: number): ConsumptionRow {

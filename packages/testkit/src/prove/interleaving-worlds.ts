@@ -114,6 +114,7 @@ abstract class Parties implements World {
       ...this.idsOf(step.customer),
       accounts: step.accounts,
       idempotencyKeys: step.keys,
+      reservationIds: [],
     };
     this.accountsOf(party)
       .begin(request)

@@ -58,7 +58,13 @@ export function simulatedAccounts(store: SimulatedStore, wire: Wire): Accounts {
         Pick<LockedFrame, 'now' | 'revision' | 'versions'>,
         LockedFrame['earlier'],
       ];
-      return transactionOf(store, wire, connection, request, { ...frame, customer, accounts, earlier });
+      return transactionOf(store, wire, connection, request, {
+        ...frame,
+        customer,
+        accounts,
+        earlier,
+        reservations: [],
+      });
     },
     read: () => Promise.reject(new Error('Nothing in a simulated history reads balances without a lock.')),
     close: () => Promise.resolve(),
@@ -139,6 +145,7 @@ function transactionOf(
       const [found] = await exchange(store, wire, connection, [answersOf(request.customerId, rows)]);
       return found as ReadonlyMap<string, string>;
     },
+    endedHolds: () => Promise.reject(new Error('Nothing is held in a simulated history.')),
     async commit(write) {
       try {
         const results = await exchange(store, wire, connection, [
@@ -148,6 +155,7 @@ function transactionOf(
         if (results.at(-1) !== 'COMMIT') {
           throw new Error('The store rolled the batch back instead of committing it.');
         }
+        return { holds: new Map() };
       } finally {
         release();
       }
@@ -182,7 +190,7 @@ function answersOf(
             row.decidedAt === decidedAt,
         );
         if (found !== undefined) {
-          answers.set(`${item}.${operation}.${idempotencyKey}`, found.answer);
+          answers.set(`${item}.${operation}.${idempotencyKey}`, found.answer ?? '');
         }
       }
       return answers;

@@ -98,6 +98,7 @@ export class SimulatedProcess implements Wire {
       recent: createRecentPreparations(snapshots, now),
       registerCustomer: () => Promise.reject(new Error('Every customer of a history is registered.')),
       balances: accounts,
+      reservations: { find: () => Promise.resolve(null) },
     };
   }
 

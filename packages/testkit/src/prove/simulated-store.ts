@@ -345,6 +345,7 @@ export function insertAccounts(customerId: string, accounts: readonly AccountKey
             periodEnd: null,
             used: 0,
             reserved: 0,
+            nextHoldEnd: null,
           });
         }
       }
@@ -466,7 +467,7 @@ function updateAccounts(session: SimulatedSession, customerId: string, write: Ba
         store.periods.set(row, account);
       }
     }
-    for (const { feature, scope, periodStart, periodEnd, used, reserved } of write.accounts) {
+    for (const { feature, scope, periodStart, periodEnd, used, reserved, nextHoldEnd } of write.accounts) {
       store.accounts.set(rowOf(customerId, { feature, scope }), {
         feature,
         scope,
@@ -474,6 +475,7 @@ function updateAccounts(session: SimulatedSession, customerId: string, write: Ba
         periodEnd,
         used,
         reserved,
+        nextHoldEnd,
       });
     }
   });
@@ -492,7 +494,7 @@ function insertConsumptions(session: SimulatedSession, customerId: string, write
   const frame = session.truth;
   session.effects?.push(() => {
     for (const row of write.consumptions) {
-      store.consumptions.push({ ...row, customerId, decidedAt: write.now });
+      store.consumptions.push({ ...row, answer: row.answer ?? '', customerId, decidedAt: write.now });
     }
     if (frame !== null) {
       store.commits.push({ at: store.options.time.now, customerId, frame, write });
