@@ -283,7 +283,12 @@ export class SimulatedWorld extends Parties {
   async close(): Promise<void> {}
 }
 
-function sayAccount({ feature, scope, used, periodStart }: Omit<LockedAccount, 'reserved' | 'periodEnd'>) {
+function sayAccount({
+  feature,
+  scope,
+  used,
+  periodStart,
+}: Pick<LockedAccount, 'feature' | 'scope' | 'used' | 'periodStart'>) {
   return `${feature} ${scope} ${used} ${periodStart}`;
 }
 

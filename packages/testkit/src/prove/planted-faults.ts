@@ -19,6 +19,7 @@ export interface PlantedFault {
 const BATCH = 'server/dist/service/consume-batch.js';
 const BATCHER = 'server/dist/service/consume-batcher.js';
 const DECIDE = 'server/dist/service/decide-batch.js';
+const LIVE_ACCOUNTS = 'server/dist/service/batch-accounts.js';
 const STATEMENTS = 'server/dist/store/account-statements.js';
 const TRANSACTION = 'server/dist/store/account-transaction.js';
 const ACCOUNTS = 'server/dist/store/accounts.js';
@@ -105,21 +106,21 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
   },
   {
     name: 'period-never-reset',
-    file: DECIDE,
+    file: LIVE_ACCOUNTS,
     edits: [['account.used = 0;', 'account.used += 0;']],
     caughtBy: 'histories',
     firstSeed: 2,
   },
   {
     name: 'earlier-period-opened-again',
-    file: DECIDE,
+    file: LIVE_ACCOUNTS,
     edits: [['period.start <= account.periodStart', 'period.start === account.periodStart']],
     caughtBy: 'histories',
     firstSeed: 72,
   },
   {
     name: 'closed-period-lost',
-    file: DECIDE,
+    file: LIVE_ACCOUNTS,
     edits: [['account.closed ??= account.before;', '']],
     caughtBy: 'histories',
     firstSeed: 2,
@@ -127,13 +128,23 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
   {
     name: 'acknowledged-before-the-commit',
     file: BATCH,
-    edits: [['await transaction.commit(write);', 'void transaction.commit(write).catch(() => undefined);']],
+    edits: [
+      [
+        'const report = await transaction.commit(write);',
+        'const report = { holds: new Map() }; void transaction.commit(write).catch(() => undefined);',
+      ],
+    ],
     caughtBy: 'histories',
   },
   {
     name: 'failed-commit-acknowledged',
     file: BATCH,
-    edits: [['await transaction.commit(write);', 'await transaction.commit(write).catch(() => undefined);']],
+    edits: [
+      [
+        'await transaction.commit(write);',
+        'await transaction.commit(write).catch(() => ({ holds: new Map() }));',
+      ],
+    ],
     caughtBy: 'histories',
     firstSeed: 2,
   },
@@ -160,14 +171,17 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     name: 'earlier-answers-read-before-the-lock',
     file: TRANSACTION,
     edits: [
-      ['const [, customers, locked, frames, earlier] =', 'const [, earlier, customers, locked, frames] ='],
+      [
+        'const [, customers, locked, frames, earlier, reserved] =',
+        'const [, earlier, customers, locked, frames, reserved] =',
+      ],
       [
         "        BEGIN,\n        { name: 'customer-lock'",
         "        BEGIN,\n        { name: 'consumption-find', text: FIND_EARLIER, values: [customerId, textArray(idempotencyKeys)] },\n        { name: 'customer-lock'",
       ],
       [
-        "        { name: 'consumption-find', text: FIND_EARLIER, values: [customerId, textArray(idempotencyKeys)] },\n    ];",
-        '    ];',
+        "        { name: 'consumption-find', text: FIND_EARLIER, values: [customerId, textArray(idempotencyKeys)] },\n        ...(reservationIds",
+        '        ...(reservationIds',
       ],
     ],
     caughtBy: 'interleavings',
