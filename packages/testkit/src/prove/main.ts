@@ -1,9 +1,11 @@
 import { parseArgs } from 'node:util';
-import { startOwnDatabase } from './own-database.js';
+import { type OwnDatabase, startOwnDatabase } from './own-database.js';
+import { runPauses } from './paused-process.js';
 import { type ProofLine, textOfLine } from './proof-line.js';
 import { runFaults } from './run-faults.js';
 import { runHistories } from './run-histories.js';
 import { makeScriptDatabase, runInterleavings, type ScriptDatabase } from './run-interleavings.js';
+import { runRealHistories } from './run-real-histories.js';
 import { runHistory } from './simulated-history.js';
 
 /*
@@ -11,19 +13,39 @@ import { runHistory } from './simulated-history.js';
  * says what each part proves, and what it does not.
  */
 
-const PARTS = ['a', 'e'] as const;
+const PARTS = ['a', 'b', 'c', 'e'] as const;
 type Part = (typeof PARTS)[number];
 
 /** How much of each part; the long form is what the documentation quotes. */
 interface Figures {
   readonly histories: number;
   readonly interleavings: number;
+  readonly realHistories: number;
+  readonly killsEach: number;
+  readonly databaseKillEvery: number;
+  readonly pauses: number;
   /** At most so many cases for each planted fault. */
   readonly faultCases: number;
 }
 
-const LONG: Figures = { histories: 20_000, interleavings: 200, faultCases: 1000 };
-const SHORT: Figures = { histories: 120, interleavings: 12, faultCases: 300 };
+const LONG: Figures = {
+  histories: 20_000,
+  interleavings: 200,
+  realHistories: 300,
+  killsEach: 5,
+  databaseKillEvery: 7,
+  pauses: 40,
+  faultCases: 1000,
+};
+const SHORT: Figures = {
+  histories: 120,
+  interleavings: 12,
+  realHistories: 2,
+  killsEach: 2,
+  databaseKillEvery: 2,
+  pauses: 2,
+  faultCases: 300,
+};
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -32,6 +54,8 @@ const { values, positionals } = parseArgs({
     seed: { type: 'string', default: '1' },
     histories: { type: 'string' },
     interleavings: { type: 'string' },
+    'real-histories': { type: 'string' },
+    pauses: { type: 'string' },
     fault: { type: 'string', multiple: true },
     trace: { type: 'boolean', default: false },
     /** A PostgreSQL whose role may make databases and roles, instead of an own one. */
@@ -44,6 +68,8 @@ const figures: Figures = {
   ...standard,
   histories: Number(values.histories ?? standard.histories),
   interleavings: Number(values.interleavings ?? standard.interleavings),
+  realHistories: Number(values['real-histories'] ?? standard.realHistories),
+  pauses: Number(values.pauses ?? standard.pauses),
 };
 const firstSeed = Number(values.seed);
 let failed = false;
@@ -87,25 +113,56 @@ async function partE(database: ScriptDatabase): Promise<void> {
   print(line);
 }
 
-async function run(parts: readonly Part[]): Promise<void> {
+async function partB(database: OwnDatabase): Promise<void> {
+  const { realHistories: count, killsEach, databaseKillEvery } = figures;
+  const onViolation = report('b --real-histories 1');
+  const onProgress = (line: ProofLine) => void process.stderr.write(`${textOfLine(line)} so far\n`);
+  print(
+    await runRealHistories({
+      count,
+      firstSeed,
+      database,
+      killsEach,
+      databaseKillEvery,
+      onViolation,
+      onProgress,
+    }),
+  );
+}
+
+async function partC(database: OwnDatabase): Promise<void> {
+  const onViolation = report('c --pauses 1');
+  print(await runPauses({ count: figures.pauses, firstSeed, database, onViolation }));
+}
+
+/** Parts (b) and (c) stand on an own PostgreSQL that forces every commit to disk. */
+async function withDurableDatabase(part: (database: OwnDatabase) => Promise<void>): Promise<void> {
+  const database = await startOwnDatabase(false);
+  try {
+    await part(database);
+  } finally {
+    await database.stop();
+  }
+}
+
+/** Parts (a) and (e) lose no time with disks: nothing of them is about crashes of the database. */
+async function withScriptDatabase(part: (database: ScriptDatabase) => Promise<void>): Promise<void> {
   const own = values.database === undefined ? await startOwnDatabase(true) : null;
   const database = await makeScriptDatabase(values.database ?? own?.url ?? '');
   try {
-    for (const part of parts) {
-      switch (part) {
-        case 'a':
-          await partA(database);
-          break;
-        case 'e':
-          await partE(database);
-          break;
-      }
-    }
+    await part(database);
   } finally {
     await database.drop();
     await own?.stop();
   }
 }
+
+const RUNS: Readonly<Record<Part, () => Promise<void>>> = {
+  a: () => withScriptDatabase(partA),
+  b: () => withDurableDatabase(partB),
+  c: () => withDurableDatabase(partC),
+  e: () => withScriptDatabase(partE),
+};
 
 /** One history, told event by event. */
 async function trace(): Promise<void> {
@@ -121,11 +178,7 @@ async function trace(): Promise<void> {
   });
 }
 
-function isPart(text: string): text is Part {
-  return PARTS.some((part) => part === text);
-}
-
-const unknown = positionals.filter((text) => !isPart(text));
+const unknown = positionals.filter((text) => !PARTS.some((part) => part === text));
 if (unknown.length > 0) {
   process.stderr.write(`There is no part \`${unknown.join(' ')}\`; the parts are ${PARTS.join(', ')}.\n`);
   process.exit(2);
@@ -133,5 +186,5 @@ if (unknown.length > 0) {
 // Errors are many in histories and nobody reads where they were made.
 Error.stackTraceLimit = values.trace ? 10 : 0;
 if (values.trace) await trace();
-else await run(positionals.length === 0 ? PARTS : positionals.filter(isPart));
+else for (const part of PARTS) if (positionals.length === 0 || positionals.includes(part)) await RUNS[part]();
 process.exit(failed ? 1 : 0);

@@ -1,0 +1,141 @@
+import pg from 'pg';
+import { type Acknowledged, checkRealHistory } from './check-real-history.js';
+import type { OwnDatabase } from './own-database.js';
+import type { ProofLine } from './proof-line.js';
+import { callSurely, type RealAnswer, type RealCall, tryCall } from './real-client.js';
+import { installCatalog } from './real-installation.js';
+import { ProcessPool, type RealProcess } from './real-processes.js';
+import { type Seeded, seeded } from './seeded.js';
+
+/*
+ * Part (c): a process is stopped (SIGSTOP) in the middle of its work, so that it may hold the locks of a customer. Others must get through
+ * within a second, and when it goes on it must not add to what was decided meanwhile.
+ */
+
+export interface PausesOptions {
+  readonly count: number;
+  readonly firstSeed: number;
+  readonly database: OwnDatabase;
+  readonly onViolation?: (seed: number, violations: readonly string[]) => void;
+}
+
+const LONGEST_BLOCK_MILLISECONDS = 1000;
+const BURST = 40;
+
+interface Totals {
+  violated: number;
+  /** Pauses in which the stopped process held locks. */
+  holding: number;
+  longestBlock: number;
+}
+
+export async function runPauses(options: PausesOptions): Promise<ProofLine> {
+  const { database, firstSeed, count } = options;
+  const processes = new ProcessPool(database.url);
+  const tables = new pg.Pool({ connectionString: database.url, max: 2 });
+  tables.on('error', () => undefined);
+  const totals: Totals = { violated: 0, holding: 0, longestBlock: 0 };
+  try {
+    await processes.grow(1);
+    await installCatalog(processes, seeded(firstSeed));
+    await processes.grow(2);
+    for (let done = 0; done < count; done += 1) {
+      const violations = await runOne(firstSeed + done, processes, tables, totals);
+      if (violations.length > 0) {
+        totals.violated += 1;
+        options.onViolation?.(firstSeed + done, violations);
+      }
+    }
+  } finally {
+    await processes.close();
+    await tables.end();
+  }
+  return {
+    name: 'paused-processes',
+    cases: count,
+    kills: 0,
+    violations: totals.violated,
+    seed: firstSeed,
+    more: { holding: totals.holding, 'longest-block-ms': Math.round(totals.longestBlock) },
+  };
+}
+
+async function runOne(
+  seed: number,
+  processes: ProcessPool,
+  tables: pg.Pool,
+  totals: Totals,
+): Promise<readonly string[]> {
+  const chance = seeded(seed);
+  const customer = `paused-${seed}-${Date.now().toString(36)}`;
+  const [stopped, other] = processes.alive;
+  if (stopped === undefined || other === undefined) throw new Error('Two processes are needed.');
+  const acknowledged: Acknowledged[] = [];
+  // What an answer takes here and now, without anybody in the way.
+  const usual = await longestOf(other, customer, 'before', acknowledged);
+
+  const burst = Array.from({ length: BURST }, (_, index) => callOf(customer, `burst-${index}`));
+  const first = Promise.all(burst.map((call) => tryCall(stopped.url, call).catch(() => null)));
+  await holdsLocks(tables, chance);
+  stopped.signal('SIGSTOP');
+  const held = await idleInTransaction(tables);
+  const block = await longestOf(other, customer, 'meanwhile', acknowledged);
+  await new Promise((resolve) => setTimeout(resolve, chance.below(1500)));
+  stopped.signal('SIGCONT');
+  await first;
+  // Whatever became of the burst: the same keys ask again, and are answered once.
+  for (const call of burst) acknowledged.push({ call, answer: await callSurely(processes, chance, call) });
+
+  if (held) {
+    totals.holding += 1;
+    totals.longestBlock = Math.max(totals.longestBlock, block);
+  }
+  const violations = [...(await checkRealHistory(tables, customer, acknowledged, []))];
+  if (block > LONGEST_BLOCK_MILLISECONDS + 2 * usual) {
+    violations.push(`Others were blocked for ${Math.round(block)} ms (usually ${Math.round(usual)} ms).`);
+  }
+  return violations;
+}
+
+function callOf(customer: string, name: string): RealCall {
+  const body = { key: 'calls', amount: 1, mode: 'all' as const };
+  return { operation: 'consume', customer, idempotencyKey: `${customer}-${name}`, body };
+}
+
+/** How long the slowest of a few calls took until it was answered, one after the other. */
+async function longestOf(
+  process: RealProcess,
+  customer: string,
+  name: string,
+  acknowledged: Acknowledged[],
+): Promise<number> {
+  let longest = 0;
+  for (let index = 0; index < 5; index += 1) {
+    const call = callOf(customer, `${name}-${index}`);
+    const began = performance.now();
+    let answer: RealAnswer | null = null;
+    while (answer === null) answer = await tryCall(process.url, call);
+    // The very first call of a customer registers it, which is something else.
+    if (name !== 'before' || index > 0) longest = Math.max(longest, performance.now() - began);
+    acknowledged.push({ call, answer });
+  }
+  return longest;
+}
+
+/** Waits until the burst has a transaction open, or a moment at most: pauses are wanted at every point of the work. */
+async function holdsLocks(tables: pg.Pool, chance: Seeded): Promise<void> {
+  if (chance.chance(0.3)) {
+    await new Promise((resolve) => setTimeout(resolve, chance.below(30)));
+    return;
+  }
+  const deadline = performance.now() + 1000;
+  while (performance.now() < deadline && !(await idleInTransaction(tables)));
+}
+
+async function idleInTransaction(tables: pg.Pool): Promise<boolean> {
+  const { rows } = await tables.query(
+    `select 1 from pg_stat_activity where datname = current_database()
+     and application_name = 'pennon consume' and state = 'idle in transaction'`,
+  );
+  return rows.length > 0;
+}
