@@ -32,6 +32,13 @@ describe('the proof of limits, in its short form', () => {
     expect(code).toBe(0);
   }, 120_000);
 
+  it('X-5 real processes survive kill -9, of the database too, and a stopped one holds nobody up', async () => {
+    const { code, said } = await prove('b', 'c', '--short');
+    expect(said).toMatch(/^real-histories cases=1 kills=2 violations=0 seed=1 database-kills=1 /m);
+    expect(said).toMatch(/^paused-processes cases=1 kills=0 violations=0 seed=1 holding=\d /m);
+    expect(code).toBe(0);
+  }, 180_000);
+
   it('plays the same history again from the same seed', async () => {
     const [one, two] = [await prove('--trace', '--seed', '7'), await prove('--trace', '--seed', '7')];
     expect(one.said).toBe(two.said);

@@ -21,6 +21,7 @@ interface Figures {
   readonly histories: number;
   readonly interleavings: number;
   readonly realHistories: number;
+  readonly processes: number;
   readonly killsEach: number;
   readonly databaseKillEvery: number;
   readonly pauses: number;
@@ -32,6 +33,7 @@ const LONG: Figures = {
   histories: 20_000,
   interleavings: 200,
   realHistories: 300,
+  processes: 5,
   killsEach: 5,
   databaseKillEvery: 7,
   pauses: 40,
@@ -40,10 +42,11 @@ const LONG: Figures = {
 const SHORT: Figures = {
   histories: 120,
   interleavings: 12,
-  realHistories: 2,
+  realHistories: 1,
+  processes: 3,
   killsEach: 2,
-  databaseKillEvery: 2,
-  pauses: 2,
+  databaseKillEvery: 1,
+  pauses: 1,
   faultCases: 300,
 };
 
@@ -114,7 +117,7 @@ async function partE(database: ScriptDatabase): Promise<void> {
 }
 
 async function partB(database: OwnDatabase): Promise<void> {
-  const { realHistories: count, killsEach, databaseKillEvery } = figures;
+  const { realHistories: count, processes, killsEach, databaseKillEvery } = figures;
   const onViolation = report('b --real-histories 1');
   const onProgress = (line: ProofLine) => void process.stderr.write(`${textOfLine(line)} so far\n`);
   print(
@@ -122,6 +125,7 @@ async function partB(database: OwnDatabase): Promise<void> {
       count,
       firstSeed,
       database,
+      processes,
       killsEach,
       databaseKillEvery,
       onViolation,

@@ -20,7 +20,10 @@ export interface PausesOptions {
 }
 
 const LONGEST_BLOCK_MILLISECONDS = 1000;
-const BURST = 40;
+const CALLERS = 48;
+const MOST_CALLS = 1500;
+/** How often a process is stopped until it is caught with locks in its hands. */
+const STOPS = 40;
 
 interface Totals {
   violated: number;
@@ -74,17 +77,14 @@ async function runOne(
   // What an answer takes here and now, without anybody in the way.
   const usual = await longestOf(other, customer, 'before', acknowledged);
 
-  const burst = Array.from({ length: BURST }, (_, index) => callOf(customer, `burst-${index}`));
-  const first = Promise.all(burst.map((call) => tryCall(stopped.url, call).catch(() => null)));
-  await holdsLocks(tables, chance);
-  stopped.signal('SIGSTOP');
-  const held = await idleInTransaction(tables);
+  const load = startLoad(stopped, customer);
+  const held = await stopWhileHolding(stopped, tables, chance);
   const block = await longestOf(other, customer, 'meanwhile', acknowledged);
   await new Promise((resolve) => setTimeout(resolve, chance.below(1500)));
   stopped.signal('SIGCONT');
-  await first;
-  // Whatever became of the burst: the same keys ask again, and are answered once.
-  for (const call of burst) acknowledged.push({ call, answer: await callSurely(processes, chance, call) });
+  const calls = await load.end();
+  // Whatever became of the load: the same keys ask again, and each is answered once.
+  for (const call of calls) acknowledged.push({ call, answer: await callSurely(processes, chance, call) });
 
   if (held) {
     totals.holding += 1;
@@ -122,14 +122,43 @@ async function longestOf(
   return longest;
 }
 
-/** Waits until the burst has a transaction open, or a moment at most: pauses are wanted at every point of the work. */
-async function holdsLocks(tables: pg.Pool, chance: Seeded): Promise<void> {
-  if (chance.chance(0.3)) {
-    await new Promise((resolve) => setTimeout(resolve, chance.below(30)));
-    return;
+interface Load {
+  /** Resolves to all calls that were made. */
+  end(): Promise<readonly RealCall[]>;
+}
+
+/** Callers that keep a process busy, so that it is nearly always in the middle of a batch. */
+function startLoad(process: RealProcess, customer: string): Load {
+  const calls: RealCall[] = [];
+  let over = false;
+  const caller = async (): Promise<void> => {
+    while (!over && calls.length < MOST_CALLS) {
+      const call = callOf(customer, `load-${calls.length}`);
+      calls.push(call);
+      await tryCall(process.url, call);
+    }
+  };
+  const callers = Promise.all(Array.from({ length: CALLERS }, caller));
+  return {
+    async end() {
+      over = true;
+      await callers;
+      return calls;
+    },
+  };
+}
+
+/** Stops it again and again, until it does so with locks in its hands: nobody else has a transaction open. */
+async function stopWhileHolding(process: RealProcess, tables: pg.Pool, chance: Seeded): Promise<boolean> {
+  for (let attempt = 0; attempt < STOPS; attempt += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 5 + chance.below(30)));
+    process.signal('SIGSTOP');
+    // What was on its way to the database when it was stopped has come to an end.
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    if (await idleInTransaction(tables)) return true;
+    if (attempt + 1 < STOPS) process.signal('SIGCONT');
   }
-  const deadline = performance.now() + 1000;
-  while (performance.now() < deadline && !(await idleInTransaction(tables)));
+  return false;
 }
 
 async function idleInTransaction(tables: pg.Pool): Promise<boolean> {

@@ -16,6 +16,7 @@ export interface RealHistoriesOptions {
   readonly count: number;
   readonly firstSeed: number;
   readonly database: OwnDatabase;
+  readonly processes: number;
   /** `kill -9` of processes in each history. */
   readonly killsEach: number;
   /** Every so many histories the database itself is killed too. */
@@ -24,7 +25,6 @@ export interface RealHistoriesOptions {
   readonly onProgress?: (line: ProofLine) => void;
 }
 
-const PROCESSES = 5;
 const REPLAYS = 10;
 
 interface Totals {
@@ -52,7 +52,7 @@ export async function runRealHistories(options: RealHistoriesOptions): Promise<P
     // One first: two of them would migrate and seed an empty database at once.
     await processes.grow(1);
     await installCatalog(processes, seeded(firstSeed));
-    await processes.grow(PROCESSES);
+    await processes.grow(options.processes);
     for (let done = 0; done < count; done += 1) {
       const seed = firstSeed + done;
       const violations = await runOne(seed, options, processes, tables, totals);
