@@ -61,6 +61,7 @@ export const storeWithoutAdapters = [
   'reservation-tables',
   'reservation-sweep',
   'reservation-statements',
+  'holder-statements',
   'lease-rows',
   'plan-move-rows',
   'account-pages',

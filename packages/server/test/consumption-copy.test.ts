@@ -74,7 +74,7 @@ describe('consumptions copied into their table', () => {
     const copier = createConsumptionCopier();
     for (const rows of [ROWS, ROWS.slice(0, 2), [...ROWS].reverse()]) {
       const ids = { customerId: randomUUID(), productId: randomUUID(), environmentId: randomUUID() };
-      const request = { ...ids, accounts: [], idempotencyKeys: [], reservationIds: [] };
+      const request = { ...ids, accounts: [], idempotencyKeys: [], reservationIds: [], holders: [] };
       const results = await sendGroup(client, [
         { name: 'begin', text: 'begin', values: [] },
         copier.copyOf(request, NOW, rows),
@@ -116,7 +116,7 @@ describe('consumptions copied into their table', () => {
   it('2 the table’s own check refuses what overshoots, nothing of the group remains, and the connection still answers', async () => {
     const copier = createConsumptionCopier();
     const ids = { customerId: randomUUID(), productId: randomUUID(), environmentId: randomUUID() };
-    const request = { ...ids, accounts: [], idempotencyKeys: [], reservationIds: [] };
+    const request = { ...ids, accounts: [], idempotencyKeys: [], reservationIds: [], holders: [] };
     const group = sendGroup(client, [
       { name: 'begin', text: 'begin', values: [] },
       copier.copyOf(request, NOW, [row({}), row({ usedAfter: 11 })]),
@@ -130,7 +130,7 @@ describe('consumptions copied into their table', () => {
   it('a statement before it that fails takes the rows with it, without losing step', async () => {
     const copier = createConsumptionCopier();
     const ids = { customerId: randomUUID(), productId: randomUUID(), environmentId: randomUUID() };
-    const request = { ...ids, accounts: [], idempotencyKeys: [], reservationIds: [] };
+    const request = { ...ids, accounts: [], idempotencyKeys: [], reservationIds: [], holders: [] };
     const group = sendGroup(client, [
       { name: 'begin', text: 'begin', values: [] },
       { name: 'divide', text: 'select 1 / $1::integer', values: ['0'] },

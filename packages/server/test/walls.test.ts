@@ -136,6 +136,7 @@ const CASES: Readonly<Record<string, Case>> = {
   removeUser: { ...shared, ...withReason },
   searchUsers: { ...shared, query: '?search=a' },
   searchInstances: { ...shared, query: '?search=a' },
+  listHolders: { otherEnvironment: 'absent', otherProduct: 'without ours' },
   listInstances: shared,
   readInstance: shared,
   putInstance: { ...shared, body: { reason } },

@@ -242,7 +242,7 @@ export interface ConsumptionDecision {
   /** `usedBefore + consumed`, and where nothing bounds usage at most what JSON carries exactly. */
   readonly usedAfter: number;
   readonly reservedAfter: number;
-  /** `null`: unlimited. */
+  /** `null`: unlimited, or no limit was asked because nothing could be taken (a holder that claims again). */
   readonly limitAtDecision: number | null;
   readonly enforcement: Enforcement;
   /** Observe mode records what a hard limit would have said. */

@@ -15,6 +15,8 @@ export interface ConsumptionInput {
   readonly amount: number;
   /** `all`: the whole amount or nothing. `upTo`: what fits. */
   readonly mode: ConsumptionMode;
+  /** The thing that the unit is for holds it already: it is claimed again, and nothing is taken. */
+  readonly claimed?: true;
 }
 
 /** The question makes no sense, which is no denial: `amount` is no quantity, or the feature is not metered. */
@@ -86,10 +88,11 @@ export function reasonAfter(
 /**
  * Decides one attempt to take an amount (law 2, law 3): the right first, then the room. INVARIANT: with a hard limit, never allowed where
  * used + reserved + consumed would exceed it; and where the limit is below use already, nothing is. What `refuseConsumption` refuses is
- * never allowed here either.
+ * never allowed here either. What is claimed again needs the right and no room: it stands in use already.
  */
 export function decideConsumption(input: ConsumptionInput): ConsumptionDecision {
-  const { entitlement, amount, mode } = input;
+  const { entitlement, amount, mode, claimed } = input;
+  if (claimed === true) return claimAgain(entitlement, amount);
   const refused = refuseConsumption(input) !== null;
   const fill = fillOf(entitlement);
   const hard: Fill = { ...fill, enforcement: 'hard' };
@@ -113,5 +116,25 @@ export function decideConsumption(input: ConsumptionInput): ConsumptionDecision 
     wouldHaveDenied: entitlement.enforcement === 'observe' && allowed && fit(hard, wanted) === 'beyond',
     refusedBy: null,
     entitlement: entitlementAfter(entitlement, after),
+  };
+}
+
+function claimAgain(entitlement: EntitlementDecision, amount: number): ConsumptionDecision {
+  const { usage, reserved, granted } = entitlement;
+  return {
+    key: entitlement.key,
+    allowed: granted,
+    reason: reasonAfter(entitlement, 'within'),
+    requested: amount,
+    consumed: 0,
+    usedBefore: usage,
+    usedAfter: usage,
+    reservedAfter: reserved,
+    // No limit decided it: the one in force may have fallen below what is in use.
+    limitAtDecision: null,
+    enforcement: entitlement.enforcement,
+    wouldHaveDenied: false,
+    refusedBy: null,
+    entitlement: entitlementAfter(entitlement, usage),
   };
 }

@@ -1,4 +1,5 @@
 import type { JsonObject } from '@pennon/engine/model/json';
+import { LIMITS } from '@pennon/engine/model/limits';
 
 /*
  * From the bodies of OEP requests. Unknown members are ignored; what is known is read exactly, and a refusal names the member.
@@ -6,7 +7,7 @@ import type { JsonObject } from '@pennon/engine/model/json';
 
 export interface OepRefusal {
   readonly ok: false;
-  readonly errorCode: 'INVALID_CONTEXT' | 'TYPE_MISMATCH' | 'PARSE_ERROR' | 'NOT_SUPPORTED';
+  readonly errorCode: 'INVALID_CONTEXT' | 'TYPE_MISMATCH' | 'PARSE_ERROR';
   readonly message: string;
 }
 
@@ -15,6 +16,8 @@ export interface OepItem {
   /** `null`: the feature's measure computes it, else 1. */
   readonly amount: number | null;
   readonly attributes: JsonObject;
+  /** The thing that holds the unit; `null`: units are only counted. */
+  readonly holder: string | null;
 }
 
 export interface OepConsumeCall {
@@ -29,7 +32,6 @@ export interface OepReleaseCall {
   readonly ok: true;
   readonly context: JsonObject;
   readonly item: OepItem;
-  readonly holder: string | null;
 }
 
 export interface OepReserveCall extends Omit<OepConsumeCall, 'form'> {
@@ -52,7 +54,8 @@ export interface OepEvaluateCall {
 }
 
 const NOTHING: JsonObject = Object.freeze({});
-const HOLDER_REFUSED = '`holder` is not supported by this server yet; leave it out and release by amount.';
+/** A text that any store can hold and any person can read. */
+const HOLDER = /^[^\p{Cc}\p{Cs}]+$/u;
 
 export function fromOepEvaluate(body: unknown): OepEvaluateCall | OepRefusal {
   const members = bodyOf(body, true);
@@ -79,9 +82,6 @@ export function fromOepConsume(body: unknown, maximumItems: number): OepConsumeC
   if (mode !== undefined && mode !== 'all' && mode !== 'upTo') {
     return refuse('PARSE_ERROR', '`mode` must be `all` or `upTo`.');
   }
-  if (value.holder !== undefined && value.holder !== null) {
-    return refuse('NOT_SUPPORTED', HOLDER_REFUSED);
-  }
   const items = itemsOf(value, maximumItems);
   if ('ok' in items) return items;
   const form = value.items === undefined ? 'single' : 'items';
@@ -98,6 +98,9 @@ export function fromOepReserve(body: unknown, maximumSeconds: number): OepReserv
       'PARSE_ERROR',
       'A reservation is of one feature: send `key` and `amount` instead of `items`.',
     );
+  }
+  if (call.items.some(({ holder }) => holder !== null)) {
+    return refuse('PARSE_ERROR', 'A reservation has no `holder`: consume with it instead.');
   }
   const seconds = members.ttlSeconds;
   if (seconds === undefined || seconds === null) {
@@ -126,11 +129,7 @@ export function fromOepRelease(body: unknown): OepReleaseCall | OepRefusal {
   if ('ok' in context) return context;
   const item = itemOf(members.value, '', NOTHING);
   if ('ok' in item) return item;
-  const holder = members.value.holder;
-  if (holder !== undefined && holder !== null) {
-    return refuse('NOT_SUPPORTED', HOLDER_REFUSED);
-  }
-  return { ok: true, context: context.value, item: item.value, holder: null };
+  return { ok: true, context: context.value, item: item.value };
 }
 
 interface Read<Value> {
@@ -170,8 +169,8 @@ function itemsOf(members: JsonObject, maximumItems: number): Read<readonly OepIt
     const item = itemOf(members, '', attributes.value);
     return 'ok' in item ? item : { value: [item.value] };
   }
-  if (members.key !== undefined || members.amount !== undefined) {
-    return refuse('PARSE_ERROR', 'Send either `key` and `amount`, or `items`, not both.');
+  if (members.key !== undefined || members.amount !== undefined || members.holder !== undefined) {
+    return refuse('PARSE_ERROR', 'Send either `key`, `amount` and `holder`, or `items`, not both.');
   }
   if (!Array.isArray(items) || items.length === 0 || items.length > maximumItems) {
     return refuse('PARSE_ERROR', `\`items\` must be a list of 1 to ${maximumItems} objects.`);
@@ -197,8 +196,23 @@ function itemOf(members: JsonObject, path: string, shared: JsonObject): Read<Oep
   if ('ok' in amount) return amount;
   const attributes = attributesOf(members, path);
   if ('ok' in attributes) return attributes;
+  const holder = holderOf(members, path);
+  if ('ok' in holder) return holder;
   const own = members.attributes === undefined ? shared : attributes.value;
-  return { value: { key, amount: amount.value, attributes: own } };
+  return { value: { key, amount: amount.value, attributes: own, holder: holder.value } };
+}
+
+function holderOf(members: JsonObject, path: string): Read<string | null> | OepRefusal {
+  const { holder } = members;
+  if (holder === undefined || holder === null) {
+    return { value: null };
+  }
+  const longest = LIMITS.holderLength.value;
+  if (typeof holder !== 'string' || holder.length > longest || !HOLDER.test(holder)) {
+    const message = `\`${path}holder\` must be a text of 1 to ${longest} characters without control characters.`;
+    return refuse('PARSE_ERROR', message);
+  }
+  return { value: holder };
 }
 
 function amountOf(members: JsonObject, path: string): Read<number | null> | OepRefusal {

@@ -35,8 +35,19 @@ export const OepEvaluationRequest = Type.Union([
   ),
 ]);
 
+export const OepHolder = Type.String({
+  minLength: 1,
+  maxLength: LIMITS.holderLength.value,
+  description: 'The thing that holds the unit, of features with `reset: never`: the same one takes it once.',
+});
+
 export const OepConsumeItem = Type.Object(
-  { key: Type.String(), amount: Type.Optional(OepAmount), attributes: Type.Optional(OepAttributes) },
+  {
+    key: Type.String(),
+    amount: Type.Optional(OepAmount),
+    holder: Type.Optional(OepHolder),
+    attributes: Type.Optional(OepAttributes),
+  },
   { additionalProperties: true },
 );
 
@@ -45,6 +56,7 @@ export const OepConsumeRequest = Type.Object(
     context: Type.Optional(OepContext),
     key: Type.Optional(Type.String()),
     amount: Type.Optional(OepAmount),
+    holder: Type.Optional(OepHolder),
     items: Type.Optional(Type.Array(OepConsumeItem)),
     mode: Type.Optional(Type.Union([Type.Literal('all'), Type.Literal('upTo')])),
     attributes: Type.Optional(OepAttributes),
@@ -57,6 +69,7 @@ export const OepReleaseRequest = Type.Object(
     context: Type.Optional(OepContext),
     key: Type.String(),
     amount: Type.Optional(OepAmount),
+    holder: Type.Optional(OepHolder),
     attributes: Type.Optional(OepAttributes),
   },
   { additionalProperties: true },

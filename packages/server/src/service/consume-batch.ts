@@ -9,8 +9,10 @@ import type {
   LockedFrame,
 } from '../store/account-transaction.js';
 import type { Accounts } from '../store/accounts.js';
+import type { HolderKey } from '../store/holder-statements.js';
 import { type EndedHolds, heldAccountName, NOTHING_ENDED } from '../store/reservation-statements.js';
 import { nameOf } from './batch-accounts.js';
+import { holderKey } from './batch-holders.js';
 import type { Settlement } from './consume-batcher.js';
 import type { ConsumeAnswer, ConsumeEvaluation, ConsumeRequest } from './consume-request.js';
 import { decodeAnswer, referenceOf, rowText } from './consumption-record.js';
@@ -92,6 +94,7 @@ async function runOnce(
     reservationIds: requests.flatMap(({ reservation }) =>
       reservation?.kind === 'end' ? [reservation.id] : [],
     ),
+    holders: holdersOf(known),
   });
   let open = true;
   try {
@@ -149,6 +152,14 @@ function lockOrder(evaluations: Evaluations): readonly AccountKey[] {
   }
   return [...accounts.values()].sort(
     (left, right) => compare(left.feature, right.feature) || compare(left.scope, right.scope),
+  );
+}
+
+function holdersOf(evaluations: Evaluations): readonly HolderKey[] {
+  return evaluations.flatMap((evaluation) =>
+    evaluation instanceof ServiceError || evaluation.items instanceof ServiceError
+      ? []
+      : evaluation.items.flatMap((item) => holderKey(item) ?? []),
   );
 }
 

@@ -38,6 +38,7 @@ export interface ConsumeInput extends EvaluationInput {
     readonly key: string;
     readonly amount: number | null;
     readonly attributes: JsonObject;
+    readonly holder?: string | null;
   }[];
   readonly mode: 'all' | 'upTo';
 }

@@ -23,13 +23,26 @@ export function itemsOf(
         `\`${item.key}\` is a flag, and nothing of it can be consumed. Evaluate it over OFREP.`,
       );
     }
+    const holder = item.holder ?? null;
+    if (holder !== null) refuseHolder(feature);
     return {
       key: item.key,
+      holder,
       amount: item.amount,
       attributes: item.attributes,
       account: { feature: feature.key, scope: accountScope(feature, evaluation.subject) },
     };
   });
+}
+
+/** What resets by itself is used up, and nothing holds it. */
+function refuseHolder({ key, type, reset }: CompiledFeature): void {
+  if (type !== 'metered' || reset === 'never') return;
+  throw new ServiceError(
+    'invalid',
+    'TYPE_MISMATCH',
+    `\`${key}\` resets every ${reset.count ?? 1} ${reset.every}, so that nothing holds its units. Leave \`holder\` out, or declare the feature with \`reset: never\`.`,
+  );
 }
 
 /** Whose account counts; known before the decision, because it is locked before. */

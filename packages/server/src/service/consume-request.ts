@@ -46,6 +46,7 @@ export interface ConsumeItem {
   /** `null`: by the feature's measure, else 1. */
   readonly amount: number | null;
   readonly attributes: JsonObject;
+  readonly holder: string | null;
 }
 
 /** What a caller is answered, stored or decided now. */

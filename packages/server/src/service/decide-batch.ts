@@ -21,6 +21,7 @@ import {
   takeOffEnded,
   takeOver,
 } from './batch-accounts.js';
+import { createBatchHolders } from './batch-holders.js';
 import { type BatchReservations, createBatchReservations, type EndQuestion } from './batch-reservations.js';
 import { createResolver } from './batch-resolver.js';
 import type { ConsumeItem, ConsumeRequest } from './consume-request.js';
@@ -53,6 +54,7 @@ export function createBatchDecider(frame: LockedFrame, ended: EndedHolds): Batch
   const accounts = liveAccounts(frame.accounts);
   const rows: ConsumptionRow[] = takeOffEnded(accounts, ended, frame);
   const reservations = createBatchReservations(frame, ended);
+  const holders = createBatchHolders(frame);
   const resolve = createResolver(frame, accounts);
   const encoder = createAnswerEncoder();
   const addRemedies = createConsumptionRemedies();
@@ -84,21 +86,43 @@ export function createBatchDecider(frame: LockedFrame, ended: EndedHolds): Batch
     if (reservation?.kind === 'end' && only !== undefined) {
       return [endReservation(request, evaluation, only, reservation.id)];
     }
+    const named = new Set<string>();
     const inputs = items.map((item): ConsumptionInput => {
       const resolved = resolve.entitlement(evaluation, item.key);
       const account = accountFor(resolved);
       return {
         entitlement: { ...resolved, usage: account.used, reserved: account.reserved },
-        amount: amountOf(evaluation, item),
+        amount:
+          request.operation === 'release' ? releasedAmount(evaluation, item) : amountOf(evaluation, item),
         mode: request.mode,
+        ...(request.operation === 'consume' && isClaimedAgain(item, named) ? { claimed: true } : {}),
       };
     });
     if (request.operation === 'release') {
-      return inputs.map(release);
+      const released = inputs.map(release);
+      for (const [index, decision] of released.entries()) holders.note(items[index], decision, 'given');
+      return released;
     }
     const decisions =
       reservation?.kind === 'make' ? reserve(request, evaluation, items, inputs) : consume(inputs);
+    for (const [index, decision] of decisions.entries()) holders.note(items[index], decision, 'taken');
     return addRemedies(() => resolve.lockedRequest(evaluation), decisions);
+  }
+
+  /** Held before this call, or named by an earlier item of it. */
+  function isClaimedAgain(item: ConsumeItem, named: Set<string>): boolean {
+    if (item.holder === null) return false;
+    const name = JSON.stringify([item.account, item.holder]);
+    const again = named.has(name) || holders.heldBy(item) > 0;
+    named.add(name);
+    return again;
+  }
+
+  /** INVARIANT: a holder gives back what it holds, and never what others do. */
+  function releasedAmount(evaluation: EvaluationRequest<Snapshot>, item: ConsumeItem): number {
+    if (item.holder === null) return amountOf(evaluation, item);
+    const held = holders.heldBy(item);
+    return Math.min(item.amount ?? held, held);
   }
 
   function reserve(
@@ -205,7 +229,14 @@ export function createBatchDecider(frame: LockedFrame, ended: EndedHolds): Batch
   function write(): BatchWrite {
     const { writes, closed } = accountWrites(accounts.values());
     const { now } = frame;
-    return { now, accounts: writes, closed, consumptions: rows, reservations: reservations.write() };
+    return {
+      now,
+      accounts: writes,
+      closed,
+      consumptions: rows,
+      reservations: reservations.write(),
+      holders: holders.write(),
+    };
   }
 
   return { decide, write };

@@ -95,7 +95,13 @@ export function createHoldSweeper(options: HoldSweeperOptions): HoldSweeper {
 
 /** Of one customer and product, in one transaction; what is left over is the next sweep's. */
 async function endHolds(store: Accounts, { accounts, ...whose }: EndedAccounts): Promise<void> {
-  const transaction = await store.begin({ ...whose, accounts, idempotencyKeys: [], reservationIds: [] });
+  const transaction = await store.begin({
+    ...whose,
+    accounts,
+    idempotencyKeys: [],
+    reservationIds: [],
+    holders: [],
+  });
   let open = true;
   try {
     const { frame } = transaction;

@@ -16,6 +16,13 @@ import {
 import { numberArray, textArray } from './array-literal.js';
 import type { ConsumptionCopier } from './consumption-copy.js';
 import {
+  findHoldersStatement,
+  type HolderKey,
+  holderStatements,
+  type StoredHolder,
+  toHolder,
+} from './holder-statements.js';
+import {
   type EndedHolds,
   endedStatements,
   type FinishedReservation,
@@ -114,6 +121,8 @@ export interface LockRequest {
   readonly idempotencyKeys: readonly string[];
   /** Those that are to be settled or released. */
   readonly reservationIds: readonly string[];
+  /** Things that claim or give back units. */
+  readonly holders: readonly HolderKey[];
 }
 
 /** What was read after the locks were held. */
@@ -129,6 +138,8 @@ export interface LockedFrame {
   readonly earlier: readonly EarlierConsumption[];
   /** Those of the request that there are. */
   readonly reservations: readonly StoredReservation[];
+  /** Those of the request that hold anything. */
+  readonly holders: readonly StoredHolder[];
 }
 
 export interface BatchWrite {
@@ -143,6 +154,8 @@ export interface BatchWrite {
     /** Whose holds are not what they were. */
     readonly accounts: readonly AccountKey[];
   };
+  /** What those whose amount changed hold now. */
+  readonly holders: readonly StoredHolder[];
 }
 
 export interface CommitReport {
@@ -191,7 +204,7 @@ export async function lockAndRead(
     await sendGroup(connection.client, [insertStatement(request, missing)]);
     known.remember(request);
   }
-  const [, customers, locked, frames, earlier, reserved] = await sendGroup(
+  const [, customers, locked, frames, earlier, ...named] = await sendGroup(
     connection.client,
     lockStatements(request),
   );
@@ -208,7 +221,8 @@ export async function lockAndRead(
     customer: version === undefined ? null : { version: Number(version) },
     accounts,
     earlier: rowsOf(earlier).map(toEarlier),
-    reservations: rowsOf(reserved).map(toReservation),
+    reservations: rowsOf(request.reservationIds.length > 0 ? named[0] : undefined).map(toReservation),
+    holders: rowsOf(request.holders.length > 0 ? named.at(-1) : undefined).map(toHolder),
   });
 }
 
@@ -234,6 +248,7 @@ function lockStatements(request: LockRequest): readonly GroupStatement[] {
     { name: 'frame-read', text: READ_FRAME, values: [productId, environmentId] },
     { name: 'consumption-find', text: FIND_EARLIER, values: [customerId, textArray(idempotencyKeys)] },
     ...(reservationIds.length > 0 ? [findReservationsStatement(request, reservationIds)] : []),
+    ...findHoldersStatement(request),
   ];
 }
 
@@ -340,7 +355,7 @@ function writeStatements(
   if (write.consumptions.length > 0) {
     statements.push(copier.copyOf(request, write.now, write.consumptions));
   }
-  statements.push(...reservationStatements(request, write));
+  statements.push(...reservationStatements(request, write), ...holderStatements(request, write));
   if (write.reservations.accounts.length > 0) {
     statements.push(holdsStatement(request, write.reservations.accounts));
   }

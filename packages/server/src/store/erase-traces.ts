@@ -96,12 +96,53 @@ export async function renameScopes(
 ): Promise<void> {
   if (renames.size === 0) return;
   const [from, to] = columns(renames);
-  for (const table of ['account', 'account_period'] as const) {
+  for (const table of ['account', 'account_period', 'reservation', 'usage_holder'] as const) {
     await sql`
       update ${sql.table(table)} a set scope = named.new
       from unnest(${from}::text[], ${to}::text[]) as named (old, new)
       where a.customer_id = ${customerId} and a.scope = named.old`.execute(transaction);
   }
+  for (const rename of renames) {
+    await renameInReservations(transaction, customerId, rename);
+    await renameHolders(transaction, customerId, rename);
+  }
+}
+
+/** What was held for a person is settled by whoever has its id, in the words that stand here for it. */
+async function renameInReservations(
+  transaction: Transaction<Tables>,
+  customerId: string,
+  [old, name]: readonly [string, string],
+): Promise<void> {
+  const [from, to] = [JSON.stringify(old), JSON.stringify(name)];
+  await sql`
+    update reservation set context = replace(context, ${from}, ${to}), attributes = null
+    where customer_id = ${customerId}
+      and (position(${from} in context) > 0 or position(${from} in attributes) > 0)`.execute(transaction);
+}
+
+/** A holder that is named by the person's key, alone or behind a kind (`seat:ada`). */
+async function renameHolders(
+  transaction: Transaction<Tables>,
+  customerId: string,
+  [old, name]: readonly [string, string],
+): Promise<void> {
+  await sql`
+    update usage_holder set holder = left(holder, length(holder) - length(${old}::text)) || ${name}::text
+    where customer_id = ${customerId}
+      and (holder = ${old} or right(holder, length(${old}::text) + 1) in (${`:${old}`}, ${`/${old}`}))`.execute(
+    transaction,
+  );
+}
+
+/** All that a customer's reservations and holders say beside amounts and dates. */
+export async function scrubHeld(transaction: Transaction<Tables>, customerId: string): Promise<void> {
+  await sql`update reservation set context = '{}', attributes = null where customer_id = ${customerId}`.execute(
+    transaction,
+  );
+  await sql`update usage_holder set holder = 'erased-' || gen_random_uuid() where customer_id = ${customerId}`.execute(
+    transaction,
+  );
 }
 
 /** Every scope that anything was counted under. */

@@ -156,7 +156,7 @@ export function writeOf(frame: LockedFrame, plan: WritePlan): BatchWrite {
   const closed = closes ? frame.accounts.filter((account) => account.periodStart !== null) : [];
   const consumptions = accounts.map((account, item) => rowOf(plan, account, account.used, item));
   const reservations = { made: [], finished: [], accounts: [] };
-  return { now: frame.now, accounts, closed, consumptions, reservations };
+  return { now: frame.now, accounts, closed, consumptions, reservations, holders: [] };
 }
 
 function rowOf(plan: WritePlan, { feature, scope }: AccountKey, used: number, item: number): ConsumptionRow {

@@ -115,6 +115,7 @@ abstract class Parties implements World {
       accounts: step.accounts,
       idempotencyKeys: step.keys,
       reservationIds: [],
+      holders: [],
     };
     this.accountsOf(party)
       .begin(request)

@@ -172,8 +172,8 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     file: TRANSACTION,
     edits: [
       [
-        'const [, customers, locked, frames, earlier, reserved] =',
-        'const [, earlier, customers, locked, frames, reserved] =',
+        'const [, customers, locked, frames, earlier, ...named] =',
+        'const [, earlier, customers, locked, frames, ...named] =',
       ],
       [
         "        BEGIN,\n        { name: 'customer-lock'",

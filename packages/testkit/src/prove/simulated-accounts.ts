@@ -64,6 +64,7 @@ export function simulatedAccounts(store: SimulatedStore, wire: Wire): Accounts {
         accounts,
         earlier,
         reservations: [],
+        holders: [],
       });
     },
     read: () => Promise.reject(new Error('Nothing in a simulated history reads balances without a lock.')),

@@ -8,6 +8,7 @@ import { registerCustomerRoutes } from './customers.js';
 import { registerEndingRoutes } from './ending.js';
 import { registerErasureRoutes } from './erasure.js';
 import { registerGrantRoutes } from './grants.js';
+import { registerHolderRoutes } from './holders.js';
 import { registerInstanceRoutes } from './instances.js';
 import { registerLicenseRoutes } from './licenses.js';
 import { registerMembershipRoutes } from './memberships.js';
@@ -22,6 +23,7 @@ export function registerContractRoutes(app: App, services: GrantServices & Searc
   registerCustomerFileRoutes(app, services);
   registerUserRoutes(app, services);
   registerInstanceRoutes(app, services);
+  registerHolderRoutes(app, services);
   registerSearchRoutes(app, services);
   registerErasureRoutes(app, services);
   registerAuditRoutes(app, services);

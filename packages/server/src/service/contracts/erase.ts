@@ -6,6 +6,7 @@ import {
   renameScopes,
   renameTargets,
   scopesOf,
+  scrubHeld,
   scrubUsage,
 } from '../../store/erase-traces.js';
 import { fromInstant } from '../../store/instant.js';
@@ -54,6 +55,7 @@ export async function eraseCustomer(
     const current = { tag: String(row.version), item: toApiCustomer(row) };
     checkPrecondition(condition, current, `The customer \`${named.customer}\``);
     await renameScopes(change.transaction, row.id, scopes);
+    await scrubHeld(change.transaction, row.id);
     return { item: await eraseRows(change, row), created: false };
   });
   await scrubUsage(services.database, before.id, scopes, true);
