@@ -26,6 +26,7 @@ import { createInstallation } from './service/open-installation.js';
 import type { PublishingThread } from './service/publishing-thread.js';
 import { createRecentPreparations } from './service/recent-preparations.js';
 import { createRememberedAnswers } from './service/remembered-answers.js';
+import { createSchemaWatch } from './service/schema-watch.js';
 import type { Secret } from './service/secret.js';
 import { seedInstallation } from './service/seed.js';
 import { createSnapshots } from './service/snapshots.js';
@@ -39,7 +40,7 @@ import { createCustomerFactsStore } from './store/customer-facts.js';
 import { LOOKUP_SESSION, openDatabase } from './store/database.js';
 import { isDatabaseUnavailable } from './store/database-error.js';
 import { readDatabaseTime } from './store/database-time.js';
-import { migrate } from './store/migrate.js';
+import { migrate, readSchemaDifference } from './store/migrate.js';
 import { createReservationReads } from './store/reservation-reads.js';
 import { createSnapshotFiles } from './store/snapshot-files.js';
 import { createSubjectSearch, SEARCH_SESSION } from './store/subject-search.js';
@@ -128,6 +129,7 @@ function composeParts(settings: ServerSettings) {
     directory,
     feed,
     files: snapshotFolder === null ? null : createSnapshotFiles(snapshotFolder, onProblem),
+    now: clock.now,
     onProblem,
   });
   // Connections of their own that stay open: a cold look-up has 50 ms, for neither a handshake nor a queue behind changes.
@@ -214,9 +216,11 @@ function composeParts(settings: ServerSettings) {
     isUnavailable: isDatabaseUnavailable,
     onProblem,
   });
+  const schema = createSchemaWatch({ read: () => readSchemaDifference(database), onProblem });
   return {
     metrics,
     database,
+    schema,
     clock,
     audit,
     feed,
@@ -246,7 +250,7 @@ function composeParts(settings: ServerSettings) {
     knownUntil(): number {
       const heard = feed.knownUntil();
       if (heard !== null) return heard;
-      const loaded = snapshots.report().map((snapshot) => snapshot.loadedAtMilliseconds);
+      const loaded = snapshots.report().map((snapshot) => snapshot.readAtMilliseconds);
       return loaded.length === 0 ? 0 : Math.min(...loaded);
     },
   };
@@ -274,6 +278,7 @@ export async function composeServer(settings: ServerSettings): Promise<PennonSer
     parts,
     async open() {
       await parts.installation.open();
+      parts.schema.start();
       await parts.customers.warmUp();
       parts.partitions.start();
       parts.planMoves.start();
@@ -310,6 +315,7 @@ async function closeAll(app: App, parts: Parts): Promise<void> {
   parts.installation.close();
   await app.close();
   parts.clock.stop();
+  parts.schema.stop();
   parts.partitions.stop();
   parts.forgetting.stop();
   parts.customers.stop();

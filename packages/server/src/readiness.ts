@@ -1,5 +1,6 @@
 import type { Parts } from './compose.js';
 import type { Readiness } from './http/routes/operations.js';
+import { schemaProblems } from './service/schema-watch.js';
 
 /** The change feed polls about once a second; this long without an answer means that the database is away. */
 const SILENT_SECONDS = 5;
@@ -18,6 +19,8 @@ export function readinessOf(parts: Parts, draining: boolean): Readiness {
   if (draining) problems.push('The process is shutting down.');
   if (!reachable) problems.push('The database does not answer; evaluation goes on from memory and disk.');
   if (source === 'none') problems.push('Nothing was loaded yet, neither from the database nor from disk.');
+  const schema = parts.schema.difference();
+  problems.push(...schemaProblems(schema));
   for (const snapshot of snapshots) {
     for (const item of snapshot.contained) {
       problems.push(
@@ -27,14 +30,15 @@ export function readinessOf(parts: Parts, draining: boolean): Readiness {
   }
   const now = parts.clock.now();
   return {
-    ready: !draining && source !== 'none',
+    // What an older schema lacks, statements fail on; what a newer one has beside it, they do not ask for.
+    ready: !draining && source !== 'none' && (schema === null || schema.missing.length === 0),
     databaseReachable: reachable,
     databaseAgeSeconds: ageSeconds === null ? null : Math.round(ageSeconds * 1000) / 1000,
     snapshots: snapshots.map((snapshot) => ({
       productId: snapshot.productId,
       environment: snapshot.environment,
       revision: snapshot.revision,
-      ageSeconds: Math.max(0, Math.round((now - snapshot.loadedAtMilliseconds) / 1000)),
+      ageSeconds: Math.max(0, Math.round((now - snapshot.readAtMilliseconds) / 1000)),
       source: snapshot.source,
     })),
     problems,

@@ -211,6 +211,7 @@ describe('with the database away (law 1)', () => {
   it('a process starts, authenticates and evaluates from what the last run left on disk, and says so', async () => {
     const dataDirectory = await mkdtemp(join(tmpdir(), 'pennon-away-'));
     const keys = { admin: 'a'.repeat(40), server: 'b'.repeat(40), client: 'c'.repeat(40) };
+    const began = Date.now();
     const first = await startTestServer({
       product: 'home',
       catalog: WALLED_CATALOG('home', 'p'),
@@ -221,6 +222,7 @@ describe('with the database away (law 1)', () => {
       body: { kind: 'server', environment: 'production', name: 'k', reason },
     });
     await first.stop();
+    const stopped = Date.now();
     const second = await startTestServer({
       product: 'home',
       dataDirectory,
@@ -234,6 +236,10 @@ describe('with the database away (law 1)', () => {
           body: { context: { team: { key: 't' } } },
         });
         expect([answer.status, answer.body]).toMatchObject([200, { value: true }]);
+        // As old as what is on disk, not as young as the process that reads it.
+        const asOf = Date.parse(answer.headers.get('pennon-as-of') ?? '');
+        expect(asOf).toBeGreaterThan(began);
+        expect(asOf).toBeLessThan(stopped);
       }
       const ready = await second.request('GET', '/readyz');
       expect(ready).toMatchObject({

@@ -1,4 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
+import { Ajv2020, type AnySchemaObject } from 'ajv/dist/2020.js';
+import addFormats from 'ajv-formats';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 interface Parameter {
@@ -32,6 +35,25 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
+/** As https://spec.openapis.org/oas/3.1/schema publishes it. */
+const META_SCHEMA = new URL('./openapi-3.1-schema.json', import.meta.url);
+
+function metaSchema() {
+  const ajv = new Ajv2020({ strict: false });
+  addFormats.default(ajv);
+  ajv.addFormat('media-range', true);
+  return ajv.compile(JSON.parse(readFileSync(META_SCHEMA, 'utf8')) as AnySchemaObject);
+}
+
+/** What stands under `schema`, wherever a parameter, header or body has one. */
+function* schemasIn(value: unknown): Generator<AnySchemaObject> {
+  if (typeof value !== 'object' || value === null) return;
+  for (const [name, member] of Object.entries(value)) {
+    if (name === 'schema' && typeof member === 'object' && member !== null) yield member;
+    else if (name !== 'examples' && name !== 'example') yield* schemasIn(member);
+  }
+}
+
 /** The operations that something is wrong with, by name. */
 function wrong(isWrong: (operation: (typeof operations)[number]) => boolean): readonly string[] {
   expect(operations.length).toBeGreaterThan(50);
@@ -39,6 +61,26 @@ function wrong(isWrong: (operation: (typeof operations)[number]) => boolean): re
 }
 
 describe('the description of the API', () => {
+  it('is what the meta-schema of OpenAPI 3.1 calls one', () => {
+    const isDescription = metaSchema();
+    expect(isDescription(document), JSON.stringify(isDescription.errors)).toBe(true);
+    // It would have said so: an operation without its answers, and a parameter that stands nowhere.
+    for (const broken of [
+      { '/x': { get: { responses: 1 } } },
+      { '/x': { get: { parameters: [{ name: 'a', in: 'body' }] } } },
+    ]) {
+      expect(isDescription({ ...document, paths: broken })).toBe(false);
+    }
+  });
+
+  it('has schemas that JSON Schema 2020-12 calls schemas, which the meta-schema leaves open', () => {
+    const ajv = new Ajv2020({ strict: false });
+    const schemas = [...schemasIn(document)];
+    expect(schemas.length).toBeGreaterThan(500);
+    expect(schemas.filter((schema) => ajv.validateSchema(schema) !== true)).toEqual([]);
+    expect(ajv.validateSchema({ type: 'text' })).toBe(false);
+  });
+
   it('names every operation once, with a summary and a tag', () => {
     const ids = operations.map(({ described }) => described.operationId);
     expect(new Set(ids).size).toBe(operations.length);

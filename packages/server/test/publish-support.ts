@@ -72,7 +72,7 @@ export async function startProcess(url: string, options: ProcessOptions = {}) {
   });
   const files = folder === null ? null : createSnapshotFiles(join(folder, 'snapshots'), onProblem);
   const source = createCatalogSource(database.kysely);
-  const snapshots = createSnapshots({ source, directory, feed, files, onProblem });
+  const snapshots = createSnapshots({ source, directory, feed, files, now: clock.now, onProblem });
   const sharedThread = options.sharedThread;
   const workshop = createCatalogWorkshop({
     connectionString: url,

@@ -38,7 +38,8 @@ export interface LoadedSnapshot {
   readonly effectiveHash: string;
   readonly items: ReadonlyMap<string, LiveItem>;
   readonly source: 'database' | 'disk';
-  readonly loadedAtMilliseconds: number;
+  /** When the database was asked for it, by the evaluation clock: every change committed before is in it. */
+  readonly readAtMilliseconds: number;
   readonly contained: readonly ContainedItem[];
 }
 
@@ -51,8 +52,9 @@ export async function loadSnapshot(
   target: EnvironmentRevision,
   environmentKey: string,
   current: LoadedSnapshot | null,
+  readAtMilliseconds: number,
 ): Promise<LoadedSnapshot> {
-  const step = { target, environmentKey, current };
+  const step = { target, environmentKey, current, readAtMilliseconds };
   if (current?.source === 'database' && current.contained.length === 0) {
     const changes = await source.itemChanges(target.productId, current.snapshot.revision, target.revision);
     const items = await runInSlices(copyOf(current.items));
@@ -81,6 +83,7 @@ interface BuildStep {
   readonly target: EnvironmentRevision;
   readonly environmentKey: string;
   readonly current: LoadedSnapshot | null;
+  readonly readAtMilliseconds: number;
 }
 
 /** `items` are those that stay; `stored` are rows that are still to be read. */
@@ -89,7 +92,7 @@ async function build(
   items: Map<string, LiveItem>,
   stored: readonly StoredItem[],
 ): Promise<LoadedSnapshot> {
-  const { target, environmentKey, current } = step;
+  const { target, environmentKey, current, readAtMilliseconds } = step;
   // INVARIANT (R-35): a catalog that was published always has its product item; without any row it was lost, not published.
   if (items.size === 0 && stored.length === 0) {
     throw new Error(
@@ -112,7 +115,7 @@ async function build(
     effectiveHash: target.effectiveHash,
     items,
     source: 'database',
-    loadedAtMilliseconds: Date.now(),
+    readAtMilliseconds,
     contained: [
       ...contained,
       ...disabled.map(({ kind, key, message }) => ({
@@ -153,10 +156,11 @@ function* readItems(
   return contained;
 }
 
-/** What was saved was good when it was saved, and its checksum was verified. */
+/** What was saved was good when it was saved, and its checksum was verified. It is as old as when it was read from the database. */
 export async function fromSaved(saved: SavedSnapshot): Promise<LoadedSnapshot> {
   const target = { ...saved, publishedAt: new Date(0) };
-  const step = { target, environmentKey: saved.environmentKey, current: null };
+  const { environmentKey, readAtMilliseconds } = saved;
+  const step = { target, environmentKey, current: null, readAtMilliseconds };
   return { ...(await build(step, new Map(), [...saved.items])), source: 'disk' };
 }
 
@@ -167,6 +171,7 @@ export function toSaved(loaded: LoadedSnapshot): SavedSnapshot {
     environmentKey: loaded.snapshot.environment,
     revision: loaded.snapshot.revision,
     effectiveHash: loaded.effectiveHash,
+    readAtMilliseconds: loaded.readAtMilliseconds,
     items: loaded.items.values(),
     itemCount: loaded.items.size,
   };

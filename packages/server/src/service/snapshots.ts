@@ -24,6 +24,8 @@ export interface SnapshotsOptions {
   readonly feed: Pick<ChangeFeed, 'subscribe' | 'subscribeToReset'>;
   /** `null`: nothing is kept on disk. */
   readonly files: SnapshotFiles | null;
+  /** The evaluation clock. */
+  readonly now: () => number;
   readonly onProblem: (problem: string, error: unknown) => void;
   readonly checkMilliseconds?: number;
 }
@@ -34,7 +36,7 @@ export interface SnapshotReport {
   readonly environment: string;
   readonly revision: number;
   readonly source: 'database' | 'disk';
-  readonly loadedAtMilliseconds: number;
+  readonly readAtMilliseconds: number;
   /** Items that this process does not use as stored, and what it uses instead. */
   readonly contained: LoadedSnapshot['contained'];
 }
@@ -122,14 +124,14 @@ export function createSnapshots(options: SnapshotsOptions): RunningSnapshots {
     );
   }
 
-  async function loadOnce(slot: Slot, target: EnvironmentRevision): Promise<void> {
+  async function loadOnce(slot: Slot, target: EnvironmentRevision, readAt: number): Promise<void> {
     reportOlder(slot, target);
     const environment = options.directory.environment(target.environmentId);
     if (environment === null) return;
     const { current } = slot;
     if (current !== null && current.source === 'database' && current.snapshot.revision >= target.revision)
       return;
-    const loaded = await loadSnapshot(options.source, target, environment.key, current);
+    const loaded = await loadSnapshot(options.source, target, environment.key, current, readAt);
     for (const one of loaded.contained) {
       options.onProblem(`the stored ${one.kind} \`${one.key}\` is ${one.handling}: ${one.problem}`, null);
     }
@@ -137,8 +139,9 @@ export function createSnapshots(options: SnapshotsOptions): RunningSnapshots {
   }
 
   async function loadLatest(productId: string, environmentId: string): Promise<void> {
+    const readAt = options.now();
     const [target] = await options.source.environmentRevisions({ productId, environmentId });
-    if (target !== undefined) await loadOnce(slotOf(productId, environmentId), target);
+    if (target !== undefined) await loadOnce(slotOf(productId, environmentId), target, readAt);
   }
 
   /** One load at a time for each slot; whoever asks during one gets one that began after the question. */
@@ -264,7 +267,7 @@ export function createSnapshots(options: SnapshotsOptions): RunningSnapshots {
                 environment: current.snapshot.environment,
                 revision: current.snapshot.revision,
                 source: current.source,
-                loadedAtMilliseconds: current.loadedAtMilliseconds,
+                readAtMilliseconds: current.readAtMilliseconds,
                 contained: current.contained,
               },
             ],

@@ -1,5 +1,6 @@
-import { type Migration, Migrator } from 'kysely';
-import { openDatabase } from './database.js';
+import { type Migration, Migrator, sql } from 'kysely';
+import type { SchemaDifference } from '../service/schema-watch.js';
+import { type Database, openDatabase } from './database.js';
 import { isDatabaseUnavailable } from './database-error.js';
 import { MigrationError } from './migration-error.js';
 import * as dataDecisions from './migrations/0001-data-decisions.js';
@@ -52,6 +53,21 @@ export async function migrate(connectionString: string): Promise<readonly string
   } finally {
     await database.close();
   }
+}
+
+/** Compares what was applied with what this release would apply; changes nothing. */
+export async function readSchemaDifference({ kysely }: Database): Promise<SchemaDifference> {
+  const found = await sql<{ readonly exists: boolean }>`
+    select to_regclass('schema_migration') is not null as exists`.execute(kysely);
+  const rows =
+    found.rows[0]?.exists === true
+      ? (await sql<{ readonly name: string }>`select name from schema_migration`.execute(kysely)).rows
+      : [];
+  const applied = new Set(rows.map(({ name }) => name));
+  return {
+    missing: Object.keys(MIGRATIONS).filter((name) => !applied.has(name)),
+    unknown: [...applied].filter((name) => !Object.hasOwn(MIGRATIONS, name)).sort(),
+  };
 }
 
 function toMigrationError(error: unknown): unknown {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readdir, readFile, unlink } from 'node:fs/promises';
+import { readdir, readFile, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ITEM_KINDS, type ItemKind } from '@pennon/engine/model/catalog';
 import { runInSlices } from '../service/run-in-slices.js';
@@ -12,6 +12,8 @@ export interface SavedSnapshot {
   readonly environmentKey: string;
   readonly revision: number;
   readonly effectiveHash: string;
+  /** When the database was asked for it. */
+  readonly readAtMilliseconds: number;
   /** Walked once. */
   readonly items: Iterable<SavedItem>;
   readonly itemCount: number;
@@ -73,7 +75,7 @@ export function createSnapshotFiles(
       for (const file of await names()) {
         if (newest.has(file.pair)) continue;
         try {
-          newest.set(file.pair, decode(await readFile(join(folder, file.name))));
+          newest.set(file.pair, await read(join(folder, file.name)));
         } catch (error) {
           onProblem(`the saved snapshot \`${file.name}\` is damaged; the one before it is used`, error);
         }
@@ -119,14 +121,24 @@ function* encode(snapshot: SavedSnapshot): Generator<void, readonly Buffer[]> {
 
 const KINDS: ReadonlySet<unknown> = new Set(ITEM_KINDS);
 
-function decode(bytes: Buffer): SavedSnapshot {
+async function read(path: string): Promise<SavedSnapshot> {
+  const [bytes, { mtimeMs }] = await Promise.all([readFile(path), stat(path)]);
+  return decode(bytes, Math.floor(mtimeMs));
+}
+
+/** The first releases did not write down when they read; their files say when they were written, which was right after. */
+function decode(bytes: Buffer, writtenAtMilliseconds: number): SavedSnapshot {
   const end = bytes.lastIndexOf(0x0a, bytes.length - 2) + 1;
   const footer = JSON.parse(bytes.subarray(end).toString('utf8')) as { readonly sha256?: unknown };
   const digest = createHash('sha256').update(bytes.subarray(0, end)).digest('hex');
   if (footer.sha256 !== digest) throw new Error('The checksum does not match.');
   const lines = bytes.subarray(0, end).toString('utf8').split('\n');
-  const header = JSON.parse(lines[0] ?? '') as Omit<SavedSnapshot, 'items' | 'itemCount'> & {
+  const header = JSON.parse(lines[0] ?? '') as Omit<
+    SavedSnapshot,
+    'items' | 'itemCount' | 'readAtMilliseconds'
+  > & {
     readonly format: number;
+    readonly readAtMilliseconds?: number;
     readonly items: number;
   };
   if (header.format !== FORMAT) throw new Error(`The format \`${header.format}\` is not known.`);
@@ -139,6 +151,7 @@ function decode(bytes: Buffer): SavedSnapshot {
     environmentKey,
     revision,
     effectiveHash,
+    readAtMilliseconds: header.readAtMilliseconds ?? writtenAtMilliseconds,
     items,
     itemCount: items.length,
   };
