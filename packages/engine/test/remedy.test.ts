@@ -108,11 +108,12 @@ function remedyOf(ask: EvaluationRequest<Snapshot>, key: string, amount = 1): Re
 
 const names = (remedy: Remedy | 'omitted' | null): readonly string[] => {
   if (remedy === null || remedy === 'omitted') throw new Error('There is no remedy.');
-  return remedy.options.map((option) =>
-    option.kind === 'upgrade'
-      ? `${option.plan}@${option.version}`
-      : `${option.quantity} × ${option.addon}@${option.version}`,
-  );
+  return remedy.options.map((option) => {
+    if (option.kind === 'addon') return `${option.quantity} × ${option.addon}@${option.version}`;
+    const plan = `${option.plan}@${option.version}`;
+    const [extra] = option.together?.addons ?? [];
+    return extra === undefined ? plan : `${plan} + ${extra.quantity} × ${extra.addon}@${extra.version}`;
+  });
 };
 
 describe('C-4 X-2 the remedy', () => {
@@ -229,9 +230,9 @@ describe('C-4 X-2 the remedy', () => {
     }
   });
 
-  it('somebody without a license, and somebody nobody knows, can buy a plan but no add-on', () => {
+  it('somebody without a license, and somebody nobody knows, can buy no add-on without a plan', () => {
     for (const state of [customer(), null]) {
-      expect(names(remedyOf(asked(state), 'sso'))).toEqual(['enterprise@0']);
+      expect(names(remedyOf(asked(state), 'sso'))).toEqual(['free@0 + 1 × sso-pack@0', 'enterprise@0']);
     }
   });
 
@@ -278,6 +279,99 @@ describe('C-4 X-2 the remedy', () => {
     expect(names(remedyOf(asked(european, euros), 'professionals', 5))).toEqual(['enterprise@0', 'pro@1']);
   });
 
+  it('proposes a plan with an add-on where neither helps alone, and says what each costs', () => {
+    // Packs are not sold with free, and starter alone gives 50.
+    const none = customer({
+      createdAt: ORIGIN,
+      accounts: [{ feature: 'minutes', scope: '', periodStart: ORIGIN, used: 0, reserved: 0 }],
+    });
+    const remedy = remedyOf(asked(none), 'minutes', 21_000);
+    expect(names(remedy)).toEqual(['enterprise@0 + 9 × minutes-pack@0']);
+    expect(remedy).toMatchObject({
+      kind: 'upgrade',
+      options: [
+        {
+          limit: 21_000,
+          price: { amount: 37_500, currency: 'USD', every: 'month', source: 'list' },
+          together: {
+            planPrice: { amount: 15_000 },
+            addons: [{ addon: 'minutes-pack', quantity: 9, price: { amount: 22_500, source: 'list' } }],
+          },
+        },
+      ],
+    });
+    expect(remedyOf(asked(none), 'minutes', 22_001)).toMatchObject({ kind: 'contact', options: [] });
+  });
+
+  it('proposes both together beside what helps alone only where that is cheaper, and then one', () => {
+    const state = customer({ licenses: [licenseTo('starter', 0)] });
+    const cheap = (packs: number) => {
+      const catalog = priced();
+      return compiled({
+        ...catalog,
+        addons: catalog.addons.map((addon) =>
+          addon.key === 'minutes-pack'
+            ? { ...addon, plans: ['pro', 'enterprise'], price: usd(packs, 'year') }
+            : addon,
+        ),
+      });
+    };
+    // Pro is 10,000 a month with 3,000 minutes, enterprise 15,000 with 12,000; a pack costs a year what is said.
+    expect(names(remedyOf(asked(state, cheap(59_999)), 'minutes', 4000))).toEqual([
+      'pro@1 + 1 × minutes-pack@0',
+      'enterprise@0',
+    ]);
+    expect(names(remedyOf(asked(state, cheap(60_000)), 'minutes', 4000))).toEqual(['enterprise@0']);
+    const two = remedyOf(asked(state, cheap(29_999)), 'minutes', 5000);
+    expect(names(two)).toEqual(['pro@1 + 2 × minutes-pack@0', 'enterprise@0']);
+    // Both are paid by the year.
+    expect((two as Remedy).options[0]).toMatchObject({ price: { amount: 179_998, every: 'year' } });
+  });
+
+  it('has no sum of prices of several intervals, and compares them exactly all the same', () => {
+    const catalog = priced();
+    const mixed = compiled({
+      ...catalog,
+      plans: catalog.plans.map((plan) =>
+        plan.key === 'enterprise' ? { ...plan, price: usd(12_501) } : plan,
+      ),
+      addons: catalog.addons.map((addon) =>
+        addon.key === 'minutes-pack' ? { ...addon, plans: ['pro'], price: usd(2500) } : addon,
+      ),
+    });
+    const state = customer({ licenses: [licenseTo('starter', 0)] });
+    const remedy = remedyOf(asked(state, mixed), 'minutes', 4000);
+    expect(names(remedy)).toEqual(['pro@1 + 1 × minutes-pack@0', 'enterprise@0']);
+    expect((remedy as Remedy).options[0]).toMatchObject({
+      price: null,
+      together: { planPrice: { amount: 120_000, every: 'year' }, addons: [{ price: { every: 'month' } }] },
+    });
+  });
+
+  it('tries a bounded number of combinations, the cheapest first', () => {
+    const catalog = priced();
+    const plan = catalog.plans.find(({ key }) => key === 'starter') as Plan;
+    const many = compiled({
+      ...catalog,
+      plans: [
+        ...catalog.plans.filter(({ key }) => key === 'free'),
+        ...Array.from({ length: 300 }, (_, index): Plan => {
+          return { ...plan, key: `p${index}`, version: 0, rank: 1, price: usd(1000 - index) };
+        }),
+      ],
+      addons: Array.from({ length: 300 }, (_, index): Addon => {
+        const entitlements = [{ feature: 'minutes', add: index === 299 ? 100_000 : 1 }];
+        return { key: `a${index}`, version: 0, entitlements, price: usd(index + 1) };
+      }),
+      groups: [],
+    });
+    const started = performance.now();
+    for (const amount of [51, 100_000]) remedyOf(asked(customer(), many), 'minutes', amount);
+    expect(performance.now() - started).toBeLessThan(5000);
+    // Free costs nothing and gives 5, each of the 46 pieces costs 1: less than any plan.
+    expect(names(remedyOf(asked(customer(), many), 'minutes', 51))[0]).toBe('free@0 + 46 × a0@0');
+  });
+
   it('tries a bounded number of candidates in one answer, and says where it stopped', () => {
     const ask = asked(customer());
     const search = new RemedySearch(ask, { trials: 3 });
@@ -311,15 +405,23 @@ function bought(ask: EvaluationRequest<Snapshot>, option: RemedyOption): Custome
   });
   if (option.kind === 'upgrade') {
     const plan = { plan: option.plan, planVersion: option.version, status: 'active' as const };
+    const [extra] = option.together?.addons ?? [];
     if (speaks === null) {
-      const fresh = licenseTo(option.plan, option.version, { id: 'new', startsAt: ask.now });
+      const fresh = licenseTo(option.plan, option.version, {
+        id: 'new',
+        startsAt: ask.now,
+        addons: extra === undefined ? [] : [extra],
+      });
       return { ...state, licenses: [...state.licenses, fresh] };
     }
     const addons = speaks.addons.filter(({ addon }) => {
       const sold = ask.snapshot.addons.get(`${addon}@0`)?.plans ?? null;
       return sold === null || sold.includes(option.plan);
     });
-    return put(speaks, { ...speaks, ...plan, addons });
+    const has = addons.find(({ addon }) => addon === extra?.addon)?.quantity ?? 0;
+    const others = addons.filter(({ addon }) => addon !== extra?.addon);
+    const all = extra === undefined ? addons : [...others, { ...extra, quantity: has + extra.quantity }];
+    return put(speaks, { ...speaks, ...plan, addons: all });
   }
   const holder = [speaks, ...inForce].find((one): one is License => {
     const sold = ask.snapshot.addons.get(`${option.addon}@${option.version}`)?.plans ?? null;
@@ -389,11 +491,11 @@ describe('C-4 laws of the remedy', () => {
         const [best] = remedy.options;
         const standing = no.ask.customer as CustomerState;
         if (best === undefined || standing.licenses.some(({ status }) => status === 'past_due')) return;
-        const usdOf = (option: RemedyOption) => ({
-          price: option.price,
-          rank: 0,
-          name: '',
-        });
+        const usdOf = (option: RemedyOption) => {
+          const together = option.kind === 'upgrade' ? option.together : undefined;
+          const also = together?.addons.map(({ price }) => price) ?? [];
+          return { price: together?.planPrice ?? option.price, also, rank: 0, name: '' };
+        };
         const cheaper = (option: RemedyOption) => comparePrices(usdOf(option), usdOf(best), 'USD') < 0;
         const others: RemedyOption[] = [];
         const shown = { name: null, limit: null };
@@ -411,6 +513,15 @@ describe('C-4 laws of the remedy', () => {
               .reduce((sum, one) => Math.max(sum, one.quantity), 0);
             if (held + quantity <= (maxQuantity ?? Number.POSITIVE_INFINITY))
               others.push({ kind: 'addon', addon, version, quantity, price, ...shown });
+          }
+        }
+        const alone = (kind: RemedyOption['kind']) => others.filter((option) => option.kind === kind);
+        for (const plan of alone('upgrade')) {
+          for (const extra of alone('addon')) {
+            if (plan.kind !== 'upgrade' || extra.kind !== 'addon') continue;
+            const sold = PRICED.addons.get(`${extra.addon}@${extra.version}`);
+            if (sold?.plans?.includes(plan.plan) === false || !sold?.entitlements.has(key)) continue;
+            others.push({ ...plan, together: { planPrice: plan.price, addons: [extra] } });
           }
         }
         for (const option of others) {

@@ -171,6 +171,11 @@ export const LIMITS = {
   ),
   page: limit(500, 'items', 'One page of a list.'),
   remedyOptions: limit(5, 'options', 'An upgrade prompt that offers more is not read.'),
+  remedyCombinations: limit(
+    12,
+    'combinations',
+    'Plans with an add-on are tried together, the cheapest first, only where neither alone is as cheap; an answer waits for each.',
+  ),
   remedyTrials: limit(
     2000,
     'trials',

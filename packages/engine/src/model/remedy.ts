@@ -20,10 +20,22 @@ type Offered = {
   readonly price: RemedyPrice | null;
 };
 
+/** An add-on that is bought with a plan. */
+export type RemedyAddon = {
+  readonly addon: string;
+  readonly version: number;
+  readonly name: string | null;
+  readonly quantity: number;
+  /** For the whole quantity. */
+  readonly price: RemedyPrice | null;
+};
+
 /** Another plan in place of the one that speaks for the customer. */
 export type UpgradeOption = Offered & {
   readonly kind: 'upgrade';
   readonly plan: string;
+  /** Where the plan alone does not help and an add-on with it does; `price` is then that of both, where both have a sum. */
+  readonly together?: { readonly planPrice: RemedyPrice | null; readonly addons: readonly [RemedyAddon] };
 };
 
 /** So many more pieces of an add-on on the license that the customer has. */

@@ -3,17 +3,20 @@ import { resolveEntitlement } from '../entitlement/resolve-entitlement.js';
 import { NEVER } from '../evaluation/edges.js';
 import { termsAt } from '../evaluation/license-terms.js';
 import { beginEvaluation } from '../flag/layers.js';
-import type { CustomerState, Instant, License } from '../model/customer.js';
+import type { CustomerState, Instant } from '../model/customer.js';
 import type { EntitlementDecision } from '../model/decision.js';
 import type { EvaluationRequest } from '../model/evaluation.js';
 import { LIMITS } from '../model/limits.js';
-import type { AddonOption, Remedy, RemedyOption, UpgradeOption } from '../model/remedy.js';
+import type { AddonOption, Remedy, RemedyAddon, RemedyOption, UpgradeOption } from '../model/remedy.js';
 import { isCompiledSplit } from '../snapshot/compile-offers.js';
 import type { CompiledAddon, CompiledPlan, Snapshot } from '../snapshot/snapshot.js';
-import { comparePrices, type Priced } from './compare-prices.js';
+import { combinationsOf, pricedAddon, pricedPlan, pricedTogether } from './combinations.js';
+import { comparePrices, isCheaper, type Priced, sumOf } from './compare-prices.js';
+import { fewestPieces } from './fewest-pieces.js';
 import { isSoldWith, offersOf, priceOf } from './offers.js';
 import {
   heldOf,
+  type Purchase,
   restored,
   type Standing,
   standingOf,
@@ -39,7 +42,7 @@ interface Question {
 export class RemedySearch {
   readonly #request: EvaluationRequest<Snapshot>;
   readonly #standing: Standing | null;
-  readonly #withPlan = new Map<string, CustomerState>();
+  readonly #withPlan = new Map<string, Purchase>();
   #trialsLeft: number;
 
   constructor(request: EvaluationRequest<Snapshot>, options: { readonly trials?: number } = {}) {
@@ -118,12 +121,9 @@ export class RemedySearch {
     const addons = offersOf(this.#request.snapshot).addonsByFeature.get(question.key) ?? [];
     const currency = currencyOf(standing, [...plans, ...addons]);
     const rank = standing.plan?.rank ?? 0;
-    const found: { readonly option: RemedyOption; readonly priced: Priced }[] = [];
+    const found: Found[] = [];
     const inOrder = plans
-      .map((plan) => ({
-        plan,
-        priced: { price: priceOf(plan.show.price), rank: plan.rank, name: plan.name },
-      }))
+      .map((plan) => ({ plan, priced: pricedPlan(plan) }))
       .sort((left, right) => comparePrices(left.priced, right.priced, currency));
     for (const { plan, priced } of inOrder) {
       if (found.length >= LIMITS.remedyOptions.value) break;
@@ -132,12 +132,53 @@ export class RemedySearch {
     }
     for (const addon of addons) {
       const option = this.#extra(question, standing, addon);
-      if (option !== null) found.push({ option, priced: { price: option.price, rank, name: addon.name } });
+      if (option !== null) found.push({ option, priced: pricedAddon(addon, rank, option.quantity) });
     }
+    found.push(...this.#combinations(question, standing, found, currency));
     return found
       .sort((left, right) => comparePrices(left.priced, right.priced, currency))
       .slice(0, LIMITS.remedyOptions.value)
       .map(({ option }) => option);
+  }
+
+  /**
+   * Plans with an add-on, where neither helps alone, or where both together cost less than whatever does. The cheapest are tried first, so
+   * that a search ends when not even one piece would be cheaper than what is found.
+   */
+  #combinations(
+    question: Question,
+    standing: Standing,
+    alone: readonly Found[],
+    currency: string | null,
+  ): readonly Found[] {
+    const { addonsByFeature, plans } = offersOf(this.#request.snapshot);
+    const rank = standing.plan?.rank ?? 0;
+    const helping = new Set(alone.map(({ option }) => (option.kind === 'upgrade' ? option.plan : null)));
+    const order = (one: Priced, other: Priced) => comparePrices(one, other, currency);
+    // The plan that holds without a license has none that could hold an add-on, until it is bought.
+    const bare = standing.license === null ? { ...standing, plan: null } : standing;
+    const others = this.#worthTrying(question.key, bare, plans)
+      .filter(({ key, rank: own }) => own >= rank && !helping.has(key))
+      .sort((left, right) => order(pricedPlan(left), pricedPlan(right)));
+    const addons = [...(addonsByFeature.get(question.key) ?? [])].sort((left, right) =>
+      order(pricedAddon(left, rank), pricedAddon(right, rank)),
+    );
+    const cheapest = alone.map(({ priced }) => priced).sort(order)[0];
+    const found: Found[] = [];
+    let tries = LIMITS.remedyCombinations.value;
+    for (const { plan, addon, atLeast } of combinationsOf(others, addons, currency)) {
+      if (tries <= 0 || this.#trialsLeft <= 0 || found.length >= LIMITS.remedyOptions.value) break;
+      if (cheapest !== undefined && !isCheaper(atLeast, cheapest, currency)) continue;
+      tries -= 1;
+      const option = this.#together(question, standing, plan, addon);
+      if (option === null) continue;
+      const [{ quantity }] = option.together.addons;
+      const priced = pricedTogether(plan, addon, quantity);
+      if (cheapest === undefined || isCheaper(priced, cheapest, currency)) found.push({ option, priced });
+    }
+    // Beside what helps alone, one is enough: the cheapest of all.
+    const sorted = found.sort((left, right) => order(left.priced, right.priced));
+    return cheapest === undefined ? sorted : sorted.slice(0, 1);
   }
 
   /**
@@ -153,27 +194,34 @@ export class RemedySearch {
       standing.state.grants.some((one) => one.target.kind === 'segment');
     const others = feature?.combine === 'last' && standing.licenses.length > 1;
     const all = bySegment || others ? plans : (plansByFeature.get(key) ?? []);
-    const { plan: present, license } = standing;
-    return all.filter((plan) => {
+    return this.#worthTrying(key, standing, all);
+  }
+
+  #worthTrying(
+    key: string,
+    { plan: present, license }: Standing,
+    plans: readonly CompiledPlan[],
+  ): CompiledPlan[] {
+    return plans.filter((plan) => {
       if (present !== null && (plan.rank < present.rank || plan.name === present.name)) return false;
+      if (license !== null) return true;
       // Which share of a split a license that does not exist yet will get cannot be told.
       const entry = plan.entitlements.get(key);
-      return !(
-        license === null &&
-        entry !== undefined &&
-        isCompiledSplit(entry) &&
-        entry.by === 'license.id'
-      );
+      return entry === undefined || !isCompiledSplit(entry) || entry.by !== 'license.id';
     });
   }
 
-  #upgrade(question: Question, standing: Standing, plan: CompiledPlan): UpgradeOption | null {
-    let state = this.#withPlan.get(plan.name);
-    if (state === undefined) {
-      state = withPlan(standing, plan, this.#request.snapshot, this.#request.now);
-      this.#withPlan.set(plan.name, state);
+  #bought(standing: Standing, plan: CompiledPlan): Purchase {
+    let purchase = this.#withPlan.get(plan.name);
+    if (purchase === undefined) {
+      purchase = withPlan(standing, plan, this.#request.snapshot, this.#request.now);
+      this.#withPlan.set(plan.name, purchase);
     }
-    const decision = this.#lifted(question, state);
+    return purchase;
+  }
+
+  #upgrade(question: Question, standing: Standing, plan: CompiledPlan): UpgradeOption | null {
+    const decision = this.#lifted(question, this.#bought(standing, plan).state);
     if (decision === null) return null;
     const { name, price } = plan.show;
     const { key, version } = plan;
@@ -186,58 +234,59 @@ export class RemedySearch {
         ? heldOf(license, addon)
         : null;
       if (held === null) continue;
-      const most = (addon.maxQuantity ?? LIMITS.quantity.value) - held;
-      const enough = this.#fewest(question, standing, license, addon, held, most);
+      const enough = this.#fewest(question, { state: standing.state, license }, addon, held);
       if (enough === null) continue;
       const { quantity, decision } = enough;
-      const { name, price } = addon.show;
-      const { key, version } = addon;
-      return {
-        kind: 'addon',
-        addon: key,
-        version,
-        name,
-        quantity,
-        limit: limitOf(decision),
-        price: priceOf(price, quantity),
-      };
+      return { kind: 'addon', ...shownAddon(addon, quantity), limit: limitOf(decision) };
     }
     return null;
   }
 
-  /** The fewest pieces that lift the "no". More of them never give less, so that the number is halved in. */
-  #fewest(
+  #together(
     question: Question,
     standing: Standing,
-    license: License,
+    plan: CompiledPlan,
+    addon: CompiledAddon,
+  ): Together | null {
+    const purchase = this.#bought(standing, plan);
+    const held = heldOf(purchase.license, addon);
+    const enough = held === null ? null : this.#fewest(question, purchase, addon, held);
+    if (enough === null) return null;
+    const { name, price } = plan.show;
+    const { key, version } = plan;
+    const planPrice = priceOf(price);
+    const extra = shownAddon(addon, enough.quantity);
+    const sum = sumOf([planPrice, extra.price]);
+    const limit = limitOf(enough.decision);
+    const together = { planPrice, addons: [extra] as const };
+    return { kind: 'upgrade', plan: key, version, name, limit, price: sum, together };
+  }
+
+  #fewest(
+    question: Question,
+    purchase: Purchase,
     addon: CompiledAddon,
     held: number,
-    most: number,
   ): { readonly quantity: number; readonly decision: EntitlementDecision } | null {
-    if (most < 1) return null;
-    const tried = (quantity: number): EntitlementDecision | null =>
-      this.#lifted(question, withAddon(standing, license, addon, held + quantity));
-    let quantity = 1;
-    let decision = tried(quantity);
-    const each = addon.entitlements.get(question.key)?.add ?? 0;
-    let below = 0;
-    while (decision === null) {
-      if (each <= 0 || quantity >= most) return null;
-      below = quantity;
-      quantity = Math.min(quantity * 2, most);
-      decision = tried(quantity);
-    }
-    while (quantity - below > 1) {
-      const middle = below + Math.floor((quantity - below) / 2);
-      const fewer = tried(middle);
-      if (fewer === null) below = middle;
-      else {
-        quantity = middle;
-        decision = fewer;
-      }
-    }
-    return { quantity, decision };
+    const most = (addon.maxQuantity ?? LIMITS.quantity.value) - held;
+    const grows = (addon.entitlements.get(question.key)?.add ?? 0) > 0;
+    const fewest = fewestPieces(most, grows, (quantity) =>
+      this.#lifted(question, withAddon(purchase, purchase.license, addon, held + quantity)),
+    );
+    return fewest === null ? null : { quantity: fewest.quantity, decision: fewest.result };
   }
+}
+
+interface Found {
+  readonly option: RemedyOption;
+  readonly priced: Priced;
+}
+
+type Together = UpgradeOption & Required<Pick<UpgradeOption, 'together'>>;
+
+function shownAddon(addon: CompiledAddon, quantity: number): RemedyAddon {
+  const { name, price } = addon.show;
+  return { addon: addon.key, version: addon.version, name, quantity, price: priceOf(price, quantity) };
 }
 
 function limitOf({ limit }: EntitlementDecision): RemedyOption['limit'] {

@@ -58,13 +58,19 @@ export function unknownCustomer(key: string): CustomerState {
   };
 }
 
+/** A state with the license that was bought or changed in it. */
+export interface Purchase {
+  readonly state: CustomerState;
+  readonly license: License;
+}
+
 /** The plan in place of the one that speaks. Add-ons that are not sold with it go; the anchor stays, and so does what was used. */
 export function withPlan(
   { state, license }: Standing,
   plan: CompiledPlan,
   snapshot: Snapshot,
   now: Instant,
-): CustomerState {
+): Purchase {
   const bought = {
     plan: plan.key,
     planVersion: plan.version,
@@ -73,7 +79,8 @@ export function withPlan(
     next: null,
   };
   if (license === null) {
-    return { ...state, licenses: [...state.licenses, { ...newLicense(state, snapshot, now), ...bought }] };
+    const made = { ...newLicense(state, snapshot, now), ...bought };
+    return { state: { ...state, licenses: [...state.licenses, made] }, license: made };
   }
   const trial = license.kind === 'trial';
   const addons = license.addons.filter(({ addon, version }) => {
@@ -86,7 +93,7 @@ export function withPlan(
     addons,
     ...(trial ? { kind: 'paid', endsAt: null } : {}),
   };
-  return replaced(state, license, changed);
+  return { state: replaced(state, license, changed), license: changed };
 }
 
 /** A license of its own follows the periods that the customer is in already, so that nothing looks unused for being bought. */
@@ -120,7 +127,7 @@ export function heldOf(license: License, addon: CompiledAddon): number | null {
 
 /** @param quantity pieces in all. */
 export function withAddon(
-  { state }: Standing,
+  { state }: Pick<Standing, 'state'>,
   license: License,
   addon: CompiledAddon,
   quantity: number,

@@ -29,8 +29,34 @@ const offered = {
   price: Type.Union([RemedyPriceSchema, Type.Null()]),
 };
 
+const RemedyAddonSchema = Type.Object(
+  {
+    addon: Type.String(),
+    version: Type.Integer(),
+    name: Type.Union([Type.String(), Type.Null()]),
+    quantity: Type.Integer({ minimum: 1 }),
+    price: Type.Union([RemedyPriceSchema, Type.Null()]),
+  },
+  { additionalProperties: false },
+);
+
 export const RemedyOptionSchema = Type.Union([
-  Type.Object({ plan: Type.String(), ...offered }, { additionalProperties: false }),
+  Type.Object(
+    {
+      plan: Type.String(),
+      ...offered,
+      addons: Type.Optional(
+        Type.Array(RemedyAddonSchema, {
+          description:
+            'What has to be bought with the plan, which alone does not help. `price` is then that of all together; null where they have no sum.',
+        }),
+      ),
+      planPrice: Type.Optional(
+        Type.Union([RemedyPriceSchema, Type.Null()], { description: 'With `addons`: of the plan alone.' }),
+      ),
+    },
+    { additionalProperties: false },
+  ),
   Type.Object(
     { addon: Type.String(), quantity: Type.Integer({ minimum: 1 }), ...offered },
     { additionalProperties: false },
@@ -78,7 +104,8 @@ function toOption(option: RemedyOption): ApiRemedyOption {
   const unlimited = option.limit === 'unlimited';
   const limit = option.limit === 'unlimited' ? UNLIMITED_AS_INTEGER : option.limit;
   const rest = { version, name, limit, unlimited, price };
-  return option.kind === 'upgrade'
-    ? { plan: option.plan, ...rest }
-    : { addon: option.addon, quantity: option.quantity, ...rest };
+  if (option.kind === 'addon') return { addon: option.addon, quantity: option.quantity, ...rest };
+  const { plan, together } = option;
+  if (together === undefined) return { plan, ...rest };
+  return { plan, ...rest, planPrice: together.planPrice, addons: [...together.addons] };
 }
