@@ -24,6 +24,7 @@ features:
   - { key: minutes, type: metered, category: limit, reset: { every: month, anchor: license }, clientVisible: true, ${governed} }
   - { key: soft-calls, type: metered, category: limit, enforcement: soft, reset: { every: month, anchor: license }, ${governed} }
   - { key: per-user-exports, type: metered, per: user, reset: { every: day, anchor: calendar }, category: limit, ${governed} }
+  - { key: desks, type: metered, reset: never, onDowngrade: { grace: { days: 14 } }, category: limit, ${governed} }
   - { key: branding, type: config, category: subscription, ${governed} }
 plans:
   - { key: free, rank: 0, price: { amount: 0, currency: USD, every: month, source: list }, entitlements: [] }
@@ -34,6 +35,7 @@ plans:
     entitlements:
       - { feature: can_create_professionals, value: true }
       - { feature: max_professionals, value: 3 }
+      - { feature: desks, value: 5 }
       - { feature: max_clients, value: 20 }
       - { feature: minutes, value: 100 }
       - { feature: soft-calls, value: 2 }
@@ -104,6 +106,7 @@ describe('C-2 C-4 GET /api/v1/customer/capabilities', () => {
     expect(answer.body.flags).toEqual({
       can_create_professionals: true,
       can_export_reports: false,
+      desks: 5,
       has_secret: false,
       max_clients: 20,
       max_professionals: 3,
@@ -120,6 +123,7 @@ describe('C-2 C-4 GET /api/v1/customer/capabilities', () => {
       unlimited: false,
       resetsAt: null,
       over: 0,
+      overLimit: null,
       state: 'locked',
       remedy: { kind: 'upgrade', at: null, options: [{ ...business, limit: 25 }] },
     });
@@ -131,6 +135,7 @@ describe('C-2 C-4 GET /api/v1/customer/capabilities', () => {
       unlimited: false,
       resetsAt: null,
       over: 0,
+      overLimit: null,
       state: 'enabled',
       remedy: null,
     });
@@ -183,6 +188,60 @@ describe('C-2 C-4 GET /api/v1/customer/capabilities', () => {
     expect(max_professionals).toMatchObject({ used: 3, limit: 0, over: 3, state: 'locked' });
     // Three are there already, and there is to be room for a fourth: three would not do.
     expect(max_professionals.remedy.options).toEqual([{ ...business, limit: 25 }]);
+  });
+
+  it('says what follows where a limit fell below what is in use, and a flag of it says that it did', async () => {
+    const key = await fresh('pro');
+    await consume(server, key, { key: 'max_professionals', amount: 3 });
+    await consume(server, key, { key: 'desks', amount: 5 });
+    const flag = async (name: string) =>
+      (await ask(server, `/ofrep/v1/evaluate/flags/${name}`, { context: { customer: key } })).body;
+    const bulk = async () => {
+      const { body } = await ask(server, '/ofrep/v1/evaluate/flags', { context: { customer: key } });
+      const over = body.flags.filter(
+        (one: { metadata: Record<string, unknown> }) => one.metadata['overLimit'] === true,
+      );
+      return over.map((one: { key: string }) => one.key);
+    };
+    expect((await flag('desks')).metadata).toEqual({ cause: 'ENTITLEMENT' });
+    expect(await bulk()).toEqual([]);
+    const path = `${base}/customers/${key}/licenses`;
+    const [license] = (await server.request('GET', path)).body.items;
+    const changed = await server.request('PATCH', `${path}/${license.id}`, {
+      body: { plan: 'free', planVersion: 0, reason },
+      headers: { 'if-match': '*' },
+    });
+    expect(changed.status, changed.text).toBe(200);
+    const { limits } = (await capabilities(`?customer=${key}`)).body;
+    const since = expect.any(String);
+    expect(limits.max_professionals).toMatchObject({
+      used: 3,
+      limit: 0,
+      over: 3,
+      overLimit: { limit: 0, policy: 'refuse-new', since, graceEndsAt: null, readOnly: false },
+      state: 'locked',
+    });
+    // The earlier limit stands for a time, and the screen can say in time how much has to go.
+    expect(limits.desks).toMatchObject({ used: 5, limit: 5, over: 5 });
+    expect(limits.desks.overLimit).toMatchObject({ limit: 0, policy: 'grace', readOnly: false });
+    expect(Date.parse(limits.desks.overLimit.graceEndsAt) - Date.now()).toBeGreaterThan(13 * 86_400_000);
+    const { body: entitlement } = await ask(server, '/oep/v1/evaluate/entitlements/desks', {
+      context: { customer: key },
+    });
+    expect(entitlement).toMatchObject({ state: 'over_limit', overLimit: limits.desks.overLimit });
+    for (const name of ['max_professionals', 'desks']) {
+      expect((await flag(name)).metadata, name).toEqual({ cause: 'ENTITLEMENT', overLimit: true });
+    }
+    expect(await bulk()).toEqual(['desks', 'max_professionals']);
+    expect(await bulk()).toEqual(['desks', 'max_professionals']);
+    await ask(
+      server,
+      '/oep/v1/release',
+      { key: 'max_professionals', amount: 3, context: { customer: key } },
+      { headers: { 'idempotency-key': idempotencyKey() } },
+    );
+    expect((await flag('max_professionals')).metadata).toEqual({ cause: 'ENTITLEMENT' });
+    expect(await bulk()).toEqual(['desks']);
   });
 
   it('reads unlimited as 9007199254740991 beside `unlimited: true`', async () => {

@@ -5,6 +5,8 @@ import type { FlagType } from '../model/catalog.js';
 import type { FlagAnswer, FlagDecision } from '../model/decision.js';
 import type { JsonValue } from '../model/json.js';
 import type { CompiledFeature } from '../snapshot/snapshot.js';
+import { accountOf, scopeOf } from '../usage/account-of.js';
+import { usageOf } from '../usage/balance.js';
 import { flagError } from './decide-flag.js';
 import { explainFlag } from './explain-flag.js';
 
@@ -44,6 +46,8 @@ function decide(evaluation: Evaluation, feature: CompiledFeature): FlagDecision 
     'decided',
     () => `Read as a flag, the entitlement is \`${variant}\`.`,
   );
+  // Before the answer says how long it holds.
+  const over = isOverLimit(evaluation, feature, level);
   const answer: FlagAnswer = {
     kind: 'answer',
     key: feature.key,
@@ -60,6 +64,18 @@ function decide(evaluation: Evaluation, feature: CompiledFeature): FlagDecision 
     customerVersion: evaluation.customerVersion,
     validUntil: evaluation.until,
     customerNotProven: !evaluation.request.subject.proven,
+    ...(over ? { overLimit: true as const } : {}),
   };
   return answer;
+}
+
+/** Whether more is used than is granted for good: a bit that turns when that is crossed, and no number that moves with every use. */
+function isOverLimit(evaluation: Evaluation, feature: CompiledFeature, level: Level): boolean {
+  const limit = level.standing?.limit ?? (level.unlimited ? null : level.amount);
+  if (feature.type !== 'metered' || limit === null) return false;
+  const account = accountOf(evaluation, feature, scopeOf(evaluation, feature) ?? '');
+  // Most accounts are within their limit, whatever their period: nobody needs to know it then.
+  if (account === undefined || account.used + account.reserved <= limit) return false;
+  const { used, reserved } = usageOf(evaluation, feature, level);
+  return used + reserved > limit;
 }

@@ -105,6 +105,8 @@ export interface FlagAnswer extends DecisionStamp {
   /** The keys of what decided: a grant's id, the missing feature, the prerequisite flag. */
   readonly sources: readonly string[];
   readonly faults: readonly RuleFault[];
+  /** Of a metered feature that is read as a flag: more is used than is granted for good. */
+  readonly overLimit?: true;
 }
 
 export interface FlagError extends DecisionStamp {

@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { RemedySchema } from '../oep/remedy.js';
+import { OepOverLimit } from '../oep/schemas.js';
 
 /* The plain endpoints: what a customer has, for an application that speaks neither OFREP nor OEP (F-2, C-2). */
 
@@ -86,7 +87,13 @@ export const CapabilityLimitSchema = Type.Object(
     limit: Type.Integer({ description: '9007199254740991 when unlimited.' }),
     unlimited: Type.Boolean(),
     resetsAt: Type.Union([Type.String({ format: 'date-time' }), Type.Null()]),
-    over: Type.Integer({ minimum: 0, description: 'What is used above the limit.' }),
+    over: Type.Integer({
+      minimum: 0,
+      description: 'What is used and held above what is granted for good.',
+    }),
+    overLimit: Type.Union([Type.Null(), OepOverLimit], {
+      description: 'What follows from a limit that fell below what is used; null where nothing does.',
+    }),
     state: StateSchema,
     remedy: RemedySchema,
   },
@@ -123,6 +130,7 @@ export const CapabilitiesSchema = Type.Object(
             unlimited: false,
             resetsAt: null,
             over: 0,
+            overLimit: null,
             state: 'locked',
             remedy: {
               kind: 'upgrade',

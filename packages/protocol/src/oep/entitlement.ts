@@ -50,7 +50,8 @@ function toLimit(decision: EntitlementDecision): OepEntitlement['limit'] {
     : { kind: limit.kind, enforcement };
 }
 
-function toOverLimit(decision: EntitlementDecision): OepEntitlement['overLimit'] {
+/** The same in OEP and in the capabilities. */
+export function toOverLimit(decision: EntitlementDecision): OepEntitlement['overLimit'] {
   const found = overLimitOf(decision);
   if (found === null) return null;
   const { limit, policy, since, standsUntil, readOnly } = found;

@@ -69,6 +69,7 @@ function metadataOf(answer: FlagAnswer): OfrepMetadata {
     cause: answer.cause,
     ...(answer.ruleIndex === null ? {} : { ruleIndex: answer.ruleIndex }),
     ...(isUnlimited(answer) ? { unlimited: true } : {}),
+    ...(answer.overLimit === true ? { overLimit: true } : {}),
     ...warningOf(answer),
   };
 }

@@ -45,8 +45,11 @@ const arbitraryAnswer: fc.Arbitrary<FlagDecision> = fc
     cause: fc.constantFrom('RULE', 'ENTITLEMENT', 'DISABLED' as const),
     reason: fc.constantFrom('STATIC', 'SPLIT', 'DEFAULT' as const),
     customerNotProven: fc.boolean(),
+    over: fc.boolean(),
   })
-  .map((changed) => answer(changed as Partial<FlagAnswer>));
+  .map(({ over, ...changed }) =>
+    answer({ ...changed, ...(over ? { overLimit: true } : {}) } as Partial<FlagAnswer>),
+  );
 
 describe('OFREP text', () => {
   it('K-2 keeps the point of a float, alone and in bulk', () => {

@@ -38,6 +38,9 @@ function answerText(answer: FlagAnswer): string {
   if (isUnlimited(answer)) {
     text += ',"unlimited":true';
   }
+  if (answer.overLimit === true) {
+    text += ',"overLimit":true';
+  }
   if (answer.customerNotProven) {
     text += ',"warning":"CUSTOMER_NOT_PROVEN"';
   } else if (answer.planNotFound === true) {
@@ -87,7 +90,7 @@ function objectText(value: object): string {
 type PrintedAnswer = Pick<
   FlagAnswer,
   'type' | 'value' | 'reason' | 'variant' | 'cause' | 'ruleIndex' | 'customerNotProven'
-> & { readonly planNotFound: boolean; readonly text: string };
+> & { readonly planNotFound: boolean; readonly overLimit: boolean; readonly text: string };
 
 const PRINTED_KEYS = 5000;
 /** On, off, by rule and by default: most flags have no more answers than these. */
@@ -136,7 +139,8 @@ function isKept({ value }: FlagAnswer, text: string): boolean {
 function toPrinted(answer: FlagAnswer, text: string): PrintedAnswer {
   const { type, value, reason, variant, cause, ruleIndex, customerNotProven } = answer;
   const planNotFound = answer.planNotFound === true;
-  return { type, value, reason, variant, cause, ruleIndex, customerNotProven, planNotFound, text };
+  const overLimit = answer.overLimit === true;
+  return { type, value, reason, variant, cause, ruleIndex, customerNotProven, planNotFound, overLimit, text };
 }
 
 function printsAlike(printed: PrintedAnswer, answer: FlagAnswer): boolean {
@@ -148,6 +152,7 @@ function printsAlike(printed: PrintedAnswer, answer: FlagAnswer): boolean {
     printed.reason === answer.reason &&
     printed.type === answer.type &&
     printed.customerNotProven === answer.customerNotProven &&
-    printed.planNotFound === (answer.planNotFound === true)
+    printed.planNotFound === (answer.planNotFound === true) &&
+    printed.overLimit === (answer.overLimit === true)
   );
 }

@@ -1,7 +1,9 @@
 import type { EntitlementDecision } from '@pennon/engine/model/decision';
 import { UNLIMITED_AS_INTEGER } from '@pennon/engine/model/limits';
+import { overOf } from '@pennon/engine/model/over-limit';
 import { capabilitiesOf } from '@pennon/engine/plain/capabilities';
 import type { ApiCapabilities, ApiCapabilityLimit } from '@pennon/protocol/management/plain';
+import { toOverLimit } from '@pennon/protocol/oep/entitlement';
 import { toOepRemedy } from '@pennon/protocol/oep/remedy';
 import type { Credential } from '../credential.js';
 import { entitlementFault, withRemedies } from '../evaluate-entitlement.js';
@@ -60,7 +62,8 @@ function toLimit(
     limit: unlimited ? UNLIMITED_AS_INTEGER : limit.value,
     unlimited,
     resetsAt: period === null ? null : toTime(period.end),
-    over: unlimited ? 0 : Math.max(0, usage - limit.value),
+    over: overOf(decision),
+    overLimit: toOverLimit(decision),
     ...toState(decision),
   };
 }
