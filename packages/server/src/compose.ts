@@ -67,6 +67,8 @@ export interface ServerSettings {
   readonly customersInMemory?: number;
   /** Tests: one thread for every server of the process; default is one of its own, which ends with it. */
   readonly publishingThread?: PublishingThread;
+  /** Addresses and networks of proxies whose `X-Forwarded-For` says who asks; default none. */
+  readonly trustedProxies?: readonly string[];
 }
 
 /** What the parts of one process are made of; `main.ts` and the tests reach the use-cases through it. */
@@ -268,6 +270,7 @@ export async function composeServer(settings: ServerSettings): Promise<PennonSer
     isUnavailable: isDatabaseUnavailable,
     memory: { answers: parts.answers, database: parts.database.kysely },
     checkResponses: settings.checkResponses ?? false,
+    trustedProxies: settings.trustedProxies ?? [],
   });
   await collectOpenApi(app, settings.version);
   await registerRoutes(app, parts, () => readinessOf(parts, draining));

@@ -22,9 +22,24 @@ describe('readConfig', () => {
       logLevel: 'info',
       usageMonths: 13,
       customersInMemory: 50_000,
+      trustedProxies: [],
     });
     expect(readConfig({ PORT: '', PENNON_DATA_DIR: ' ' }, '/srv').port).toBe(8080);
   });
+
+  it.each([
+    ['10.0.0.7, fd00::/8,loopback', ['10.0.0.7', 'fd00::/8', 'loopback']],
+    ['', []],
+  ])('takes %j as proxies', (text, expected) => {
+    expect(readConfig({ PENNON_TRUST_PROXY: text }).trustedProxies).toEqual(expected);
+  });
+
+  it.each(['true', '2', '10.0.0.0/33', '0.0.0.0/0', '::/129', 'proxy.internal', '10.0.0.1/8/8'])(
+    'refuses %j as a proxy',
+    (text) => {
+      expect(faultsOf({ PENNON_TRUST_PROXY: text })).toHaveLength(1);
+    },
+  );
 
   it('logs less at a terminal, where the greeting shall be seen, unless told otherwise', () => {
     expect(readConfig({}, '/srv', true)).toMatchObject({ logLevel: 'warn', terminal: true });
@@ -42,9 +57,10 @@ describe('readConfig', () => {
       PENNON_LOG_LEVEL: 'loud',
       PENNON_USAGE_MONTHS: '1',
       PENNON_CUSTOMERS_IN_MEMORY: '10',
+      PENNON_TRUST_PROXY: '1',
       PENNON_SERVR_KEY: 'x'.repeat(40),
     });
-    expect(faults).toHaveLength(9);
+    expect(faults).toHaveLength(10);
     const text = faults.join('\n');
     for (const name of [
       'PORT',
@@ -55,6 +71,7 @@ describe('readConfig', () => {
       'PENNON_LOG_LEVEL',
       'PENNON_USAGE_MONTHS',
       'PENNON_CUSTOMERS_IN_MEMORY',
+      'PENNON_TRUST_PROXY',
     ]) {
       expect(text).toContain(`\`${name}\` must`);
     }

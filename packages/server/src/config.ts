@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { suggestName } from '@pennon/engine/cel/suggest';
 import { KEY_PATTERN, LIMITS } from '@pennon/engine/model/limits';
@@ -28,6 +29,8 @@ export interface Config {
   readonly usageMonths: number;
   /** How many customers stay in memory; of users, teams and instances as many each. */
   readonly customersInMemory: number;
+  /** Addresses and networks of proxies whose `X-Forwarded-For` is believed; empty: nobody's. */
+  readonly trustedProxies: readonly string[];
   /** Whether a person reads along, who is better served by sentences than by lines of JSON. */
   readonly terminal: boolean;
 }
@@ -53,6 +56,7 @@ const KNOWN = [
   'PENNON_LOG_LEVEL',
   'PENNON_USAGE_MONTHS',
   'PENNON_CUSTOMERS_IN_MEMORY',
+  'PENNON_TRUST_PROXY',
   // Read by the command, not by the server; set for both it is no mistake.
   'PENNON_URL',
 ] as const;
@@ -78,6 +82,7 @@ export function readConfig(
     logLevel: reader.logLevel('PENNON_LOG_LEVEL', terminal ? 'warn' : 'info'),
     usageMonths: reader.usageMonths('PENNON_USAGE_MONTHS', STANDARD_USAGE_MONTHS),
     customersInMemory: reader.customersInMemory('PENNON_CUSTOMERS_IN_MEMORY'),
+    trustedProxies: reader.proxies('PENNON_TRUST_PROXY'),
     terminal,
   };
   refuseSameKeys(config, faults);
@@ -173,6 +178,18 @@ class SettingsReader {
     return count;
   }
 
+  proxies(name: string): readonly string[] {
+    const list = (this.text(name) ?? '').split(',').map((part) => part.trim());
+    const proxies = list.filter((part) => part !== '');
+    const wrong = proxies.filter((proxy) => !isNetwork(proxy));
+    if (wrong.length > 0) {
+      this.faults.push(
+        `\`${name}\` must be addresses and networks with commas between, such as \`10.0.0.0/8, fd00::/8\`, or \`loopback\`, \`linklocal\`, \`uniquelocal\`; \`${wrong[0]?.slice(0, 40)}\` is none. A count of proxies cannot say whose word is believed.`,
+      );
+    }
+    return proxies;
+  }
+
   usageMonths(name: string, standard: number): number {
     const value = this.text(name);
     if (value === null) {
@@ -199,6 +216,17 @@ class SettingsReader {
     }
     return level ?? standard;
   }
+}
+
+const NAMED_NETWORKS: ReadonlySet<string> = new Set(['loopback', 'linklocal', 'uniquelocal']);
+
+function isNetwork(text: string): boolean {
+  if (NAMED_NETWORKS.has(text)) return true;
+  const [address = '', bits, ...more] = text.split('/');
+  const family = isIP(address);
+  if (family === 0 || more.length > 0) return false;
+  // Of everybody's word nobody's is worth anything: a network of no bits is a slip.
+  return bits === undefined || (/^[1-9]\d{0,2}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
 }
 
 /** The same text as admin and as client key would make every browser an administrator. */

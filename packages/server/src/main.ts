@@ -78,6 +78,7 @@ class Run {
       version: this.version,
       usageMonths: config.usageMonths,
       customersInMemory: config.customersInMemory,
+      trustedProxies: config.trustedProxies,
       log,
     });
     await this.server.open();

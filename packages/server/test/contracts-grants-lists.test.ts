@@ -163,12 +163,29 @@ describe('X-12: one list of what ends soon', () => {
     const application = (
       await call('POST', '/bundles/tour/apply', { target: { kind: 'customer', key: 'ending' }, endsAt: same })
     ).body;
+    const due = await license('paid', soon(90));
+    await call(
+      'PATCH',
+      `/customers/ending/licenses/${due}`,
+      { status: 'past_due', graceEndsAt: soon(40.5) },
+      { 'if-match': '*' },
+    );
+    const voucher = await call('POST', '/vouchers', {
+      key: 'spring',
+      kind: 'ENTITLEMENT_BOOST',
+      effects: [{ type: 'add', feature: 'seats', amount: 1 }],
+      lasts: { days: 10 },
+      endsAt: soon(43.5),
+    });
+    expect(voucher.status, voucher.text).toBe(201);
     const expected = [
+      ['grace', 'paid', 'pro@1', due],
       ['license', 'trial', 'pro@1', await license('trial', soon(41))],
       ['application', 'demo', 'tour', application.id],
       ['grant', 'support', 'seats', await made('user', 'end/user'.replace('/', '-'), { endsAt: same })],
       ['license', 'contract', 'pro@1', await license('contract', same, { contractReference: 'C-5' })],
       ['membership', 'segment', 'demoing', null],
+      ['voucher', 'ENTITLEMENT_BOOST', 'spring', voucher.body.id],
       ['grant', 'demo', 'reports', application.grants[1].id],
     ];
     await call('PUT', '/products/test/segments/demoing/members/team/end%20team', { endsAt: soon(43) });
@@ -209,6 +226,8 @@ describe('X-12: one list of what ends soon', () => {
     expect(await kinds('kind=trial')).toEqual(['pro@1']);
     expect(await kinds('type=membership&kind=segment')).toContain('demoing');
     expect(await kinds('type=application')).toEqual(['tour']);
+    expect(await kinds('type=grace')).toEqual(['pro@1']);
+    expect(await kinds('type=voucher')).toEqual(['spring']);
     expect((await call('GET', '/ending?withinDays=0')).status).toBe(400);
     expect((await call('GET', '/ending?cursor=x')).body.code).toBe('CURSOR_INVALID');
     expect((await call('GET', '/ending?product=none')).body.code).toBe('PRODUCT_NOT_FOUND');

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { TestResponse, TestServer } from '@pennon/testkit/test-server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ENVIRONMENT } from './contracts-support.js';
+import { startServerProcess } from './server-process.js';
 import { startVoucherServer, type VoucherCalls, voucherCalls } from './vouchers-support.js';
 
 let one: TestServer;
@@ -130,4 +132,87 @@ describe('redeeming on two processes', () => {
     const late = await calls.redeem(code, 'too-late');
     expect([late.status, late.body.code]).toEqual([409, 'VOUCHER_ARCHIVED']);
   });
+
+  it('S-16 kill -9 in the middle of redemptions loses none and doubles none', async () => {
+    const count = 120;
+    const { code, key } = await calls.withCode({ maxRedemptions: count - 20 });
+    let process = await startServerProcess(one);
+    const redeemAt = async (index: number): Promise<{ status: number; id: string | null }> => {
+      const answer = await fetch(`${process.url}${ENVIRONMENT}/vouchers/redeem`, {
+        method: 'POST',
+        headers: {
+          authorization: `Bearer ${one.serverKey}`,
+          'content-type': 'application/json',
+          'idempotency-key': `killed-${index}`,
+        },
+        body: JSON.stringify({ code, customer: `killed-${index}` }),
+      }).catch(() => null);
+      if (answer === null) return { status: 0, id: null };
+      const body = (await answer.json().catch(() => null)) as { id?: string } | null;
+      return { status: body === null ? 0 : answer.status, id: body?.id ?? null };
+    };
+    const everyone = Array.from({ length: count }, (_, index) => index);
+    const before: { status: number; id: string | null }[] = [];
+    const waiting = [...everyone];
+    let killed: Promise<void> | null = null;
+    const worker = async (): Promise<void> => {
+      for (let index = waiting.shift(); index !== undefined; index = waiting.shift()) {
+        before[index] = await redeemAt(index);
+        // The other workers are in the middle of theirs.
+        if (before.filter(({ status }) => status === 201).length >= 15) killed ??= process.kill();
+      }
+    };
+    await Promise.all(Array.from({ length: 8 }, worker));
+    await killed;
+    expect(before.filter(({ status }) => status === 0).length).toBeGreaterThan(0);
+    expect(before.filter(({ status }) => status === 201).length).toBeGreaterThan(0);
+    process = await startServerProcess(one);
+    try {
+      const after: { status: number; id: string | null }[] = [];
+      for (const index of everyone) {
+        let answer = await redeemAt(index);
+        for (let tries = 0; answer.status >= 500 && tries < 20; tries += 1) answer = await redeemAt(index);
+        after.push(answer);
+      }
+      // Whoever was told so before has that very redemption, and nobody has two.
+      for (const index of everyone) {
+        if (before[index]?.status === 201) expect(after[index]).toEqual(before[index]);
+      }
+      const redeemed = after.filter(({ status }) => status === 201);
+      expect(redeemed).toHaveLength(count - 20);
+      expect(new Set(redeemed.map(({ id }) => id)).size).toBe(count - 20);
+      expect(after.filter(({ status }) => status === 409)).toHaveLength(20);
+      const all = count - 20;
+      expect(await stored(key)).toEqual({
+        redeemed: all,
+        redemptions: all,
+        customers: all,
+        grants: all,
+        entries: all,
+      });
+    } finally {
+      await process.kill();
+    }
+  }, 120_000);
+
+  it('K-8 a code that is withdrawn while many redeem it is redeemed by nobody after that', async () => {
+    const { code, key } = await calls.withCode({}, { redemptionsPerCode: null });
+    const [{ id }] = (await calls.call('GET', `/vouchers/${key}/codes`)).body.items;
+    const racing = race((index) => redeemSurely(code, `race-${index}`, randomUUID(), index));
+    const withdraw = () =>
+      calls.call(
+        'POST',
+        `/vouchers/${key}/codes/${id}/withdraw`,
+        {},
+        { 'if-match': '*', 'idempotency-key': 'withdrawn-in-a-race' },
+      );
+    let withdrawn = await withdraw();
+    for (let tries = 0; withdrawn.status === 503 && tries < 50; tries += 1) withdrawn = await withdraw();
+    expect(withdrawn.status, withdrawn.text).toBe(200);
+    const counted = outcomes(await racing);
+    const redeemed = counted['redeemed'] ?? 0;
+    expect(redeemed + (counted['409 VOUCHER_CODE_WITHDRAWN'] ?? 0)).toBe(RACERS);
+    expect(redeemed).toBe(withdrawn.body.redeemed);
+    expect(await stored(key)).toMatchObject({ redeemed, redemptions: redeemed });
+  }, 120_000);
 });

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { TestServer } from '@pennon/testkit/test-server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { auditOf } from './contracts-support.js';
@@ -256,5 +257,117 @@ describe('guessing (S-16)', () => {
     const colleague = await browserOf(server, { customer: 'office', user: 'ann' });
     await calls.call('PUT', '/customers/office', {});
     expect((await colleague('redeem', { code })).status).toBe(201);
+  });
+});
+
+describe('K-8 one code', () => {
+  it('is withdrawn with a reason, and the others stay good', async () => {
+    const { key } = await calls.withCode({}, { count: 3, redemptionsPerCode: 5 });
+    const { codes } = (
+      await calls.call('POST', `/vouchers/${key}/codes`, { count: 2, redemptionsPerCode: 5 })
+    ).body;
+    const [lost, good] = codes as [string, string];
+    expect((await calls.redeem(lost, 'early')).status).toBe(201);
+    const listed = (await calls.call('GET', `/vouchers/${key}/codes`)).body.items;
+    const { id } = listed.find((one: { hint: string; redeemed: number }) => one.redeemed === 1);
+    const path = `/vouchers/${key}/codes/${id}`;
+    const read = await calls.call('GET', path);
+    expect([read.status, read.headers.get('etag')]).toEqual([200, '"1"']);
+    expect(read.body).toMatchObject({ redeemed: 1, withdrawnAt: null, withdrawReason: null, version: 1 });
+    expect((await calls.call('POST', `${path}/withdraw`, {})).status).toBe(428);
+    const stale = await calls.call('POST', `${path}/withdraw`, {}, { 'if-match': '"2"' });
+    expect([stale.status, stale.body.code]).toEqual([412, 'PRECONDITION_FAILED']);
+    const withdrawn = await calls.call(
+      'POST',
+      `${path}/withdraw`,
+      { reason: 'it was posted in a forum' },
+      { 'if-match': '"1"' },
+    );
+    expect([withdrawn.status, withdrawn.headers.get('etag')]).toEqual([200, '"2"']);
+    expect(withdrawn.body).toMatchObject({
+      withdrawnAt: expect.any(String),
+      withdrawReason: 'it was posted in a forum',
+      redeemed: 1,
+    });
+    const refused = await calls.redeem(lost, 'late');
+    expect([refused.status, refused.body.code]).toEqual([409, 'VOUCHER_CODE_WITHDRAWN']);
+    expect((await calls.check(lost, 'late')).body).toMatchObject({
+      redeemable: false,
+      refusal: { code: 'VOUCHER_CODE_WITHDRAWN' },
+    });
+    expect((await calls.redeem(good, 'late')).status).toBe(201);
+    const again = await calls.call('POST', `${path}/withdraw`, {}, { 'if-match': '*' });
+    expect([again.status, again.body.code]).toEqual([409, 'VOUCHER_CODE_WITHDRAWN']);
+    const entries = await auditOf(server, id);
+    expect(entries).toMatchObject([
+      {
+        action: 'voucher.withdraw-code',
+        reason: 'it was posted in a forum',
+        after: { id, hint: read.body.hint, version: 2 },
+      },
+    ]);
+    expect(JSON.stringify(entries)).not.toContain(lost);
+    const { key: other } = await calls.withCode();
+    for (const wrong of [`/vouchers/${other}/codes/${id}`, `/vouchers/${key}/codes/none`]) {
+      const missing = await calls.call('POST', `${wrong}/withdraw`, {}, { 'if-match': '*' });
+      expect([missing.status, missing.body.code]).toEqual([404, 'VOUCHER_CODE_NOT_FOUND']);
+    }
+  });
+
+  it('comes with the others as a file where one is asked for, this once', async () => {
+    const { key } = await calls.withCode();
+    const ask = (accept: string, idempotencyKey: string) =>
+      calls.call(
+        'POST',
+        `/vouchers/${key}/codes`,
+        { count: 3 },
+        { accept, 'idempotency-key': idempotencyKey },
+      );
+    const file = await ask('text/csv', 'codes-file-1');
+    expect([file.status, file.headers.get('content-type')]).toEqual([201, 'text/csv; charset=utf-8']);
+    const [heading, ...lines] = file.text.trimEnd().split('\r\n');
+    expect(heading).toBe('code,voucher,batch,redemptionsPerCode');
+    expect(lines).toHaveLength(3);
+    for (const line of lines) {
+      const [code = '', voucher, , each] = line.split(',');
+      expect([voucher, each]).toEqual([key, '1']);
+      expect((await calls.check(code, 'reader')).body.redeemable).toBe(true);
+    }
+    // A repeat shows none, and so it is no file that looks as if there were none.
+    const repeat = await ask('text/csv', 'codes-file-1');
+    expect(repeat.headers.get('content-type')).toContain('application/json');
+    expect(repeat.body).toMatchObject({ codes: null });
+    expect((await ask('application/json', 'codes-file-2')).body.codes).toHaveLength(3);
+  });
+});
+
+describe('S-16 behind a proxy', () => {
+  const subjectOf = (address: string) =>
+    createHash('sha256').update(`address\u0000${address}`).digest().subarray(0, 16).toString('hex');
+  const missed = async (at: TestServer) => {
+    const { rows } = await at.parts.database.pool.query<{ subject: string }>(
+      `select encode(subject, 'hex') as subject from voucher_miss`,
+    );
+    return rows.map(({ subject }) => subject);
+  };
+
+  it('the address is what a trusted proxy says, and nobody else is believed', async () => {
+    const trusting = await startVoucherServer({ trustedProxies: ['loopback', '10.0.0.0/8'] });
+    const wary = await startVoucherServer({ trustedProxies: ['10.0.0.0/8'] });
+    try {
+      for (const at of [trusting, wary]) {
+        const browser = await browserOf(at, { customer: 'office', user: 'eve' });
+        // What the browser itself wrote stands first; the last that is no proxy is whom the proxies saw.
+        const forwarded = { 'x-forwarded-for': '1.2.3.4, 203.0.113.9, 10.1.2.3' };
+        await browser('check', { code: 'WRONG-ONE' }, undefined, forwarded);
+      }
+      expect(await missed(trusting)).toContain(subjectOf('203.0.113.9'));
+      expect(await missed(trusting)).not.toContain(subjectOf('127.0.0.1'));
+      expect(await missed(wary)).toContain(subjectOf('127.0.0.1'));
+      for (const at of [trusting, wary]) expect(await missed(at)).not.toContain(subjectOf('1.2.3.4'));
+    } finally {
+      await trusting.stop();
+      await wary.stop();
+    }
   });
 });

@@ -111,6 +111,16 @@ describe('every refusal of a code has its own code (K-8)', () => {
     await refuses(pocket.code, [409, 'VOUCHER_CODE_USED'], 'second');
   });
 
+  it('VOUCHER_CODE_WITHDRAWN, also to one who has used the voucher up', async () => {
+    const { code, key } = await calls.withCode();
+    expect((await calls.redeem(code, 'first')).status).toBe(201);
+    const [{ id }] = (await calls.call('GET', `/vouchers/${key}/codes`)).body.items;
+    await calls.call('POST', `/vouchers/${key}/codes/${id}/withdraw`, {}, { 'if-match': '*' });
+    for (const customer of ['first', 'second']) {
+      await refuses(code, [409, 'VOUCHER_CODE_WITHDRAWN'], customer);
+    }
+  });
+
   it('VOUCHER_CUSTOMER_ARCHIVED, VOUCHER_CUSTOMER_UNKNOWN', async () => {
     const { code } = await calls.withCode();
     await calls.call('PUT', '/customers/gone', {});

@@ -112,11 +112,17 @@ export async function browserOf(
     body: { environment: 'production', name: 'web', reason: 'a test' },
   });
   const token = signCustomerToken(key.privatePem, { kid: key.id, environment: 'production', ...claims });
-  return (path: string, body: unknown, idempotencyKey: string | null = randomUUID()): Promise<TestResponse> =>
+  return (
+    path: string,
+    body: unknown,
+    idempotencyKey: string | null = randomUUID(),
+    headers: Record<string, string> = {},
+  ): Promise<TestResponse> =>
     server.request('POST', `/api/v1/customer/vouchers/${path}`, {
       key: null,
       body,
       headers: {
+        ...headers,
         'x-api-key': server.clientKey,
         'pennon-customer-token': token,
         ...(idempotencyKey === null ? {} : { 'idempotency-key': idempotencyKey }),

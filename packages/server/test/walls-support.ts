@@ -63,6 +63,7 @@ export interface Walled {
     readonly grant: string;
     readonly application: string;
     readonly redemption: string;
+    readonly code: string;
     readonly key: string;
     readonly tokenKey: string;
   };
@@ -152,6 +153,8 @@ export async function buildWalls(): Promise<Walled> {
     headers: { 'idempotency-key': 'walls-support' },
   });
 
+  const codes = await server.request('GET', `${environment}/vouchers/welcome/codes`);
+
   const move = await make(`${environment}/plan-moves`, {
     product,
     from: { plan: 'pro', version: 1 },
@@ -187,6 +190,7 @@ export async function buildWalls(): Promise<Walled> {
       grant: grant.id,
       application: application.id,
       redemption: redeemed.body.id,
+      code: codes.body.items[0].id,
       key: ownKey.id,
       tokenKey: tokenKey.id,
     },

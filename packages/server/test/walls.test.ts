@@ -221,6 +221,8 @@ const CASES: Readonly<Record<string, Case>> = {
   revokeVoucher: { ...both, body: { reason } },
   createVoucherCodes: { ...both, body: { count: 1, reason } },
   listVoucherCodes: both,
+  readVoucherCode: both,
+  withdrawVoucherCode: { ...both, body: { reason } },
   redeemVoucher: { ...both, keyed: true, body: { code: 'canary-home', customer: 'acme' } },
   checkVoucher: {
     otherEnvironment: 'absent',
@@ -285,6 +287,7 @@ function paramsOf(operation: Operation, use: Names): Readonly<Record<string, str
     application: ids.application,
     voucher: 'welcome',
     redemption: ids.redemption,
+    code: ids.code,
     kind: 'customer',
     member: 'acme',
     key: params?.key ?? 'menu',
@@ -298,6 +301,7 @@ function paramsOf(operation: Operation, use: Names): Readonly<Record<string, str
     application: absent,
     voucher: 'nothing',
     redemption: absent,
+    code: absent,
     id: absent,
   };
   const without = { ...ours, product: 'nowhere', ...nothing };

@@ -31,6 +31,7 @@ export interface TestServerOptions {
   readonly checkResponses?: boolean;
   /** How long a cold look-up of a customer may take. Default 5 s: a machine busy with tests is not the thing tested. */
   readonly customerDeadlineMilliseconds?: number;
+  readonly trustedProxies?: readonly string[];
 }
 
 export interface TestServer {
@@ -96,6 +97,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     // Whoever brings a database has another server on it, and two of those share nothing but the database.
     ...(database === null ? {} : { publishingThread }),
     customerDeadlineMilliseconds: options.customerDeadlineMilliseconds ?? 5000,
+    trustedProxies: options.trustedProxies ?? [],
   });
   await server.open();
   if (server.parts.installation.source() === 'database') {

@@ -5,7 +5,7 @@ import { WithinDaysSchema } from './grants.js';
 
 const closed = { additionalProperties: false } as const;
 
-const ENDING_TYPES = ['application', 'grant', 'license', 'membership'] as const;
+const ENDING_TYPES = ['application', 'grace', 'grant', 'license', 'membership', 'voucher'] as const;
 
 export const EndingQuerySchema = Type.Object(
   {
@@ -33,10 +33,13 @@ export const EndingSchema = Type.Object(
     endsAt: TimeSchema,
     target: Type.Object({ kind: Type.String(), key: Type.String() }, closed),
     kind: orNull(
-      Type.String({ description: 'Of the grant, application or license; `null` for memberships.' }),
+      Type.String({
+        description: 'Of the grant, application, license or voucher; `group` or `segment` for memberships.',
+      }),
     ),
     what: Type.String({
-      description: 'The feature or flag, the bundle, the plan version (`pro@1`), the group or segment.',
+      description:
+        'The feature or flag, the bundle, the plan version (`pro@1`), the group or segment, the voucher.',
     }),
     reason: orNull(Type.String()),
     owner: orNull(Type.String()),

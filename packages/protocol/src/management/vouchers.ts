@@ -157,6 +157,10 @@ export const VoucherParamsSchema = Type.Object(
   { environment: Type.String({ minLength: 1 }), voucher: Type.String({ minLength: 1 }) },
   closed,
 );
+export const VoucherCodeParamsSchema = Type.Object(
+  { ...VoucherParamsSchema.properties, code: Type.String({ minLength: 1 }) },
+  closed,
+);
 export const VoucherListQuerySchema = Type.Object(
   {
     ...PageQuerySchema.properties,
@@ -212,6 +216,9 @@ export const VoucherCodeSchema = Type.Object(
     redemptionsPerCode: orNull(Type.Integer()),
     redeemed: Type.Integer(),
     createdAt: TimeSchema,
+    withdrawnAt: orNull(TimeSchema),
+    withdrawReason: orNull(Type.String()),
+    version: Type.Integer({ description: 'The `ETag`; redeeming a code leaves it.' }),
   },
   closed,
 );

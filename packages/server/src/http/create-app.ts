@@ -35,6 +35,8 @@ export interface AppOptions extends AccessDependencies {
   readonly memory: AnswerMemory;
   /** Tests: an answer that its schema does not describe becomes a 500. */
   readonly checkResponses?: boolean;
+  /** Whose `X-Forwarded-For` is believed. Empty: `request.ip` is whoever holds the connection. */
+  readonly trustedProxies?: readonly string[];
 }
 
 const REQUEST_TIMEOUT_MILLISECONDS = 30_000;
@@ -48,12 +50,14 @@ const PARAMETER_CHARACTERS = 512;
 export function createApp(options: AppOptions): App {
   const index = new RouteIndex();
   const alone = createTurns();
+  const { trustedProxies = [] } = options;
   const app: App = Fastify({
     loggerInstance: options.log,
     // A logger per request costs more than an evaluation; whoever logs names the request.
     childLoggerFactory: (logger) => logger,
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestIdOf,
+    ...(trustedProxies.length === 0 ? {} : { trustProxy: [...trustedProxies] }),
     requestTimeout: REQUEST_TIMEOUT_MILLISECONDS,
     keepAliveTimeout: KEEP_ALIVE_MILLISECONDS,
     http: { maxHeaderSize: LIMITS.headerBytes.value, headersTimeout: HEADERS_TIMEOUT_MILLISECONDS },

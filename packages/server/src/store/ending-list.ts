@@ -3,7 +3,7 @@ import { END } from './grant-lists.js';
 import type { Tables } from './tables.js';
 
 /** In the order in which what ends at the same instant is listed. */
-export const ENDING_ORDER = ['application', 'grant', 'license', 'membership'] as const;
+export const ENDING_ORDER = ['application', 'grace', 'grant', 'license', 'membership', 'voucher'] as const;
 type EndingKind = (typeof ENDING_ORDER)[number];
 
 export interface EndingFilter {
@@ -36,11 +36,16 @@ export interface EndingRow {
 interface Branch {
   /** As its index has it. */
   readonly end: RawBuilder<unknown>;
+  /** Where it is not the row's own `ends_at`. */
+  readonly shown?: RawBuilder<unknown>;
   readonly kind: RawBuilder<unknown>;
   readonly columns: RawBuilder<unknown>;
   readonly from: RawBuilder<unknown>;
   readonly where: RawBuilder<unknown>;
 }
+
+const LICENSE_COLUMNS = sql`'customer' as target_kind, c.key as target_key, g.kind,
+  g.plan_key || '@' || g.plan_version as what, null as reason, null as owner, g.contract_reference`;
 
 const BRANCHES: Record<EndingKind, Branch> = {
   application: {
@@ -49,6 +54,15 @@ const BRANCHES: Record<EndingKind, Branch> = {
     columns: sql`g.target_kind, g.target_key, g.kind, g.bundle_key as what, g.reason, g.owner, g.contract_reference`,
     from: sql`bundle_application g`,
     where: sql`g.revoked_at is null`,
+  },
+  // Until then a payment that is due leaves the rights; the license itself may end later, or never.
+  grace: {
+    end: sql`g.grace_ends_at`,
+    shown: sql`g.grace_ends_at as ends_at`,
+    kind: sql`g.kind`,
+    columns: LICENSE_COLUMNS,
+    from: sql`license g join customer c on c.id = g.customer_id`,
+    where: sql`g.grace_ends_at is not null and g.status = 'past_due' and c.archived_at is null`,
   },
   grant: {
     end: END,
@@ -62,8 +76,7 @@ const BRANCHES: Record<EndingKind, Branch> = {
   license: {
     end: sql`g.ends_at`,
     kind: sql`g.kind`,
-    columns: sql`'customer' as target_kind, c.key as target_key, g.kind,
-      g.plan_key || '@' || g.plan_version as what, null as reason, null as owner, g.contract_reference`,
+    columns: LICENSE_COLUMNS,
     from: sql`license g join customer c on c.id = g.customer_id`,
     where: sql`g.ends_at is not null and g.status <> 'ended' and c.archived_at is null`,
   },
@@ -75,10 +88,19 @@ const BRANCHES: Record<EndingKind, Branch> = {
     from: sql`membership g`,
     where: sql`g.ends_at is not null`,
   },
+  // When its codes can be redeemed no more; what was redeemed is listed as grants.
+  voucher: {
+    end: sql`g.ends_at`,
+    kind: sql`g.kind`,
+    columns: sql`'voucher' as target_kind, g.key as target_key, g.kind, g.key as what, null as reason,
+      null as owner, g.contract_reference`,
+    from: sql`voucher g`,
+    where: sql`g.ends_at is not null and g.state <> 'archived'`,
+  },
 };
 
 function selectOf(type: EndingKind, filter: EndingFilter): RawBuilder<unknown> {
-  const { end, kind, columns, from, where } = BRANCHES[type];
+  const { end, shown = sql`g.ends_at`, kind, columns, from, where } = BRANCHES[type];
   const { after } = filter;
   const conditions = [
     sql`g.environment_id = ${filter.environmentId}`,
@@ -88,7 +110,7 @@ function selectOf(type: EndingKind, filter: EndingFilter): RawBuilder<unknown> {
   if (filter.productId !== undefined) conditions.push(sql`g.product_id = ${filter.productId}`);
   if (filter.kind !== undefined) conditions.push(sql`${kind} = ${filter.kind}`);
   if (after !== undefined) conditions.push(afterOf(type, end, after));
-  return sql`(select ${sql.lit(type)}::text as type, g.id, g.product_id, g.ends_at, ${columns}
+  return sql`(select ${sql.lit(type)}::text as type, g.id, g.product_id, ${shown}, ${columns}
     from ${from} where ${sql.join(conditions, sql` and `)} order by ${end}, g.id limit ${filter.limit})`;
 }
 

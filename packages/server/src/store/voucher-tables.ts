@@ -1,3 +1,5 @@
+import type { Generated } from 'kysely';
+
 /* Vouchers, their codes, redemptions and wrong guesses, as Kysely sees them; see `tables.ts`. */
 
 export interface VoucherTable {
@@ -42,6 +44,10 @@ export interface VoucherCodeTable {
   max_redemptions: number | null;
   redeemed: number;
   created_at: Date;
+  withdrawn_at: Date | null;
+  withdraw_reason: string | null;
+  /** Of what a person changes; redeeming leaves it. */
+  version: Generated<number>;
 }
 
 export interface VoucherRedemptionTable {

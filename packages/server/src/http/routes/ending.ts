@@ -15,7 +15,7 @@ export function registerEndingRoutes(app: App, services: ContractServices): void
         operationId: 'listEnding',
         tags: ['Grants'],
         summary:
-          'List grants, bundle applications, licenses and memberships that end soon, what ends first first',
+          'List grants, bundle applications, licenses, grace of due payments, memberships and vouchers that end soon, what ends first first',
         params: EnvironmentParamsSchema,
         querystring: EndingQuerySchema,
         response: { 200: EndingPageSchema, ...PROBLEMS },

@@ -1,10 +1,13 @@
 import { PreconditionHeadersSchema } from '@pennon/protocol/management/common';
 import { EnvironmentParamsSchema, ReasonBodySchema } from '@pennon/protocol/management/customers';
 import {
+  type ApiCodesCreated,
   CodesCreatedSchema,
   CodesCreateSchema,
   VoucherCodeListQuerySchema,
   VoucherCodePageSchema,
+  VoucherCodeParamsSchema,
+  VoucherCodeSchema,
   VoucherCreateSchema,
   VoucherListQuerySchema,
   VoucherPageSchema,
@@ -13,6 +16,7 @@ import {
   VoucherRevokedSchema,
   VoucherSchema,
 } from '@pennon/protocol/management/vouchers';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { GrantServices } from '../../service/contracts/make-grants.js';
 import { toEtag } from '../../service/precondition.js';
 import { listVouchers } from '../../service/vouchers/list-vouchers.js';
@@ -25,9 +29,11 @@ import {
 } from '../../service/vouchers/manage-vouchers.js';
 import { revokeVoucher } from '../../service/vouchers/revoke-redemption.js';
 import { createCodes, listCodes } from '../../service/vouchers/voucher-codes.js';
+import { getCode, withdrawCode } from '../../service/vouchers/withdraw-code.js';
 import type { App } from '../app.js';
 import { changeContextOf, credentialOf } from '../authenticate.js';
 import { preconditionOf } from '../etags.js';
+import { toCsvLine } from '../member-csv.js';
 import { PROBLEMS } from '../problem-responses.js';
 import { sendChanged } from '../send-changed.js';
 
@@ -201,10 +207,13 @@ function registerVoucherCodes(app: App, services: GrantServices): void {
         operationId: 'createVoucherCodes',
         tags,
         summary: 'Make codes of a voucher; they are shown this once',
+        description:
+          'With `Accept: text/csv` they come as a CSV file. A repeat by `Idempotency-Key` shows none, and is JSON.',
         params: VoucherParamsSchema,
         body: CodesCreateSchema,
         response: { 201: CodesCreatedSchema, ...PROBLEMS },
       },
+      onSend: codesAsCsv,
     },
     async (request, reply) => {
       const context = changeContextOf(request, request.body.reason);
@@ -228,4 +237,67 @@ function registerVoucherCodes(app: App, services: GrantServices): void {
     },
     (request) => listCodes(services, credentialOf(request), request.params, request.query),
   );
+
+  app.get(
+    `${ONE}/codes/:code`,
+    {
+      config,
+      schema: {
+        operationId: 'readVoucherCode',
+        tags,
+        summary: 'Read one code by its id: its last characters, and how often it was redeemed',
+        params: VoucherCodeParamsSchema,
+        response: { 200: VoucherCodeSchema, ...PROBLEMS },
+      },
+    },
+    async (request, reply) => {
+      // As of a voucher: the count moves without the tag.
+      const code = await getCode(services, credentialOf(request), request.params);
+      return reply.header('etag', toEtag(code.version)).header('cache-control', 'no-store').send(code);
+    },
+  );
+
+  app.post(
+    `${ONE}/codes/:code/withdraw`,
+    {
+      config,
+      schema: {
+        operationId: 'withdrawVoucherCode',
+        tags,
+        summary: 'Let one code be redeemed no more; what was redeemed stays, and so do the other codes',
+        params: VoucherCodeParamsSchema,
+        headers: PreconditionHeadersSchema,
+        body: ReasonBodySchema,
+        response: { 200: VoucherCodeSchema, ...PROBLEMS },
+      },
+    },
+    async (request, reply) => {
+      const context = changeContextOf(request, request.body.reason);
+      const precondition = preconditionOf(request);
+      const { params } = request;
+      return sendChanged(
+        reply,
+        await withdrawCode(services, credentialOf(request), context, params, precondition),
+      );
+    },
+  );
+}
+
+const CODE_COLUMNS = ['code', 'voucher', 'batch', 'redemptionsPerCode'] as const;
+
+/**
+ * The codes as a file, for whoever asked for one. What is remembered for a repeat is the JSON without the codes, so that a repeat, which
+ * has none to show, is never taken for a file of none.
+ */
+async function codesAsCsv(request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<unknown> {
+  const wantsCsv = (request.headers.accept ?? '').toLowerCase().includes('text/csv');
+  if (!wantsCsv || reply.statusCode !== 201 || typeof payload !== 'string') return payload;
+  const { batch, codes, redemptionsPerCode } = JSON.parse(payload) as ApiCodesCreated & {
+    readonly codes: readonly string[] | null;
+  };
+  if (codes === null) return payload;
+  void reply.type('text/csv; charset=utf-8');
+  const { voucher } = request.params as { readonly voucher: string };
+  const rest = [voucher, batch, redemptionsPerCode === null ? '' : String(redemptionsPerCode)];
+  return [toCsvLine([...CODE_COLUMNS]), ...codes.map((code) => toCsvLine([code, ...rest]))].join('');
 }

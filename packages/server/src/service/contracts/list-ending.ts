@@ -10,7 +10,10 @@ import { fromTime } from '../times.js';
 import type { ContractServices } from './data-change.js';
 import { daysAfter } from './make-grants.js';
 
-/** Everything temporary that ends within some days: grants, applications of bundles, licenses and memberships (X-12). */
+/**
+ * Everything temporary that ends within some days: grants, applications of bundles, licenses, the grace of a due payment, memberships and
+ * vouchers (X-12).
+ */
 export async function listEnding(
   services: ContractServices,
   credential: Credential,
@@ -73,9 +76,12 @@ function pathOf(row: EndingRow): string {
       return `bundle-applications/${row.id}`;
     case 'grant':
       return `grants/${row.id}`;
+    case 'grace':
     case 'license':
       return `customers/${target}/licenses/${row.id}`;
     case 'membership':
       return `products/${row.product_key}/${row.kind}s/${row.what}/members/${row.target_kind}/${target}`;
+    case 'voucher':
+      return `vouchers/${row.id}`;
   }
 }

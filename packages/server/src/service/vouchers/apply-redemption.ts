@@ -6,7 +6,13 @@ import type { DataChange } from '../contracts/data-change.js';
 import { type GrantServices, makeGrants } from '../contracts/make-grants.js';
 import { touchTarget } from '../contracts/touch-target.js';
 import { newId } from '../new-id.js';
-import { CODE_USED, EXHAUSTED, type ReadyRedemption, refuseState } from './decide-redemption.js';
+import {
+  CODE_USED,
+  CODE_WITHDRAWN,
+  EXHAUSTED,
+  type ReadyRedemption,
+  refuseState,
+} from './decide-redemption.js';
 import type { RedemptionAsk } from './redemption-ask.js';
 import { type GivenGrant, type RedemptionRow, toApiRedemption } from './voucher-record.js';
 import { toServiceError } from './voucher-refusal.js';
@@ -87,12 +93,22 @@ async function countCode(change: DataChange, { code }: ReadyRedemption): Promise
     .where('environment_id', '=', code.environment_id)
     .where('hash', '=', code.hash)
     .where('product_id', '=', code.product_id)
+    // One that is being withdrawn was read before: its row says which came first.
+    .where('withdrawn_at', 'is', null)
     .where((where) =>
       where.or([where('max_redemptions', 'is', null), where('redeemed', '<', where.ref('max_redemptions'))]),
     )
     .returning('id')
     .executeTakeFirst();
-  if (counted === undefined) throw toServiceError(CODE_USED);
+  if (counted !== undefined) return;
+  const row = await change.transaction
+    .selectFrom('voucher_code')
+    .select('withdrawn_at')
+    .where('environment_id', '=', code.environment_id)
+    .where('hash', '=', code.hash)
+    .where('product_id', '=', code.product_id)
+    .executeTakeFirst();
+  throw toServiceError((row?.withdrawn_at ?? null) === null ? CODE_USED : CODE_WITHDRAWN);
 }
 
 async function countVoucher(change: DataChange, { voucher }: ReadyRedemption): Promise<void> {

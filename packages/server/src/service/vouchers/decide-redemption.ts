@@ -171,6 +171,7 @@ function refuseCount(
   code: VoucherCodeRow,
   own: readonly string[],
 ): VoucherRefusal | null {
+  if (code.withdrawn_at !== null) return CODE_WITHDRAWN;
   if (own.length >= voucher.max_per_customer) {
     const often = voucher.max_per_customer === 1 ? 'once' : `${voucher.max_per_customer} times`;
     return {
@@ -183,6 +184,11 @@ function refuseCount(
   return isExhausted(voucher) ? EXHAUSTED : null;
 }
 
+export const CODE_WITHDRAWN: VoucherRefusal = {
+  code: 'VOUCHER_CODE_WITHDRAWN',
+  message:
+    'This code was withdrawn and is not redeemed any more. Ask whoever gave it to you for another one.',
+};
 export const CODE_USED: VoucherRefusal = {
   code: 'VOUCHER_CODE_USED',
   message: 'This code was redeemed already. Each of them is redeemed once, or as often as it was made for.',

@@ -85,6 +85,9 @@ export function toApiCode(row: VoucherCodeRow): ApiVoucherCode {
     redemptionsPerCode: row.max_redemptions,
     redeemed: row.redeemed,
     createdAt: toTime(row.created_at.getTime()),
+    withdrawnAt: toTimeOrNull(toInstantOrNull(row.withdrawn_at)),
+    withdrawReason: row.withdraw_reason,
+    version: row.version,
   };
 }
 
