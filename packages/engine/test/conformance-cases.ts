@@ -97,6 +97,14 @@ export interface Case {
       readonly items?: readonly { readonly key: string; readonly amount: number }[];
     };
     readonly release?: { readonly key: string; readonly amount: number };
+    readonly reserve?: {
+      readonly key: string;
+      readonly amount?: number;
+      readonly mode?: 'all' | 'upTo';
+      readonly as: string;
+    };
+    readonly settle?: { readonly of: string; readonly amount?: number };
+    readonly releaseHold?: { readonly of: string };
     readonly expect: CaseExpectation;
   }[];
 }

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isMap, isSeq, parseDocument } from 'yaml';
 
 const ROOT = new URL('../../../conformance/', import.meta.url);
-const SUITES = ['evaluation', 'entitlements', 'consumption'] as const;
+const SUITES = ['evaluation', 'entitlements', 'consumption', 'reservations'] as const;
 
 function cases(suite: string): readonly HttpCase[] {
   return JSON.parse(readFileSync(new URL(`${suite}.json`, ROOT), 'utf8')).cases;

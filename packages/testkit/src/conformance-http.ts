@@ -66,6 +66,9 @@ export interface HttpCase {
   readonly steps?: readonly {
     readonly consume?: Readonly<Record<string, unknown>>;
     readonly release?: Readonly<Record<string, unknown>>;
+    readonly reserve?: Readonly<Record<string, unknown>> & { readonly as: string };
+    readonly settle?: Readonly<Record<string, unknown>> & { readonly of: string };
+    readonly releaseHold?: { readonly of: string };
     readonly expect: Readonly<Record<string, unknown>>;
   }[];
 }
@@ -87,6 +90,8 @@ const TABLES = [
   'access_grant',
   'account',
   'consumption',
+  'reservation',
+  'usage_holder',
 ];
 
 export interface ConformanceServer {
@@ -128,13 +133,16 @@ export function createConformanceServer(server: TestServer): ConformanceServer {
       return [compare(read(JSON.parse(names.back(answer.text))), expected)];
     }
     const outcomes: HttpOutcome[] = [];
+    const reservations = new Map<string, string>();
     for (const step of one.steps) {
-      const path = step.consume === undefined ? '/oep/v1/release' : '/oep/v1/consume';
-      const answer = await server.request('POST', path, {
+      const { as: name, ...reserve } = step.reserve ?? {};
+      const { of: _, ...settle } = step.settle ?? {};
+      const answer = await server.request('POST', pathOf(step, reservations), {
         key: server.serverKey,
         headers: { 'idempotency-key': randomUUID() },
-        body: { context: one.context, ...step.consume, ...step.release },
+        body: { context: one.context, ...step.consume, ...step.release, ...reserve, ...settle },
       });
+      if (name !== undefined && answer.status === 201) reservations.set(name, answer.body.id);
       outcomes.push(compare(consumptionAnswer(JSON.parse(names.back(answer.text))), step.expect));
     }
     return outcomes;
@@ -169,6 +177,17 @@ export function createConformanceServer(server: TestServer): ConformanceServer {
   }
 
   return { run };
+}
+
+function pathOf(
+  { consume, reserve, settle, releaseHold }: NonNullable<HttpCase['steps']>[number],
+  reservations: ReadonlyMap<string, string>,
+): string {
+  if (reserve !== undefined) return '/oep/v1/reservations';
+  const id = reservations.get(settle?.of ?? releaseHold?.of ?? '');
+  if (settle !== undefined) return `/oep/v1/reservations/${id}/settle`;
+  if (releaseHold !== undefined) return `/oep/v1/reservations/${id}/release`;
+  return consume === undefined ? '/oep/v1/release' : '/oep/v1/consume';
 }
 
 async function newSigningKey(server: TestServer): Promise<JWK & { readonly kid: string }> {
@@ -334,8 +353,9 @@ async function insertCustomer(
   }
   for (const usage of customer.usage ?? []) {
     await query(
-      `insert into account (customer_id, product_id, feature, scope, environment_id, period_start, used, reserved, updated_at)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, now())`,
+      `insert into account (customer_id, product_id, feature, scope, environment_id, period_start, used, reserved, next_hold_end,
+         updated_at)
+       values ($1, $2, $3, $4, $5, $6, $7, $8::bigint, case when $8::bigint > 0 then now() + interval '1 day' end, now())`,
       [
         id,
         product,
@@ -390,9 +410,10 @@ function consumptionAnswer(body: Body): Record<string, unknown> {
   if (body.items !== undefined) return { allowed: body.allowed, items: body.items.map(consumptionAnswer) };
   const { allowed, reason, consumed, released, entitlement } = body;
   const refusedBy = body.refusedBy?.item ?? null;
-  const { usage, balance, overage, hasAccess } = entitlement;
+  const { usage, reserved, balance, overage, hasAccess } = entitlement;
   const taken = released === undefined ? { allowed, reason, consumed, refusedBy } : { released };
-  return { ...taken, usedAfter: usage, balance, overage, hasAccess };
+  const hold = body.id === undefined ? {} : { held: body.amount, state: body.state, settled: body.settled };
+  return { ...taken, ...hold, reservedAfter: reserved, usedAfter: usage, balance, overage, hasAccess };
 }
 
 /** Members that only the engine's own decision has are not on the wire. */
