@@ -135,7 +135,7 @@ export function createAccounts(fixture, faults) {
       const holds =
         item.holder !== undefined && account.holders.has(item.holder) && !faults.has('holder-twice');
       if (item.holder !== undefined && feature.reset !== 'never') {
-        throw new Refusal(400, 'GENERAL', `\`${item.key}\` is refilled by time and has no holders.`);
+        throw new Refusal(400, 'TYPE_MISMATCH', `\`${item.key}\` is refilled by time and has no holders.`);
       }
       const wanted = holds && !faults.has('holder-refused') ? 0 : amount;
       const room = (rooms?.[index] ?? roomOf(feature, account)) - before;
