@@ -6,9 +6,9 @@ import { fileURLToPath } from 'node:url';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** Answers what went wrong, or the empty text. */
-const runTool = (path, ...argumentList) =>
+const runFile = (path, ...argumentList) =>
   new Promise((resolve, reject) => {
-    const child = spawn(execPath, [join(root, 'node_modules', path), ...argumentList], {
+    const child = spawn(execPath, [join(root, path), ...argumentList], {
       cwd: root,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -23,6 +23,8 @@ const runTool = (path, ...argumentList) =>
       resolve(code === 0 ? '' : `${output.trim()}\n(ended with ${signal ?? `exit code ${code}`})`);
     });
   });
+
+const runTool = (path, ...argumentList) => runFile(join('node_modules', path), ...argumentList);
 
 const checkImportTable = async () => {
   // Loaded late: the types are checked, and so everything is built, before imports are resolved.
@@ -54,6 +56,10 @@ const rounds = [
   [
     // First of its round: it is a process of its own, and the next two keep this one busy.
     { name: 'dead code (knip)', run: () => runTool('knip/bin/knip.js', '--no-progress') },
+    {
+      name: 'the protocol as OpenAPI (docs:oep)',
+      run: () => runFile('tools/write-oep-openapi.mjs', '--check'),
+    },
     { name: 'import table (dependency-cruiser)', run: checkImportTable },
     { name: 'pure engine, environment read in one file', run: checkPurity },
   ],
