@@ -63,6 +63,8 @@ export const storeWithoutAdapters = [
   'reservation-statements',
   'holder-statements',
   'lease-rows',
+  'lot-tables',
+  'lot-statements',
   'plan-move-rows',
   'account-pages',
   'catalog-rows',

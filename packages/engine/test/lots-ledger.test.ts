@@ -153,7 +153,7 @@ class Pair {
 
 const allowances = fc.integer({ min: 0, max: 20 });
 
-describe('K-11 lots against a reference ledger', () => {
+describe('K-5 lots against a reference ledger', () => {
   it.each([
     ['hard', true],
     ['soft', false],

@@ -93,7 +93,7 @@ const opened = (over: Partial<AccountState>): AccountState => ({
   ...over,
 });
 
-describe('K-11 rollover', () => {
+describe('K-5 rollover', () => {
   it('what is left of a period adds to the next one, and ends with it', () => {
     const snapshot = snapshotWith({ maximum: 1_000 });
     const account = opened({ used: 30 });

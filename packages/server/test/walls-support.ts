@@ -59,6 +59,7 @@ export interface Walled {
   /** Existing objects of HOME, by name of the path parameter, for the operation. */
   readonly ids: {
     readonly license: string;
+    readonly topUp: string;
     readonly move: string;
     readonly grant: string;
     readonly application: string;
@@ -113,6 +114,13 @@ export async function buildWalls(): Promise<Walled> {
     planVersion: 1,
     kind: 'paid',
     contractReference: 'canary-home',
+    reason,
+  });
+  const topUp = await make(`${customer}/top-ups`, {
+    product,
+    feature: 'minutes',
+    amount: 5,
+    source: 'canary-home',
     reason,
   });
   const members = `${environment}/products/${product}`;
@@ -186,6 +194,7 @@ export async function buildWalls(): Promise<Walled> {
     server,
     ids: {
       license: license.id,
+      topUp: topUp.id,
       move: move.id,
       grant: grant.id,
       application: application.id,

@@ -141,6 +141,10 @@ const CASES: Readonly<Record<string, Case>> = {
   readInstance: shared,
   putInstance: { ...shared, body: { reason } },
   removeInstance: { ...shared, ...withReason },
+  listTopUps: { otherEnvironment: 'absent', otherProduct: 'without ours' },
+  createTopUp: { ...both, body: { product: HOME.product, feature: 'minutes', amount: 1, reason } },
+  readTopUp: both,
+  voidTopUp: { ...both, body: { reason } },
   listLicenses: { otherEnvironment: 'absent', otherProduct: 'without ours' },
   createLicense: {
     ...both,
@@ -281,6 +285,7 @@ function paramsOf(operation: Operation, use: Names): Readonly<Record<string, str
     user: 'ada',
     instance: 'acme-eu',
     license: ids.license,
+    topUp: ids.topUp,
     move: ids.move,
     grant: ids.grant,
     bundle: 'demo-kit',
@@ -296,6 +301,7 @@ function paramsOf(operation: Operation, use: Names): Readonly<Record<string, str
   if (use === 'ours') return ours;
   const nothing = {
     license: absent,
+    topUp: absent,
     move: absent,
     grant: absent,
     application: absent,

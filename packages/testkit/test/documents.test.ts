@@ -113,6 +113,9 @@ describe('what the documents tell a reader to paste works', () => {
 
   it('K-8 docs/guides/hand-out-vouchers.md', () => follow('docs/guides/hand-out-vouchers.md', withKeys()));
 
+  it('K-5 docs/guides/credits-and-top-ups.md', () =>
+    follow('docs/guides/credits-and-top-ups.md', withKeys()));
+
   it(
     'P-8 docs/guides/change-a-price.md',
     () => follow('docs/guides/change-a-price.md', { ...withKeys(), PENNON_PRODUCT: 'parcels' }),

@@ -18,7 +18,7 @@ import type { CompiledGroup, CompiledPlan, Snapshot } from '../snapshot/snapshot
  * only raises, because opening a flag for somebody is never meant to take anything away.
  */
 export type FeatureEffect =
-  | Exclude<GrantEffect, { type: 'flag' }>
+  | Exclude<GrantEffect, { type: 'flag' | 'topUp' }>
   | { readonly type: 'raise'; readonly feature: string; readonly value: number | 'unlimited' };
 
 export interface FeatureGrant {
@@ -144,6 +144,8 @@ function arrangeGrants(
   for (const grant of grants) {
     if (grant.product !== snapshot.productKey) continue;
     const effect = grant.effect;
+    // A top-up is a lot of the account, and no part of what is granted for as long as the grant holds.
+    if (effect.type === 'topUp') continue;
     if (effect.type !== 'flag') {
       push(featureGrants, effect.feature, { grant, effect, impliedBy: null });
       continue;

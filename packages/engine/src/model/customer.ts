@@ -90,7 +90,17 @@ export type GrantEffect =
   /** `factor` is a decimal text of at most four decimals, for example `1.5`. */
   | { readonly type: 'multiply'; readonly feature: string; readonly factor: string }
   | { readonly type: 'unlimited'; readonly feature: string }
-  | { readonly type: 'deny'; readonly feature: string };
+  | { readonly type: 'deny'; readonly feature: string }
+  /** Makes a lot of a metered feature, for a user, an instance or a customer; the grant's span is the lot's. */
+  | {
+      readonly type: 'topUp';
+      readonly feature: string;
+      readonly amount: number;
+      /** 0 … 100, lower first; `DEFAULT_LOT_PRIORITY`. */
+      readonly priority?: number;
+      /** `topup` where it is left out; what a voucher gives is promotional unless it says otherwise. */
+      readonly lot?: 'promotional' | 'topup';
+    };
 
 export interface Grant extends Span {
   readonly id: string;

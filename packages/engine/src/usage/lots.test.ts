@@ -38,7 +38,7 @@ function orderOf(lots: readonly CreditLot[], over: Partial<Stock> = {}): string[
 }
 
 describe('lots', () => {
-  it('K-11 are used by priority, soonest to end first, promotional before paid, then oldest', () => {
+  it('K-5 are used by priority, soonest to end first, promotional before paid, then oldest', () => {
     const lots = [
       lot('never'),
       lot('soon', { endsAt: 2_000 }),

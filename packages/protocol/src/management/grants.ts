@@ -3,6 +3,7 @@ import { LIMITS } from '@pennon/engine/model/limits';
 import { type Static, Type } from 'typebox';
 import { IdSchema, KeySchema, PageQuerySchema, pageOf, ReasonSchema, TimeSchema } from './common.js';
 import { DataKeySchema, orNull } from './customers.js';
+import { BoughtOrGivenSchema, LotAmountSchema, LotPrioritySchema } from './lots.js';
 
 const closed = { additionalProperties: false } as const;
 
@@ -48,6 +49,16 @@ export const GrantEffectSchema = Type.Union([
   ),
   Type.Object({ type: Type.Literal('unlimited'), feature: KeySchema }, closed),
   Type.Object({ type: Type.Literal('deny'), feature: KeySchema }, closed),
+  Type.Object(
+    {
+      type: Type.Literal('topUp'),
+      feature: KeySchema,
+      amount: LotAmountSchema,
+      priority: Type.Optional(LotPrioritySchema),
+      lot: Type.Optional(BoughtOrGivenSchema),
+    },
+    closed,
+  ),
 ]);
 
 export const TargetSchema = Type.Object({ kind: Type.Enum([...TARGET_KINDS]), key: DataKeySchema }, closed);

@@ -54,6 +54,9 @@ export const LicenseSchema = Type.Object(
     endsAt: orNull(TimeSchema),
     graceEndsAt: orNull(TimeSchema),
     anchor: Type.String({ description: 'RFC 9557; every reset period is counted from it.' }),
+    anchorSince: orNull(
+      Type.String({ description: 'When the anchor was last moved: the period that ran then ended there.' }),
+    ),
     timeZone: orNull(Type.String()),
     sku: orNull(Type.String()),
     contractReference: orNull(Type.String()),
@@ -95,24 +98,37 @@ const terms = {
   ),
 };
 
+const AnchorSchema = Type.String({
+  minLength: 1,
+  maxLength: 128,
+  description: 'RFC 9557; the start, where it is left out.',
+});
+
 export const LicenseCreateSchema = Type.Object(
   {
     product: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
     ...terms,
-    anchor: Type.Optional(
-      Type.String({
-        minLength: 1,
-        maxLength: 128,
-        description: 'RFC 9557; the start, where it is left out.',
-      }),
-    ),
+    anchor: Type.Optional(AnchorSchema),
     reason: ReasonSchema,
   },
   closed,
 );
 export type LicenseCreate = Static<typeof LicenseCreateSchema>;
 
-export const LicensePatchSchema = Type.Object({ ...terms, reason: ReasonSchema }, closed);
+export const LicensePatchSchema = Type.Object(
+  {
+    ...terms,
+    anchor: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 128,
+        description: 'RFC 9557. Another one ends the period that runs, and one begins now.',
+      }),
+    ),
+    reason: ReasonSchema,
+  },
+  closed,
+);
 export type LicensePatch = Static<typeof LicensePatchSchema>;
 
 export const LicenseParamsSchema = Type.Object(

@@ -1,4 +1,4 @@
-import type { AccountState, Instant } from '@pennon/engine/model/customer';
+import type { AccountState, CreditLot, Instant } from '@pennon/engine/model/customer';
 import type { ConsumptionDecision, EntitlementDecision } from '@pennon/engine/model/decision';
 import type {
   AccountKey,
@@ -7,7 +7,9 @@ import type {
   LockedAccount,
   LockedFrame,
 } from '../store/account-transaction.js';
+import { accountText, type LotsWrite, NO_LOTS_WRITTEN } from '../store/lot-statements.js';
 import { type EndedHolds, heldAccountName } from '../store/reservation-statements.js';
+import { LiveCredits } from './batch-credits.js';
 import { newId } from './new-id.js';
 
 /* The locked accounts of one batch, as they stand between two of its decisions. */
@@ -22,14 +24,20 @@ export interface LiveAccount {
   periodEnd: Instant | null;
   closed: LockedAccount | null;
   touched: boolean;
+  readonly credits: LiveCredits;
 }
 
-export function liveAccounts(accounts: readonly LockedAccount[]): Map<string, LiveAccount> {
+/** @param lots of the accounts that have some, by `accountText`. */
+export function liveAccounts(
+  accounts: readonly LockedAccount[],
+  lots: ReadonlyMap<string, readonly CreditLot[]>,
+): Map<string, LiveAccount> {
   return new Map(
     accounts.map((account) => {
       const { used, reserved, nextHoldEnd, periodStart, periodEnd } = account;
       const live = { used, reserved, nextHoldEnd, periodStart, periodEnd };
-      return [nameOf(account), { before: account, ...live, closed: null, touched: false }];
+      const credits = new LiveCredits(account, lots.get(accountText(account)) ?? null);
+      return [nameOf(account), { before: account, ...live, closed: null, touched: false, credits }];
     }),
   );
 }
@@ -40,14 +48,19 @@ export function accountState({
   used,
   reserved,
   periodStart,
+  periodEnd,
   nextHoldEnd,
+  credits,
 }: LiveAccount): AccountState {
   const { feature, scope } = before;
   const holds = nextHoldEnd === null ? [] : [{ endsAt: nextHoldEnd, amount: 0 }];
-  return { feature, scope, periodStart, used, reserved, holds };
+  const { covered, lots } = credits;
+  return { feature, scope, periodStart, periodEnd, used, reserved, holds, covered, lots };
 }
 
-export function takeOver(account: LiveAccount, { usedAfter, reservedAfter }: ConsumptionDecision): void {
+export function takeOver(account: LiveAccount, decision: ConsumptionDecision, now: Instant): void {
+  const { usedAfter, reservedAfter, entitlement } = decision;
+  account.credits.takeOver(entitlement, account.used, usedAfter, now);
   if (account.used !== usedAfter || account.reserved !== reservedAfter) {
     account.used = usedAfter;
     account.reserved = reservedAfter;
@@ -55,15 +68,30 @@ export function takeOver(account: LiveAccount, { usedAfter, reservedAfter }: Con
   }
 }
 
-/** Opens the period that the database's time is in; an earlier one than the account's is ignored. What is held stays held. */
-export function openPeriod(account: LiveAccount, { period }: EntitlementDecision): void {
-  if (period === null || (account.periodStart !== null && period.start <= account.periodStart)) {
-    return;
-  }
+/** Whether the database's time is in a later period than the account's; an earlier one is ignored. */
+export function opensPeriod(account: LiveAccount, { period }: EntitlementDecision): boolean {
+  return period !== null && (account.periodStart === null || period.start > account.periodStart);
+}
+
+/**
+ * Opens the period that the database's time is in. What is held stays held.
+ *
+ * @param rolledOver what earlier periods leave it
+ */
+export function openPeriod(
+  account: LiveAccount,
+  { period }: EntitlementDecision,
+  rolledOver: readonly CreditLot[],
+): void {
+  if (period === null) return;
   if (account.periodStart !== null) {
-    account.closed ??= account.before;
+    const { before } = account;
+    // An anchor that was moved, or a plan that changed, ends a period before its time.
+    const periodEnd = Math.min(before.periodEnd ?? period.start, period.start);
+    account.closed ??= { ...before, periodEnd };
     account.used = 0;
   }
+  account.credits.open(rolledOver);
   account.periodStart = period.start;
   account.periodEnd = period.end;
   account.touched = true;
@@ -118,17 +146,33 @@ export function accountWrites(accounts: Iterable<LiveAccount>): {
   const writes: AccountWrite[] = [];
   const closed: LockedAccount[] = [];
   for (const account of accounts) {
-    const { before, used, reserved, periodStart, periodEnd } = account;
+    const { before, used, reserved, periodStart, periodEnd, credits } = account;
     const nextHoldEnd = reserved === 0 ? null : account.nextHoldEnd;
     if (account.touched) {
       const { feature, scope } = before;
-      writes.push({ feature, scope, used, reserved, nextHoldEnd, periodStart, periodEnd, before });
+      const { covered, lots } = credits;
+      const row = { feature, scope, used, reserved, nextHoldEnd, periodStart, periodEnd, covered };
+      writes.push({ ...row, hasLots: lots.length > 0, lots, before });
     }
     if (account.closed !== null) {
       closed.push(account.closed);
     }
   }
   return { writes, closed };
+}
+
+export function lotWrites(accounts: Iterable<LiveAccount>, now: Instant): LotsWrite {
+  let all = NO_LOTS_WRITTEN;
+  for (const { credits } of accounts) {
+    const one = credits.write(now);
+    if (one === null) continue;
+    all = {
+      credits: [...all.credits, ...one.credits],
+      changed: [...all.changed, ...one.changed],
+      made: [...all.made, ...one.made],
+    };
+  }
+  return all;
 }
 
 export function nameOf(account: AccountKey): string {

@@ -1,4 +1,4 @@
-import type { Hold } from '@pennon/engine/model/customer';
+import type { CreditLot, Hold } from '@pennon/engine/model/customer';
 import type { ConsumptionDecision } from '@pennon/engine/model/decision';
 import type {
   AccountKey,
@@ -112,7 +112,7 @@ async function runOnce(
     }
     const replays = await replaysOf(transaction, requests);
     const ended = await endedHolds(transaction);
-    const decider = createBatchDecider(frame, ended);
+    const decider = createBatchDecider(frame, ended, await openLots(transaction));
     // With more to take off than one transaction does, nothing is decided on what is not free yet.
     const settled = ended.more ? null : settleAll(requests, evaluations, replays, frame, decider.decide);
     const write = decider.write();
@@ -138,6 +138,14 @@ async function endedHolds(transaction: AccountTransaction): Promise<EndedHolds> 
   const due = accounts.filter(({ nextHoldEnd }) => nextHoldEnd !== null && nextHoldEnd <= now);
   return due.length === 0 ? NOTHING_ENDED : transaction.endedHolds(due);
 }
+
+/** Only of accounts whose row says that they have some. */
+async function openLots(transaction: AccountTransaction): Promise<ReadonlyMap<string, readonly CreditLot[]>> {
+  const accounts = transaction.frame.accounts.filter(({ hasLots }) => hasLots);
+  return accounts.length === 0 ? NO_LOTS : transaction.lotsOf(accounts);
+}
+
+const NO_LOTS: ReadonlyMap<string, readonly CreditLot[]> = new Map();
 
 /** INVARIANT: every writer of accounts locks them in (feature, scope) order. */
 function lockOrder(evaluations: Evaluations): readonly AccountKey[] {
@@ -368,7 +376,7 @@ function noteBalances(
   write: BatchWrite,
   { holds }: CommitReport,
 ): void {
-  for (const { feature, scope, periodStart, used, reserved } of write.accounts) {
+  for (const { feature, scope, periodStart, periodEnd, used, reserved, covered, lots } of write.accounts) {
     customers.noteBalance(first.environmentId, first.customerKey, {
       productId: first.productId,
       feature,
@@ -376,6 +384,9 @@ function noteBalances(
       periodStart,
       used,
       reserved,
+      periodEnd,
+      covered,
+      lots,
       ...heldNow(holds.get(heldAccountName({ feature, scope }))),
     });
   }

@@ -1,4 +1,4 @@
-import type { AccountState, CustomerState, Hold, Instant } from '@pennon/engine/model/customer';
+import type { AccountState, CreditLot, CustomerState, Hold, Instant } from '@pennon/engine/model/customer';
 import { LRUCache } from 'lru-cache';
 import type {
   CustomerFacts,
@@ -39,6 +39,9 @@ export interface BalanceNote {
     readonly used: number;
     readonly reserved: number;
     readonly holds?: readonly Hold[];
+    readonly periodEnd?: Instant | null;
+    readonly covered?: number;
+    readonly lots?: readonly CreditLot[];
   };
 }
 
@@ -327,11 +330,12 @@ function addScope(entry: CustomerEntry, scope: string, balances: Balances): void
 function apply(entry: CustomerEntry, account: BalanceNote['account'], at: number): void {
   const balances = entry.balances.get(account.scope);
   if (balances === undefined || (balances.notedAt.get(account.feature) ?? 0) > at) return;
-  const { feature, scope, periodStart, used, reserved } = account;
+  const { feature, scope, periodStart, used, reserved, periodEnd = null, covered = 0, lots = [] } = account;
   const before = balances.accounts.find((known) => known.feature === feature);
   const others = balances.accounts.filter((known) => known.feature !== feature);
   const holds = account.holds ?? before?.holds ?? [];
-  balances.accounts = [...others, { feature, scope, periodStart, used, reserved, holds }];
+  const known = { feature, scope, periodStart, used, reserved, holds, periodEnd, covered, lots };
+  balances.accounts = [...others, known];
   // Another process has changed what is held: it is read again as soon as somebody asks.
   if (account.holds === undefined && reserved !== (before?.reserved ?? 0))
     balances.readAt = Number.NEGATIVE_INFINITY;
@@ -347,7 +351,10 @@ function sameAccounts(left: readonly AccountState[], right: readonly AccountStat
       other.periodStart === account.periodStart &&
       other.used === account.used &&
       other.reserved === account.reserved &&
-      sameHolds(other.holds ?? [], account.holds ?? [])
+      sameHolds(other.holds ?? [], account.holds ?? []) &&
+      (other.periodEnd ?? null) === (account.periodEnd ?? null) &&
+      (other.covered ?? 0) === (account.covered ?? 0) &&
+      sameLots(other.lots ?? [], account.lots ?? [])
     );
   });
 }
@@ -359,5 +366,13 @@ function sameHolds(left: readonly Hold[], right: readonly Hold[]): boolean {
       const other = right[index];
       return other !== undefined && other.endsAt === endsAt && other.amount === amount;
     })
+  );
+}
+
+/** Of a lot only what remains and when it ends can change. */
+function sameLots(left: readonly CreditLot[], right: readonly CreditLot[]): boolean {
+  if (left.length !== right.length) return false;
+  return left.every(({ id, remaining, endsAt }) =>
+    right.some((lot) => lot.id === id && lot.remaining === remaining && lot.endsAt === endsAt),
   );
 }

@@ -1,3 +1,4 @@
+import type { CreditLot } from '@pennon/engine/model/customer';
 import type { ConsumptionDecision, EntitlementDecision } from '@pennon/engine/model/decision';
 import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
 import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
@@ -10,14 +11,17 @@ import {
 import { decideConsumptions } from '@pennon/engine/usage/decide-consumptions';
 import { decideRelease, refuseRelease } from '@pennon/engine/usage/decide-release';
 import { measureAmount } from '@pennon/engine/usage/measure';
+import { lotsToStore } from '@pennon/engine/usage/opening';
 import type { BatchWrite, ConsumptionRow, LockedFrame } from '../store/account-transaction.js';
 import type { EndedHolds } from '../store/reservation-statements.js';
 import {
   accountWrites,
   type LiveAccount,
   liveAccounts,
+  lotWrites,
   nameOf,
   openPeriod,
+  opensPeriod,
   takeOffEnded,
   takeOver,
 } from './batch-accounts.js';
@@ -49,9 +53,16 @@ export interface BatchDecider {
   write(): BatchWrite;
 }
 
-/** @param ended holds of these accounts that ended: they are taken off before anything is decided. */
-export function createBatchDecider(frame: LockedFrame, ended: EndedHolds): BatchDecider {
-  const accounts = liveAccounts(frame.accounts);
+/**
+ * @param ended holds of these accounts that ended: they are taken off before anything is decided.
+ * @param lots of the accounts that have some.
+ */
+export function createBatchDecider(
+  frame: LockedFrame,
+  ended: EndedHolds,
+  lots: ReadonlyMap<string, readonly CreditLot[]>,
+): BatchDecider {
+  const accounts = liveAccounts(frame.accounts, lots);
   const rows: ConsumptionRow[] = takeOffEnded(accounts, ended, frame);
   const reservations = createBatchReservations(frame, ended);
   const holders = createBatchHolders(frame);
@@ -89,7 +100,7 @@ export function createBatchDecider(frame: LockedFrame, ended: EndedHolds): Batch
     const named = new Set<string>();
     const inputs = items.map((item): ConsumptionInput => {
       const resolved = resolve.entitlement(evaluation, item.key);
-      const account = accountFor(resolved);
+      const account = accountFor(evaluation, resolved);
       return {
         entitlement: { ...resolved, usage: account.used, reserved: account.reserved },
         amount:
@@ -155,7 +166,7 @@ export function createBatchDecider(frame: LockedFrame, ended: EndedHolds): Batch
     id: string,
   ): ConsumptionDecision {
     const resolved = resolve.entitlement(evaluation, item.key);
-    const { used, reserved } = accountFor(resolved);
+    const { used, reserved } = accountFor(evaluation, resolved);
     const feature = evaluation.snapshot.features.get(item.key);
     if (feature === undefined) {
       throw new Error(`\`${item.key}\` was resolved and is not there.`);
@@ -171,7 +182,7 @@ export function createBatchDecider(frame: LockedFrame, ended: EndedHolds): Batch
     return request.operation === 'settle' ? reservations.settle(question) : reservations.release(question);
   }
 
-  function accountFor(resolved: EntitlementDecision): LiveAccount {
+  function accountFor(evaluation: EvaluationRequest<Snapshot>, resolved: EntitlementDecision): LiveAccount {
     const account = accounts.get(nameOf({ feature: resolved.key, scope: resolved.scope }));
     if (account === undefined) {
       throw new ServiceError(
@@ -181,7 +192,9 @@ export function createBatchDecider(frame: LockedFrame, ended: EndedHolds): Batch
         { retryAfterSeconds: 1 },
       );
     }
-    openPeriod(account, resolved);
+    if (opensPeriod(account, resolved)) {
+      openPeriod(account, resolved, lotsToStore(resolve.lockedRequest(evaluation), resolved));
+    }
     return account;
   }
 
@@ -195,7 +208,7 @@ export function createBatchDecider(frame: LockedFrame, ended: EndedHolds): Batch
       const { entitlement } = decision;
       const account = accounts.get(nameOf({ feature: decision.key, scope: entitlement.scope }));
       if (account !== undefined) {
-        takeOver(account, decision);
+        takeOver(account, decision, frame.now);
       }
       rows.push({
         id,
@@ -227,8 +240,10 @@ export function createBatchDecider(frame: LockedFrame, ended: EndedHolds): Batch
   }
 
   function write(): BatchWrite {
-    const { writes, closed } = accountWrites(accounts.values());
     const { now } = frame;
+    // Before the accounts: what is over is not told any more.
+    const lots = lotWrites(accounts.values(), now);
+    const { writes, closed } = accountWrites(accounts.values());
     return {
       now,
       accounts: writes,
@@ -236,6 +251,7 @@ export function createBatchDecider(frame: LockedFrame, ended: EndedHolds): Batch
       consumptions: rows,
       reservations: reservations.write(),
       holders: holders.write(),
+      lots,
     };
   }
 

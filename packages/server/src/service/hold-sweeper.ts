@@ -105,7 +105,12 @@ async function endHolds(store: Accounts, { accounts, ...whose }: EndedAccounts):
   let open = true;
   try {
     const { frame } = transaction;
-    const decider = createBatchDecider(frame, await transaction.endedHolds(frame.accounts));
+    const decider = createBatchDecider(
+      frame,
+      await transaction.endedHolds(frame.accounts),
+      // Nothing is decided here, so that nothing is taken out of a lot.
+      new Map(),
+    );
     const write = decider.write();
     open = false;
     await (write.consumptions.length > 0 ? transaction.commit(write) : transaction.rollback());

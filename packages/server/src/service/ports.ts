@@ -1,4 +1,4 @@
-import type { CustomerState, Hold, Instant } from '@pennon/engine/model/customer';
+import type { CreditLot, CustomerState, Hold, Instant } from '@pennon/engine/model/customer';
 import type { Reservation } from '@pennon/engine/model/decision';
 import type { JsonObject } from '@pennon/engine/model/json';
 import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
@@ -118,6 +118,10 @@ export interface CustomerStates {
       reserved: number;
       /** Where the write knows them; else what was known of them stays. */
       holds?: readonly Hold[];
+      periodEnd?: Instant | null;
+      covered?: number;
+      /** Those that are open; left out: none. */
+      lots?: readonly CreditLot[];
     },
   ): void;
 }

@@ -9,7 +9,7 @@ export function numberOrNull(text: string | null | undefined): number | null {
 }
 
 export function toLockedAccount(row: Row): LockedAccount {
-  const [feature, scope, start, end, used, reserved, nextHoldEnd] = row;
+  const [feature, scope, start, end, used, reserved, nextHoldEnd, covered, hasLots] = row;
   return {
     feature: feature ?? '',
     scope: scope ?? '',
@@ -18,6 +18,8 @@ export function toLockedAccount(row: Row): LockedAccount {
     used: Number(used),
     reserved: Number(reserved),
     nextHoldEnd: numberOrNull(nextHoldEnd),
+    covered: Number(covered),
+    hasLots: hasLots === 't',
   };
 }
 

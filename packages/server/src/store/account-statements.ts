@@ -1,6 +1,7 @@
 import type { Instant } from '@pennon/engine/model/customer';
 import type { BatchWrite, LockRequest } from './account-transaction.js';
 import { numberArray, textArray } from './array-literal.js';
+import { LOTS_OF } from './lot-statements.js';
 import { HOLDS_OF } from './reservation-statements.js';
 import type { GroupStatement } from './statement-group.js';
 
@@ -9,7 +10,7 @@ import type { GroupStatement } from './statement-group.js';
 const AT = (milliseconds: string) => `to_timestamp(${milliseconds} / 1000.0)`;
 const MILLISECONDS = (instant: string) => `floor(extract(epoch from ${instant}) * 1000)::bigint`;
 const ACCOUNT_COLUMNS = `feature, scope, ${MILLISECONDS('period_start')}, ${MILLISECONDS('period_end')}, used, reserved,
-  ${MILLISECONDS('next_hold_end')}`;
+  ${MILLISECONDS('next_hold_end')}, covered, has_lots`;
 
 export const INSERT_ACCOUNTS = `
 insert into account (customer_id, product_id, feature, scope, environment_id, used, reserved, updated_at)
@@ -40,7 +41,7 @@ select ${MILLISECONDS('clock_timestamp()')},
 from environment where id = $2::uuid`;
 
 export const PEEK_ACCOUNTS = `
-select ${ACCOUNT_COLUMNS}, ${HOLDS_OF('account')} from account
+select ${ACCOUNT_COLUMNS}, ${HOLDS_OF('account')}, ${LOTS_OF('account')} from account
 where customer_id = (select id from customer where environment_id = $1::uuid and key = $2::text) and product_id = $3::uuid`;
 
 // INVARIANT: `offset 0` keeps the planner from turning the look-up around: it takes an empty partition for a small one, and would
@@ -71,9 +72,12 @@ ${ofKey(
 )}`;
 
 const CLOSE_PERIODS = `
-insert into account_period (customer_id, product_id, feature, scope, period_start, environment_id, period_end, used, closed_at)
-select $1::uuid, $2::uuid, n.feature, n.scope, ${AT('n.period_start')}, $3::uuid, ${AT('n.period_end')}, n.used, ${AT('$4::bigint')}
-from unnest($5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[]) as n (feature, scope, period_start, period_end, used)
+insert into account_period (customer_id, product_id, feature, scope, period_start, environment_id, period_end, used, covered,
+  closed_at)
+select $1::uuid, $2::uuid, n.feature, n.scope, ${AT('n.period_start')}, $3::uuid, ${AT('n.period_end')}, n.used, n.covered,
+  ${AT('$4::bigint')}
+from unnest($5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[])
+  as n (feature, scope, period_start, period_end, used, covered)
 on conflict do nothing`;
 
 // A row that no longer stands as it was read divides by zero: the transaction is aborted and nothing of it remains.
@@ -109,6 +113,7 @@ export function closeStatement(request: LockRequest, write: BatchWrite): GroupSt
       instants(closed.map((account) => account.periodStart)),
       instants(closed.map((account) => account.periodEnd ?? write.now)),
       numberArray(closed.map((account) => account.used)),
+      numberArray(closed.map((account) => account.covered)),
     ],
   };
 }

@@ -1,4 +1,4 @@
-import type { Hold, Instant } from '@pennon/engine/model/customer';
+import type { CreditLot, Hold, Instant } from '@pennon/engine/model/customer';
 import type pg from 'pg';
 import { type RowName, rowText } from '../service/consumption-record.js';
 import type { EnvironmentVersions } from '../service/ports.js';
@@ -22,6 +22,7 @@ import {
   type StoredHolder,
   toHolder,
 } from './holder-statements.js';
+import { findLotsStatement, type LotsWrite, lotStatements, toLotsByAccount } from './lot-statements.js';
 import {
   type EndedHolds,
   endedStatements,
@@ -52,9 +53,15 @@ export interface LockedAccount extends AccountKey {
   readonly reserved: number;
   /** No hold ends before it; `null`: nothing is held. */
   readonly nextHoldEnd: Instant | null;
+  /** Of `used`, what was taken out of lots. */
+  readonly covered: number;
+  /** There may be lots that are not closed; without them none are looked for. */
+  readonly hasLots: boolean;
 }
 
 export interface AccountWrite extends LockedAccount {
+  /** As they stand then, for this process's own evaluations. */
+  readonly lots: readonly CreditLot[];
   /** What stood there when it was locked: the update goes through only if it still does. */
   readonly before: LockedAccount;
 }
@@ -156,6 +163,7 @@ export interface BatchWrite {
   };
   /** What those whose amount changed hold now. */
   readonly holders: readonly StoredHolder[];
+  readonly lots: LotsWrite;
 }
 
 export interface CommitReport {
@@ -169,6 +177,8 @@ export interface AccountTransaction {
   answersOf(
     rows: readonly (RowName & { readonly decidedAt: Instant })[],
   ): Promise<ReadonlyMap<string, string>>;
+  /** The lots of these accounts that are not closed, by `accountText`. */
+  lotsOf(accounts: readonly AccountKey[]): Promise<ReadonlyMap<string, readonly CreditLot[]>>;
   /** Holds of these accounts whose end has come by the frame's time. */
   endedHolds(accounts: readonly AccountKey[]): Promise<EndedHolds>;
   /** Writes and commits; when this rejects, the outcome may be unknown. */
@@ -293,6 +303,10 @@ function transactionOf(
         ]),
       );
     },
+    async lotsOf(accounts) {
+      const [found] = await send([findLotsStatement(request, accounts)]);
+      return toLotsByAccount(found);
+    },
     async endedHolds(accounts) {
       const [ended, next] = await send(endedStatements(request, accounts, frame.now));
       return toEndedHolds(ended, next);
@@ -352,6 +366,7 @@ function writeStatements(
   if (write.accounts.length > 0) {
     statements.push(updateStatement(request, write));
   }
+  statements.push(...lotStatements(request, write.now, write.lots));
   if (write.consumptions.length > 0) {
     statements.push(copier.copyOf(request, write.now, write.consumptions));
   }

@@ -1,4 +1,4 @@
-import type { Hold, Instant } from '@pennon/engine/model/customer';
+import type { CreditLot, Hold, Instant } from '@pennon/engine/model/customer';
 import pg from 'pg';
 import type { EnvironmentVersions } from '../service/ports.js';
 import { numberOrNull, toLockedAccount } from './account-rows.js';
@@ -16,6 +16,7 @@ import {
 import { closePool } from './close-pool.js';
 import { createConsumptionCopier } from './consumption-copy.js';
 import { surviveLostConnections } from './lost-connections.js';
+import { toLots } from './lot-statements.js';
 import { toHolds } from './reservation-statements.js';
 import { sendGroup } from './statement-group.js';
 
@@ -38,7 +39,10 @@ export interface Accounts {
   close(): Promise<void>;
 }
 
-export type ReadAccount = LockedAccount & { readonly holds: readonly Hold[] };
+export type ReadAccount = LockedAccount & {
+  readonly holds: readonly Hold[];
+  readonly lots: readonly CreditLot[];
+};
 
 export interface AccountsOptions {
   readonly connectionString: string;
@@ -117,7 +121,11 @@ export function openAccounts(options: AccountsOptions): Accounts {
         revision: numberOrNull(revision),
         customerVersion: numberOrNull(version),
         versions: { subjects: Number(subjects), shared: Number(shared) },
-        accounts: (accounts?.rows ?? []).map((row) => ({ ...toLockedAccount(row), holds: toHolds(row[7]) })),
+        accounts: (accounts?.rows ?? []).map((row) => ({
+          ...toLockedAccount(row),
+          holds: toHolds(row[9]),
+          lots: toLots(row[10]),
+        })),
       };
     } catch (error) {
       client.release(true);

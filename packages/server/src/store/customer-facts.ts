@@ -29,6 +29,7 @@ import type {
   SubjectFacts,
   UserFacts,
 } from '../service/customer-facts.js';
+import { LOTS_OF, toLots } from './lot-statements.js';
 import { HOLDS_OF, toHolds } from './reservation-statements.js';
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
@@ -45,7 +46,8 @@ const LICENSE_COLUMNS = `json_build_array(f.key, l.id, l.plan_key, l.plan_versio
   ${milliseconds('l.starts_at')}, ${milliseconds('l.ends_at')}, ${milliseconds('l.grace_ends_at')},
   l.anchor, l.time_zone, l.sku, l.addons, l.earlier_plans,
   case when l.next_plan_at is null then null
-    else json_build_array(l.next_plan_key, l.next_plan_version, ${milliseconds('l.next_plan_at')}, l.next_anchor) end)`;
+    else json_build_array(l.next_plan_key, l.next_plan_version, ${milliseconds('l.next_plan_at')}, l.next_anchor) end,
+  ${milliseconds('l.anchor_since')})`;
 
 /**
  * Grants that hold or will hold, and the last few of each target that ended: "expired" is another answer than "never had one". A
@@ -151,14 +153,15 @@ select json_build_object(
     from (${grantsOf("(values ('group', ''), ('segment', '')) t (kind, key)", SHARED, 200)}) g) end,
   'balanced', (select json_agg(m.key) from metered m),
   'accounts', (select json_agg(json_build_array(m.key, a.scope, a.feature, ${milliseconds('a.period_start')},
-      a.used, a.reserved, ${HOLDS_OF('a')}) order by a.feature)
+      a.used, a.reserved, ${HOLDS_OF('a')}, ${milliseconds('a.period_end')}, a.covered, ${LOTS_OF('a')}) order by a.feature)
     from metered m cross join scope s cross join lateral (select * from account a
       where a.customer_id = m.id and a.product_id = $2 and a.scope = s.key offset 0) a)
 ) as facts`;
 
 const BALANCES = `
 select a.customer_id, a.product_id, a.scope, a.feature, ${milliseconds('a.period_start')} as period_start,
-  a.used, a.reserved, ${HOLDS_OF('a')} as holds
+  a.used, a.reserved, ${HOLDS_OF('a')} as holds, ${milliseconds('a.period_end')} as period_end, a.covered,
+  ${LOTS_OF('a')} as lots
 from unnest($1::uuid[], $2::uuid[], $3::text[]) as asked (customer_id, product_id, scope)
 cross join lateral (select * from account a where a.customer_id = asked.customer_id
   and a.product_id = asked.product_id and a.scope = asked.scope offset 0) a
@@ -182,6 +185,7 @@ type LicenseRow = readonly [
   readonly LicenseAddon[],
   readonly EarlierPlan[],
   readonly [string, number, number, string] | null,
+  number | null,
 ];
 
 interface FactsRow {
@@ -201,7 +205,18 @@ interface FactsRow {
   readonly shared: readonly GrantRow[] | null;
   readonly balanced: readonly string[] | null;
   readonly accounts:
-    | readonly (readonly [string, string, string, number | null, number, number, unknown])[]
+    | readonly (readonly [
+        string,
+        string,
+        string,
+        number | null,
+        number,
+        number,
+        unknown,
+        number | null,
+        number,
+        unknown,
+      ])[]
     | null;
 }
 
@@ -241,6 +256,9 @@ export function createCustomerFactsStore(pool: Pick<pg.Pool, 'query'>): Customer
         used: number;
         reserved: number;
         holds: unknown;
+        period_end: number | null;
+        covered: number;
+        lots: unknown;
       }>({ name: 'customer-balances', text: BALANCES, values: balanceColumns(questions) });
       return result.rows.map(
         (row): BalanceRow => ({
@@ -252,6 +270,9 @@ export function createCustomerFactsStore(pool: Pick<pg.Pool, 'query'>): Customer
           used: row.used,
           reserved: row.reserved,
           holds: toHolds(row.holds),
+          periodEnd: row.period_end,
+          covered: row.covered,
+          lots: toLots(row.lots),
         }),
       );
     },
@@ -296,7 +317,7 @@ export function toGrant(product: string, row: GrantRow): Grant {
 
 function toLicense(product: string, row: LicenseRow): License {
   const [, id, plan, planVersion, quantity, kind, status, startsAt, endsAt, graceEndsAt, ...rest] = row;
-  const [anchor, timeZone, sku, addons, earlier, next] = rest;
+  const [anchor, timeZone, sku, addons, earlier, next, anchorSince] = rest;
   return {
     id,
     product,
@@ -314,6 +335,7 @@ function toLicense(product: string, row: LicenseRow): License {
     addons,
     ...(earlier.length === 0 ? {} : { earlier }),
     ...(next === null ? {} : { next: toNextPlan(next) }),
+    ...(anchorSince === null ? {} : { anchorSince }),
   };
 }
 
@@ -429,9 +451,20 @@ function toBalances(question: FactsQuestion, row: FactsRow): ScopeBalances[] {
   const scopes = new Set(['', ...question.scopes]);
   if (row.instance !== null) scopes.add(row.instance[0]);
   const found = new Map<string, AccountState[]>();
-  for (const [customer, scope, feature, periodStart, used, reserved, held] of row.accounts ?? []) {
-    const holds = toHolds(held);
-    push(found, JSON.stringify([customer, scope]), { feature, scope, periodStart, used, reserved, holds });
+  for (const [customer, scope, feature, periodStart, used, reserved, held, ...credits] of row.accounts ??
+    []) {
+    const [periodEnd, covered, lots] = credits;
+    push(found, JSON.stringify([customer, scope]), {
+      feature,
+      scope,
+      periodStart,
+      used,
+      reserved,
+      holds: toHolds(held),
+      periodEnd,
+      covered,
+      lots: toLots(lots),
+    });
   }
   return (row.balanced ?? []).flatMap((customerKey) =>
     [...scopes].map((scope) => ({

@@ -11,6 +11,7 @@ import * as bundlesAndEnds from './migrations/0005-bundles-and-ends.js';
 import * as vouchers from './migrations/0006-vouchers.js';
 import * as lookUpsByKey from './migrations/0007-look-ups-by-key.js';
 import * as reservations from './migrations/0008-reservations.js';
+import * as balances from './migrations/0009-balances.js';
 import * as endsAndWithdrawnCodes from './migrations/0012-ends-and-withdrawn-codes.js';
 
 /** Listed by hand, in order: a bundler sees them, and no folder is read at start. */
@@ -24,6 +25,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0007-look-ups-by-key': lookUpsByKey,
   '0008-reservations': reservations,
   '0012-ends-and-withdrawn-codes': endsAndWithdrawnCodes,
+  '0009-balances': balances,
 };
 
 /**

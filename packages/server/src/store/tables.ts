@@ -1,5 +1,6 @@
 import type { JsonObject, JsonValue } from '@pennon/engine/model/json';
 import type { ColumnType, Generated } from 'kysely';
+import type { CreditLotTable } from './lot-tables.js';
 import type { LeaseTable, ReservationTable, UsageHolderTable } from './reservation-tables.js';
 import type {
   VoucherCodeTable,
@@ -40,6 +41,7 @@ export interface Tables {
   reservation: ReservationTable;
   usage_holder: UsageHolderTable;
   lease: LeaseTable;
+  credit_lot: CreditLotTable;
   audit_entry: AuditEntryTable;
   personal_key: PersonalKeyTable;
   change: ChangeTable;
@@ -216,6 +218,8 @@ export interface LicenseTable {
   next_move_id: ColumnType<string | null, string | null | undefined, string | null>;
   /** `{status, endsAt}` as they were, for the way back. */
   before_cancel: ColumnType<JsonValue | null, string | null | undefined, string | null>;
+  /** When the anchor was last moved. */
+  anchor_since: ColumnType<Date | null, Date | null | undefined, Date | null>;
 }
 
 export type PlanMoveStatus =
@@ -370,6 +374,10 @@ export interface AccountTable {
   reserved: number;
   /** No hold ends before it; `null`: nothing is held. */
   next_hold_end: Date | null;
+  /** Of `used`, what was taken out of lots. */
+  covered: Generated<number>;
+  /** There may be lots that are not closed. */
+  has_lots: Generated<boolean>;
   updated_at: Date;
 }
 
@@ -382,6 +390,7 @@ export interface AccountPeriodTable {
   environment_id: string;
   period_end: Date;
   used: number;
+  covered: Generated<number>;
   closed_at: Date;
 }
 

@@ -150,13 +150,15 @@ export function writeOf(frame: LockedFrame, plan: WritePlan): BatchWrite {
       used: closes ? amount : account.used + amount,
       periodStart,
       periodEnd: periodStart + PERIOD_MILLISECONDS,
+      lots: [],
       before,
     };
   });
   const closed = closes ? frame.accounts.filter((account) => account.periodStart !== null) : [];
   const consumptions = accounts.map((account, item) => rowOf(plan, account, account.used, item));
   const reservations = { made: [], finished: [], accounts: [] };
-  return { now: frame.now, accounts, closed, consumptions, reservations, holders: [] };
+  const lots = { credits: [], changed: [], made: [] };
+  return { now: frame.now, accounts, closed, consumptions, reservations, holders: [], lots };
 }
 
 function rowOf(plan: WritePlan, { feature, scope }: AccountKey, used: number, item: number): ConsumptionRow {

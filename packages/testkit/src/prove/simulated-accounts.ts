@@ -146,6 +146,7 @@ function transactionOf(
       const [found] = await exchange(store, wire, connection, [answersOf(request.customerId, rows)]);
       return found as ReadonlyMap<string, string>;
     },
+    lotsOf: () => Promise.reject(new Error('Nobody has lots in a simulated history.')),
     endedHolds: () => Promise.reject(new Error('Nothing is held in a simulated history.')),
     async commit(write) {
       try {

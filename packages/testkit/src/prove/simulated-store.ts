@@ -346,6 +346,8 @@ export function insertAccounts(customerId: string, accounts: readonly AccountKey
             used: 0,
             reserved: 0,
             nextHoldEnd: null,
+            covered: 0,
+            hasLots: false,
           });
         }
       }
@@ -476,6 +478,8 @@ function updateAccounts(session: SimulatedSession, customerId: string, write: Ba
         used,
         reserved,
         nextHoldEnd,
+        covered: 0,
+        hasLots: false,
       });
     }
   });

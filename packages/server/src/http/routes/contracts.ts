@@ -14,6 +14,7 @@ import { registerLicenseRoutes } from './licenses.js';
 import { registerMembershipRoutes } from './memberships.js';
 import { registerRedemptionRoutes } from './redemptions.js';
 import { registerSearchRoutes } from './search.js';
+import { registerTopUpRoutes } from './top-ups.js';
 import { registerUserRoutes } from './users.js';
 import { registerVoucherRoutes } from './vouchers.js';
 
@@ -32,6 +33,7 @@ export function registerContractRoutes(app: App, services: GrantServices & Searc
   registerGrantRoutes(app, services);
   registerBundleRoutes(app, services);
   registerEndingRoutes(app, services);
+  registerTopUpRoutes(app, services);
   registerVoucherRoutes(app, services);
   registerRedemptionRoutes(app, services);
 }

@@ -111,6 +111,7 @@ function sameness(effect: GrantEffect): string | null {
       return `flag ${effect.flag}`;
     case 'add':
     case 'multiply':
+    case 'topUp':
       return null;
     case 'set':
     case 'unlimited':

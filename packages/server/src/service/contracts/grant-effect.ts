@@ -7,6 +7,7 @@ import type { EntitlementValue, Feature, Flag } from '@pennon/engine/model/catal
 import type { GrantEffect, TargetKind } from '@pennon/engine/model/customer';
 import { isJsonObject } from '@pennon/engine/model/json';
 import type { GrantCreate } from '@pennon/protocol/management/grants';
+import { checkCountsFor } from './make-lots.js';
 import type { PublishedItems } from './published-items.js';
 import { refuse, unknownName } from './refusals.js';
 
@@ -44,6 +45,9 @@ export async function readEffect(
       return { type: 'unlimited', feature: feature.key };
     case 'deny':
       return { type: 'deny', feature: feature.key };
+    case 'topUp':
+      checkCountsFor(feature, target, { feature: `${at}/feature`, target: '/target/kind' });
+      return { ...effect, feature: feature.key };
   }
 }
 

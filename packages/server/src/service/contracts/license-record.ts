@@ -41,9 +41,9 @@ export function settledAt(row: LicenseRow, now: Instant): LicenseRow {
     ...row,
     ...withoutNext,
     earlier_plans: withEarlier(row, at.getTime()) as never,
+    ...movedAnchor(row, anchor ?? row.anchor, at.getTime()),
     plan_key: plan,
     plan_version: version,
-    anchor: anchor ?? row.anchor,
     sku: null,
   };
 }
@@ -63,6 +63,17 @@ export function withEarlier(row: LicenseRow, until: Instant): readonly EarlierPl
   if (until <= since) return earlier;
   const one = { plan: row.plan_key, planVersion: row.plan_version, until };
   return [...earlier, one].slice(-LIMITS.earlierPlansPerLicense.value);
+}
+
+/** Another anchor ends the period that runs, and one begins: when that was is remembered with it. */
+export function movedAnchor(
+  row: LicenseRow,
+  anchor: string,
+  at: Instant,
+): Pick<LicenseRow, 'anchor' | 'anchor_since'> {
+  return anchor === row.anchor
+    ? { anchor, anchor_since: row.anchor_since }
+    : { anchor, anchor_since: fromInstant(at) };
 }
 
 /** The anchor of a period that begins at an instant, on the clocks of the license's own anchor. */
@@ -90,6 +101,7 @@ export function toApiLicense(
     endsAt: toTimeOrNull(toInstantOrNull(row.ends_at)),
     graceEndsAt: toTimeOrNull(toInstantOrNull(row.grace_ends_at)),
     anchor: row.anchor,
+    anchorSince: toTimeOrNull(toInstantOrNull(row.anchor_since)),
     timeZone: row.time_zone,
     sku: row.sku,
     contractReference: row.contract_reference,
@@ -157,6 +169,7 @@ export function columnsOf(terms: LicenseTerms) {
 export function historyOf(row: LicenseRow) {
   return {
     anchor: row.anchor,
+    anchor_since: row.anchor_since,
     earlier_plans: JSON.stringify(row.earlier_plans),
     next_plan_key: row.next_plan_key,
     next_plan_version: row.next_plan_version,

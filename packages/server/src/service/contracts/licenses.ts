@@ -1,4 +1,6 @@
+import type { Instant } from '@pennon/engine/model/customer';
 import { LIMITS } from '@pennon/engine/model/limits';
+import { parseAnchor } from '@pennon/engine/period/anchor';
 import type { PageQuery } from '@pennon/protocol/management/common';
 import type { ApiLicense, LicenseCreate, LicensePatch } from '@pennon/protocol/management/licenses';
 import { fromInstant } from '../../store/instant.js';
@@ -17,6 +19,8 @@ import { type Changed, type ContractServices, changeData, type DataChange } from
 import {
   type BeforeCancel,
   columnsOf,
+  type LicenseRow,
+  movedAnchor,
   termsOf,
   toApiLicense,
   withEarlier,
@@ -87,7 +91,7 @@ async function checkCount(
 }
 
 /**
- * Changes what is named: another plan (an upgrade or a downgrade), an end, a status, add-ons. The anchor never moves. Another plan
+ * Changes what is named: another plan (an upgrade or a downgrade), an end, a status, add-ons, an anchor that a provider moved. Another plan
  * takes a planned change back: it was planned for the plan before.
  */
 export function patchLicense(
@@ -110,10 +114,16 @@ export function patchLicense(
       ...row,
       ...(columnsOf(terms) as object),
       addons: terms.addons as never,
+      ...(body.anchor === undefined ? {} : moved(row, body.anchor, terms, change.now)),
       ...(samePlan ? {} : { ...withoutNext, earlier_plans: withEarlier(row, change.now) as never }),
       ...(before.status === terms.status ? {} : { before_cancel: canceledFrom(before, terms) as never }),
     };
   });
+}
+
+function moved(row: LicenseRow, anchor: string, terms: LicenseTerms, now: Instant) {
+  const zone = terms.timeZone ?? parseAnchor(row.anchor)?.timeZone ?? 'UTC';
+  return movedAnchor(row, readAnchor(anchor, terms.startsAt, zone), now);
 }
 
 function canceledFrom(before: LicenseTerms, after: LicenseTerms): BeforeCancel | null {

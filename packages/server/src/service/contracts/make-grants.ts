@@ -9,6 +9,7 @@ import { isId, newId } from '../new-id.js';
 import type { EnvironmentRecord, ProductRecord } from '../ports.js';
 import { ServiceError } from '../service-error.js';
 import type { ContractServices, DataChange } from './data-change.js';
+import { changeGrantedLots, makeGrantedLots } from './grant-lots.js';
 import { type GrantRow, toGrantOf } from './grant-record.js';
 import type { PublishedItems } from './published-items.js';
 import { checkSpan, refuse, unknownName } from './refusals.js';
@@ -196,6 +197,7 @@ export async function makeGrants(
   // Ids are made in order, and an insert answers in no order that is promised.
   rows.sort((left, right) => (left.id < right.id ? -1 : 1));
   await recordGrants(services, change, rows, product, 'grant.create');
+  await makeGrantedLots(change, product, rows);
   return rows;
 }
 
@@ -251,6 +253,7 @@ export async function updateGrants(
     .execute();
   saved.sort((left, right) => (left.id < right.id ? -1 : 1));
   await recordGrants(services, change, saved, product, action);
+  await changeGrantedLots(change, product, saved, action);
   return saved;
 }
 

@@ -3,7 +3,7 @@ import type { Instant } from '@pennon/engine/model/customer';
 import { periodAt } from '@pennon/engine/period/period-at';
 import { fromInstant } from '../../store/instant.js';
 import { toTime } from '../times.js';
-import { anchorFrom, type LicenseRow, withEarlier, withoutNext } from './license-record.js';
+import { anchorFrom, type LicenseRow, movedAnchor, withEarlier, withoutNext } from './license-record.js';
 
 /* The change of one license's plan, as a license and a move of many make it: a row before, and what is to be written. */
 
@@ -47,7 +47,12 @@ export function changePlan(row: LicenseRow, wanted: WantedPlan, now: Instant): P
   const at = wanted.at ?? now;
   const anchor = usage === 'carry' ? row.anchor : anchorFrom(row, at);
   if (wanted.at === null) {
-    const changed = { plan_key: plan, plan_version: planVersion, anchor, sku: null };
+    const changed = {
+      plan_key: plan,
+      plan_version: planVersion,
+      ...movedAnchor(row, anchor, now),
+      sku: null,
+    };
     const earlier_plans = withEarlier(row, now) as never;
     return { ok: true, at, row: { ...row, ...withoutNext, ...changed, earlier_plans } };
   }

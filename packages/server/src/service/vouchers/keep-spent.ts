@@ -4,7 +4,9 @@ import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
 import { LIMITS } from '@pennon/engine/model/limits';
 import type { CompiledFeature, Snapshot } from '@pennon/engine/snapshot/snapshot';
 import type { ApiRedemption } from '@pennon/protocol/management/vouchers';
+import { sql } from 'kysely';
 import { toInstantOrNull } from '../../store/instant.js';
+import { LOTS_OF, toLots } from '../../store/lot-statements.js';
 import type { DataChange } from '../contracts/data-change.js';
 import { type GrantServices, makeGrants } from '../contracts/make-grants.js';
 import { touchTarget } from '../contracts/touch-target.js';
@@ -103,7 +105,8 @@ async function accountsOf(
 ): Promise<readonly AccountState[]> {
   let select = change.transaction
     .selectFrom('account')
-    .select(['feature', 'scope', 'period_start', 'used', 'reserved'])
+    .select(['feature', 'scope', 'period_start', 'period_end', 'used', 'reserved', 'covered'])
+    .select(sql`${sql.raw(LOTS_OF('account'))}`.as('lots'))
     .where('customer_id', '=', row.customer_id)
     .where('product_id', '=', row.product_id)
     .where('feature', '=', feature.key)
@@ -115,12 +118,15 @@ async function accountsOf(
     select = select.where('scope', '=', row.target_key);
   }
   const rows = await select.execute();
-  return rows.map(({ scope, period_start, used, reserved }) => ({
+  return rows.map(({ scope, period_start, period_end, used, reserved, covered, lots }) => ({
     feature: feature.key,
     scope,
     periodStart: toInstantOrNull(period_start),
+    periodEnd: toInstantOrNull(period_end),
     used,
     reserved,
+    covered,
+    lots: toLots(lots),
   }));
 }
 

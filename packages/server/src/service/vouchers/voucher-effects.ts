@@ -11,7 +11,7 @@ type NamedEffects = VoucherCreate['effects'];
 const GIVES: Readonly<Record<VoucherKind, string>> = {
   FLAG_GRANT: 'exactly one effect of type `flag`',
   ENTITLEMENT_BOOST:
-    'exactly one effect of type `set`, `add`, `multiply` or `unlimited` on a boolean, limit or metered feature',
+    'exactly one effect of type `set`, `add`, `multiply`, `unlimited` or `topUp` on a boolean, limit or metered feature',
   CONFIG_GRANT: 'exactly one effect of type `set` on a config feature',
   COMPOSITE: 'at least two effects, which are given all or not at all',
 };
