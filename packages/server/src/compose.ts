@@ -283,7 +283,9 @@ export async function composeServer(settings: ServerSettings): Promise<PennonSer
       await parts.installation.open();
       parts.schema.start();
       await parts.customers.warmUp();
-      parts.partitions.start();
+      const partitioned = parts.partitions.start();
+      // With the database away nothing is written, and nothing waits for it.
+      if (parts.installation.source() === 'database') await partitioned;
       parts.planMoves.start();
       parts.holdSweeper.start();
       parts.forgetting.start();

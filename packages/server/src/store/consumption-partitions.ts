@@ -14,8 +14,11 @@ const AGAIN_MILLISECONDS = 30_000;
 export interface ConsumptionPartitions {
   /** Makes what is missing and drops what is over. Returns what was made and dropped. */
   maintain(now: Instant): Promise<{ readonly made: readonly string[]; readonly dropped: readonly string[] }>;
-  /** Maintains at once and then every few hours; a failure is reported and tried again. */
-  start(): void;
+  /**
+   * Maintains at once and then every few hours; a failure is reported and tried again. Resolves after the first time: a row that is on
+   * its way into the default partition is refused when the partition of its month comes to be meanwhile.
+   */
+  start(): Promise<void>;
   stop(): void;
 }
 
@@ -57,7 +60,7 @@ export function createConsumptionPartitions(options: ConsumptionPartitionsOption
     maintain,
     start() {
       running = true;
-      void run();
+      return run();
     },
     stop() {
       running = false;
