@@ -258,6 +258,54 @@ describe('erasing a user', () => {
   });
 });
 
+describe('erasing who has many records', () => {
+  /** More than two slices of records, made of one that is real. */
+  const multiply = (customer: string, count: number) =>
+    server.parts.database.pool.query(
+      `do $$ declare names text; begin
+         select string_agg(case column_name when 'id' then 'gen_random_uuid()' when 'idempotency_key'
+           then 'gen_random_uuid()::text' else 'c.' || quote_ident(column_name) end, ', ' order by ordinal_position)
+         into names from information_schema.columns where table_schema = 'public' and table_name = 'consumption';
+         execute format('insert into consumption select %s from consumption c
+           join customer on customer.id = c.customer_id and customer.key = %L, generate_series(1, %s)
+           where c.scope <> %L', names, '${customer}', ${count}, '');
+       end $$`,
+    );
+  const naming = async (word: string) => {
+    const { rows } = await server.parts.database.pool.query<{ count: number }>(
+      'select count(*)::int as count from consumption c where position($1 in c::text) > 0',
+      [word],
+    );
+    return rows[0]?.count;
+  };
+
+  it.each(['user', 'customer'])(
+    'scrubs every one of a %s, and the notices that name it',
+    async (kind) => {
+      const [customer, user] = [`many-${kind}@example.com`, `walter-${kind}@example.com`];
+      await call('PUT', `/customers/${customer}`, {});
+      await call('PUT', `/customers/${customer}/users/${user}`, {});
+      await call('POST', `/customers/${customer}/licenses`, { plan: 'pro' });
+      await consume({ customer, user }, `many-${kind}`);
+      await multiply(customer, 11_000);
+      expect(await naming(user)).toBeGreaterThan(11_000);
+      const { pool } = server.parts.database;
+      const notices = async (...keys: string[]) =>
+        (await pool.query('select kind from change where subject_key = any($1)', [keys])).rows.length;
+      expect(await notices(customer)).toBeGreaterThan(1);
+      const path =
+        kind === 'user' ? `/customers/${customer}/users/${user}/erase` : `/customers/${customer}/erase`;
+      const erased = await call('POST', path, {});
+      expect(erased.status, erased.text).toBe(200);
+      expect(await naming(user)).toBe(0);
+      // Its own notice is left, by which the others hear of it.
+      expect(await notices(user)).toBe(1);
+      if (kind === 'customer') expect(await notices(customer)).toBe(2);
+    },
+    120_000,
+  );
+});
+
 describe('erasing whoever redeemed a voucher and was named by a plan move', () => {
   it('leaves neither the customer nor the user in redemptions, what was kept, moves or the trail', async () => {
     const [customer, user] = ['oscar@example.com', 'olive@example.com'];

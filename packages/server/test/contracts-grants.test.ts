@@ -1,3 +1,4 @@
+import { LIMITS } from '@pennon/engine/model/limits';
 import type { TestServer } from '@pennon/testkit/test-server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { askFlag, auditOf, type Call, caller, reason, startWithCatalog } from './contracts-support.js';
@@ -412,4 +413,49 @@ describe('grants and memberships of keys in common', () => {
     await call('PUT', member('segments', 'demoing', 'instance/acme-eu'), {});
     expect(await version()).toBe(before + 2);
   });
+});
+
+describe('the limit of grants per target', () => {
+  it.each([
+    ['customer', 'crowded'],
+    ['customer', 'crowded-and-unknown'],
+    ['user', 'crowded-user'],
+  ])(
+    'is exact where many make grants of one %s (%s) at once, on two processes',
+    async (kind, key) => {
+      const { adminKey: admin, serverKey, clientKey: client, databaseUrl } = server;
+      const other = await startWithCatalog(databaseUrl, { admin, server: serverKey, client });
+      try {
+        if (key === 'crowded') await call('PUT', '/customers/crowded', {});
+        await server.parts.database.pool.query(
+          `insert into access_grant (id, environment_id, product_id, target_kind, target_key, kind, effect, starts_at, reason,
+           version, created_at)
+         select gen_random_uuid(), e.id, p.id, $1, $2, 'support', '{"type":"add","feature":"seats","amount":1}', now(), 'x', 1, now()
+         from environment e, product p, generate_series(1, $3) where e.key = 'production' and p.key = 'test'`,
+          [kind, key, LIMITS.grantsPerTarget.value - 5],
+        );
+        const body = {
+          target: { kind, key },
+          kind: 'support',
+          effect: { type: 'add', feature: 'seats', amount: 1 },
+        };
+        const calls = [call, caller(other)];
+        const made = await Promise.all(
+          Array.from({ length: 20 }, async (_, index) => {
+            const headers = { 'idempotency-key': `crowd-${key}-${index}` };
+            for (let tries = 0; ; tries += 1) {
+              const answer = await calls[(index + tries) % 2]?.('POST', '/grants', body, headers);
+              const passing = answer?.status === 503 || answer?.body.code === 'CHANGED_AT_THE_SAME_TIME';
+              if (!passing || tries > 50) return answer?.status === 201 ? 'made' : answer?.body.code;
+            }
+          }),
+        );
+        expect(made.filter((one) => one === 'made')).toHaveLength(5);
+        expect(made.filter((one) => one === 'TOO_MANY_GRANTS')).toHaveLength(15);
+      } finally {
+        await other.stop();
+      }
+    },
+    60_000,
+  );
 });

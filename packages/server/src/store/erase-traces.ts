@@ -88,6 +88,25 @@ export async function renameInPlanMoves(
     where environment_id = ${environmentId} and customers ? ${customer.key}::text`.execute(transaction);
 }
 
+/**
+ * Notices of changes before this one, which name who is erased. Whoever has not heard them yet hears of the erasure, which says the same
+ * and more.
+ */
+export async function removeNotices(
+  transaction: Transaction<Tables>,
+  environmentId: string,
+  kind: 'customer' | 'team' | 'user' | 'instance',
+  keys: readonly string[],
+): Promise<void> {
+  if (keys.length === 0) return;
+  await transaction
+    .deleteFrom('change')
+    .where('environment_id', '=', environmentId)
+    .where('subject_kind', '=', kind)
+    .where('subject_key', 'in', keys)
+    .execute();
+}
+
 /** What a customer's users and instances used stays counted, under names that say nothing. */
 export async function renameScopes(
   transaction: Transaction<Tables>,
@@ -188,6 +207,7 @@ export async function scrubUsage(
         answer = case when ${all} then null else replace(c.answer, ${quoted[0] ?? ''}, ${quotedNew[0] ?? ''}) end,
         idempotency_key = case when ${all} then c.id::text else c.idempotency_key end
       from found where c.tableoid = found.tableoid and c.ctid = found.ctid`.execute(database);
-    if (Number(result.numAffectedRows ?? 0) < RECORDS_AT_ONCE) return;
+    // Not at the first slice that is short: a row that somebody changes meanwhile is passed over, and found by the next one.
+    if (Number(result.numAffectedRows ?? 0) === 0) return;
   }
 }

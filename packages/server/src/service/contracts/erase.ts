@@ -2,6 +2,7 @@ import type { JsonObject } from '@pennon/engine/model/json';
 import type { ApiErasure } from '@pennon/protocol/management/customers';
 import {
   type Renames,
+  removeNotices,
   renameInPlanMoves,
   renameScopes,
   renameTargets,
@@ -91,6 +92,14 @@ async function eraseRows(change: DataChange, row: CustomerRow): Promise<ApiErasu
   }
   change.touchSubject('team', row.key);
   await eraseSubjectNames(transaction, environmentId, ['customer', 'team'], [row.key]);
+  await removeNotices(transaction, environmentId, 'customer', [row.key]);
+  await removeNotices(transaction, environmentId, 'team', [row.key]);
+  await removeNotices(
+    transaction,
+    environmentId,
+    'instance',
+    instances.flatMap((instance) => [instance.key, instance.id]),
+  );
   await eraseSubjectNames(
     transaction,
     environmentId,
@@ -190,6 +199,7 @@ async function forgetPersons(
   const staying = new Set(elsewhere.map(({ key }) => key));
   const gone = namesOf(users.filter(({ key }) => !staying.has(key)));
   await eraseSubjectNames(transaction, environmentId, ['user'], [...gone.keys()]);
+  await removeNotices(transaction, environmentId, 'user', [...gone.keys()]);
   return renameTargets(transaction, environmentId, 'user', gone);
 }
 

@@ -1,7 +1,7 @@
 import type { GrantEffect, GrantKind, Instant, TargetKind } from '@pennon/engine/model/customer';
 import type { JsonObject } from '@pennon/engine/model/json';
 import { LIMITS } from '@pennon/engine/model/limits';
-import type { Insertable } from 'kysely';
+import { type Insertable, sql } from 'kysely';
 import { fromInstant, fromInstantOrNull } from '../../store/instant.js';
 import type { AccessGrantTable } from '../../store/tables.js';
 import type { EvaluationDependencies } from '../evaluation-request.js';
@@ -154,6 +154,16 @@ function checkForgeable(
   );
 }
 
+/**
+ * Whoever makes grants of one target follows each other, over all processes, so that the limit is exact. A target has no row that could be
+ * locked: it may name a key never seen. INVARIANT: a customer's own row, which redeeming locks first, comes before.
+ */
+async function lockTarget(change: DataChange, product: ProductRecord, { kind, key }: GrantTarget) {
+  if (kind === 'customer') await change.touchCustomers([key]);
+  const name = JSON.stringify(['grants', change.environmentId, product.id, kind, key]);
+  await sql`select pg_advisory_xact_lock(hashtextextended(${name}, 0))`.execute(change.transaction);
+}
+
 async function checkCount(change: DataChange, product: ProductRecord, target: GrantTarget, more: number) {
   const { count } = await change.transaction
     .selectFrom('access_grant')
@@ -188,6 +198,7 @@ export async function makeGrants(
 ): Promise<GrantRow[]> {
   const target = drafts[0]?.target;
   if (target === undefined) return [];
+  await lockTarget(change, product, target);
   await checkCount(change, product, target, drafts.length);
   const rows = await change.transaction
     .insertInto('access_grant')
