@@ -114,7 +114,8 @@ describe('redeeming on two processes', () => {
     const { code } = await calls.withCode();
     const before = await voucherCalls(two).entitlement('minutes', { customer: 'fresh' });
     expect(before.limit.value).toBe(50);
-    const { headers } = await calls.redeem(code, 'fresh');
+    const { headers, status } = await redeemSurely(code, 'fresh', randomUUID(), 0);
+    expect(status).toBe(201);
     const consistency = { 'pennon-consistency': headers.get('pennon-consistency') ?? '' };
     const after = await voucherCalls(two).entitlement('minutes', { customer: 'fresh' }, consistency);
     expect(after).toMatchObject({ reason: 'VOUCHER', limit: { value: 150 } });
