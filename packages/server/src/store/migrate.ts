@@ -24,8 +24,8 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0006-vouchers': vouchers,
   '0007-look-ups-by-key': lookUpsByKey,
   '0008-reservations': reservations,
-  '0012-ends-and-withdrawn-codes': endsAndWithdrawnCodes,
   '0009-balances': balances,
+  '0012-ends-and-withdrawn-codes': endsAndWithdrawnCodes,
 };
 
 /**
