@@ -26,8 +26,9 @@ describe('the proof of limits, in its short form', () => {
   const database = inject('adminDatabaseUrl');
 
   it('X-5 histories of the production batcher agree with the sequential model, and its simulated store with PostgreSQL', async () => {
-    const { code, said } = await prove('a', '--short', '--database', database);
+    const { code, said } = await prove('a', 'd', '--short', '--database', database);
     expect(said).toMatch(/^simulated-histories cases=120 kills=[1-9]\d* violations=0 seed=1 /m);
+    expect(said).toMatch(/^reservations-racing cases=40 kills=[1-9]\d* violations=0 seed=1 /m);
     expect(said).toMatch(/^scripted-interleavings cases=12 kills=0 violations=0 seed=1 /m);
     expect(code).toBe(0);
   }, 120_000);

@@ -94,7 +94,7 @@ export function createHoldSweeper(options: HoldSweeperOptions): HoldSweeper {
 }
 
 /** Of one customer and product, in one transaction; what is left over is the next sweep's. */
-async function endHolds(store: Accounts, { accounts, ...whose }: EndedAccounts): Promise<void> {
+export async function endHolds(store: Accounts, { accounts, ...whose }: EndedAccounts): Promise<void> {
   const transaction = await store.begin({
     ...whose,
     accounts,

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ConsumptionRow } from '@pennon/server/store/account-transaction';
+import type { NewReservation } from '@pennon/server/store/reservation-statements';
 import {
   accountName,
   type ModelCall,
@@ -35,13 +36,31 @@ export function checkHistory(history: History): readonly string[] {
   const model = new SequentialModel(FEATURES);
   const recorded = new Map<string, Recorded>();
   for (const commit of history.store.commits) {
+    const made = commit.write.reservations.made.values();
     for (const rows of callsOf(commit.write.consumptions)) {
-      violations.push(...checkCall(history, model, recorded, commit, rows));
+      violations.push(
+        ...(rows[0]?.operation === 'expire'
+          ? checkExpiry(model, commit, rows[0])
+          : checkCall(history, model, recorded, commit, rows, made)),
+      );
     }
+    violations.push(...checkClosed(model, commit));
   }
-  for (const call of history.calls) violations.push(...checkHeard(call, recorded));
+  for (const call of history.calls) violations.push(...checkHeard(history, model, call, recorded));
   violations.push(...checkBalances(history, model));
   return violations;
+}
+
+/** Calls that were refused leave nothing but this: that a period which was over is closed. */
+function checkClosed(model: SequentialModel, { customerId: id, write }: Commit): readonly string[] {
+  const customer = CUSTOMERS.find((key) => customerId(key) === id) ?? '';
+  return write.closed.flatMap(({ feature: key, scope, periodStart }) => {
+    const feature = FEATURES.find((one) => one.key === key);
+    if (feature === undefined) return [];
+    const name = accountName(feature, { customer, user: scope });
+    const isClosed = model.closed.has(`${name}|${Math.floor((periodStart ?? 0) / 3_600_000)}`);
+    return isClosed || model.close(feature, name, write.now) ? [] : [`${name} was closed too early.`];
+  });
 }
 
 /** The rows of one call stand together. */
@@ -65,6 +84,7 @@ function checkCall(
   recorded: Map<string, Recorded>,
   commit: Commit,
   rows: readonly ConsumptionRow[],
+  made: Iterator<NewReservation>,
 ): readonly string[] {
   const [first] = rows;
   const call = history.calls.find((candidate) => isOf(candidate, commit, rows));
@@ -76,6 +96,7 @@ function checkCall(
   recorded.set(name, { call, committedAt: commit.at, rows });
   const violations = overshoot(rows);
   if (commit.at < call.sentAt) violations.push(`${name} was decided before it was sent.`);
+  violations.push(...checkDue(model, call, commit));
   const expected = decisionsPossible(history, model, commit, call, first.revision);
   const fitting = expected.find((decisions) => sameDecisions(decisions, rows));
   if (fitting === undefined) {
@@ -83,13 +104,59 @@ function checkCall(
   }
   const apply = fitting ?? expected[0];
   if (apply !== undefined) model.apply(call, apply, commit.write.now);
+  if (call.operation === 'reserve') violations.push(...checkMade(model, call, commit, rows, made));
   return violations;
+}
+
+/** INVARIANT: a hold whose end has come by the database's clock counts for nobody who is decided after that. */
+function checkDue(model: SequentialModel, call: ClientCall, { write }: Commit): readonly string[] {
+  return call.items.flatMap(({ key }) => {
+    const feature = FEATURES.find((one) => one.key === key);
+    const due = feature === undefined ? [] : model.due(accountName(feature, call), write.now);
+    return due.map(
+      (hold) => `A hold of ${hold.amount} that had ended counted against ${call.idempotencyKey}.`,
+    );
+  });
+}
+
+/** What was allowed to be held is held, by that amount and for that time. */
+function checkMade(
+  model: SequentialModel,
+  call: ClientCall,
+  { write }: Commit,
+  [row]: readonly ConsumptionRow[],
+  made: Iterator<NewReservation>,
+): readonly string[] {
+  const feature = FEATURES.find(({ key }) => key === row?.feature);
+  if (row === undefined || feature === undefined || !row.allowed) return [];
+  const next = made.next();
+  const expiresAt = write.now + (call.ttlSeconds ?? 1) * 1000;
+  if (next.done === true || next.value.amount !== row.consumed || next.value.expiresAt !== expiresAt) {
+    return [`${call.idempotencyKey} was allowed and is not held as it should be.`];
+  }
+  const account = accountName(feature, call);
+  model.holds.set(next.value.id, { account, amount: row.consumed, expiresAt, state: 'held' });
+  return [];
+}
+
+function checkExpiry(model: SequentialModel, { write }: Commit, row: ConsumptionRow): readonly string[] {
+  const hold = model.holds.get(row.idempotencyKey);
+  if (hold === undefined || hold.state !== 'held') return ['A hold ended that was not held any more.'];
+  hold.state = 'expired';
+  const right =
+    hold.expiresAt <= write.now &&
+    row.consumed === hold.amount &&
+    row.reservedAfter === model.reserved(hold.account);
+  return right
+    ? []
+    : [`A hold of ${hold.amount} ended wrongly: ${row.consumed}, ${row.reservedAfter} are left.`];
 }
 
 /** INVARIANT of law 2, told for itself although the model implies it. */
 function overshoot(rows: readonly ConsumptionRow[]): string[] {
   return rows
-    .filter((row) => row.operation === 'consume' && row.allowed && row.enforcement === 'hard')
+    .filter((row) => row.operation === 'consume' || row.operation === 'reserve')
+    .filter((row) => row.allowed && row.enforcement === 'hard')
     .filter((row) => row.limitAtDecision !== null && row.usedAfter + row.reservedAfter > row.limitAtDecision)
     .map((row) => `${row.idempotencyKey} overshoots: ${row.usedAfter} of ${row.limitAtDecision}.`);
 }
@@ -101,7 +168,9 @@ function isOf(call: ClientCall, commit: Commit, rows: readonly ConsumptionRow[])
     call.operation === rows[0]?.operation &&
     call.items.length === rows.length &&
     call.items.every(
-      ({ key, amount }, item) => rows[item]?.feature === key && rows[item]?.requested === amount,
+      ({ key, amount }, item) =>
+        rows[item]?.feature === key &&
+        (call.operation === 'release-hold' || rows[item]?.requested === amount),
     )
   );
 }
@@ -127,7 +196,8 @@ function decisionsPossible(
     const since = sharedAt.get(version) ?? 0;
     if (known || (version > frame.sharedVersion && since <= at)) {
       const limits: ModelLimits = limitsInForce(plan, own, group ?? NO_SHARED);
-      possible.push(model.decide(call, limits, write.now));
+      const decisions = model.decide(call, limits, write.now);
+      if (decisions !== null) possible.push(decisions);
     }
   }
   return possible;
@@ -140,19 +210,29 @@ function sameDecisions(decisions: readonly ModelDecision[], rows: readonly Consu
       row !== undefined &&
       row.allowed === decision.allowed &&
       row.consumed === decision.consumed &&
-      row.usedAfter === decision.usedAfter
+      row.usedAfter === decision.usedAfter &&
+      row.reservedAfter === decision.reservedAfter
     );
   });
 }
 
-function say(decisions: readonly { allowed: boolean; consumed: number; usedAfter: number }[]): string {
+type Said = Pick<ModelDecision, 'allowed' | 'consumed' | 'usedAfter' | 'reservedAfter'>;
+
+function say(decisions: readonly Said[]): string {
   return decisions
-    .map(({ allowed, consumed, usedAfter }) => `${allowed}/${consumed}/${usedAfter}`)
+    .map(({ allowed, consumed, usedAfter, reservedAfter }) =>
+      [allowed, consumed, usedAfter, reservedAfter].join('/'),
+    )
     .join(', ');
 }
 
 /** INVARIANT: nothing is acknowledged that does not stand in the store, and every repetition is answered alike. */
-function checkHeard(call: ClientCall, recorded: ReadonlyMap<string, Recorded>): readonly string[] {
+function checkHeard(
+  history: History,
+  model: SequentialModel,
+  call: ClientCall,
+  recorded: ReadonlyMap<string, Recorded>,
+): readonly string[] {
   const name = nameOf(call.customer, call.operation, call.idempotencyKey);
   const stored = recorded.get(name);
   if (!call.settled) return [`${name} was never answered.`];
@@ -166,6 +246,10 @@ function checkHeard(call: ClientCall, recorded: ReadonlyMap<string, Recorded>): 
       case 'mismatch':
         if (stored === undefined || stored.call === call) violations.push(`${name} was taken for another.`);
         break;
+      case 'refused':
+        if (stored !== undefined) violations.push(`${name} was refused and stands.`);
+        violations.push(...checkRefused(history, model, name, call, heard));
+        break;
       case 'answer':
         violations.push(...checkAnswer(name, call, heard, stored));
         if (first !== null && !sameAnswer(first, heard)) violations.push(`${name} was answered in two ways.`);
@@ -173,6 +257,27 @@ function checkHeard(call: ClientCall, recorded: ReadonlyMap<string, Recorded>): 
     }
   }
   return violations;
+}
+
+/** A refusal is true: the hold was final by then, or had ended, or less was held. */
+function checkRefused(
+  history: History,
+  model: SequentialModel,
+  name: string,
+  call: ClientCall,
+  { at, code }: Extract<Heard, { kind: 'refused' }>,
+): readonly string[] {
+  const hold = model.holds.get(call.holdId ?? '');
+  const feature = FEATURES.find(({ key }) => key === call.items[0]?.key);
+  const amount = call.items[0]?.amount ?? 0;
+  if (hold === undefined || feature === undefined) return [`${name} was refused (${code}) without a hold.`];
+  const isTrue =
+    code === 'RESERVATION_FINAL'
+      ? hold.state === 'settled' || hold.state === 'released'
+      : code === 'RESERVATION_EXPIRED'
+        ? feature.settle.late === 'refuse' && hold.expiresAt <= history.clockAt(at)
+        : call.operation === 'settle' && feature.settle.more === 'refuse' && amount > hold.amount;
+  return isTrue ? [] : [`${name} was refused with ${code} while the hold was ${hold.state}.`];
 }
 
 function checkAnswer(
@@ -194,7 +299,8 @@ function checkAnswer(
         decision.key === row.feature &&
         decision.allowed === row.allowed &&
         decision.consumed === row.consumed &&
-        decision.usedAfter === row.usedAfter
+        decision.usedAfter === row.usedAfter &&
+        decision.reservedAfter === row.reservedAfter
       );
     });
   return same ? [] : [`${name} was answered ${say(answer.decisions)} where ${say(stored.rows)} stands.`];
@@ -216,6 +322,10 @@ function sameAnswer(
 
 function checkBalances(history: History, model: SequentialModel): readonly string[] {
   const violations: string[] = [];
+  for (const [id, { state }] of history.store.reservations) {
+    const expected = model.holds.get(id)?.state;
+    if (state !== expected) violations.push(`A reservation is ${state}, not ${expected}.`);
+  }
   const names = new Map(CUSTOMERS.map((key) => [customerId(key), key]));
   for (const [row, account] of history.store.accounts) {
     const customer = names.get(row.slice(0, row.indexOf('|'))) ?? '';
@@ -223,7 +333,9 @@ function checkBalances(history: History, model: SequentialModel): readonly strin
     if (feature === undefined) continue;
     const name = accountName(feature, { customer, user: account.scope });
     const expected = model.balances.get(name)?.used ?? 0;
-    if (account.used !== expected) violations.push(`${name} holds ${account.used}, not ${expected}.`);
+    if (account.used !== expected) violations.push(`${name} used ${account.used}, not ${expected}.`);
+    const held = model.reserved(name);
+    if (account.reserved !== held) violations.push(`${name} holds ${account.reserved}, not ${held}.`);
   }
   for (const period of history.store.periods.values()) {
     const matching = [...model.closed].filter(([name]) =>

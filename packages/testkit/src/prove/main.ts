@@ -13,7 +13,7 @@ import { runHistory } from './simulated-history.js';
  * says what each part proves, and what it does not.
  */
 
-const PARTS = ['a', 'b', 'c', 'e'] as const;
+const PARTS = ['a', 'b', 'c', 'd', 'e'] as const;
 type Part = (typeof PARTS)[number];
 
 /** How much of each part; the long form is what the documentation quotes. */
@@ -25,6 +25,7 @@ interface Figures {
   readonly killsEach: number;
   readonly databaseKillEvery: number;
   readonly pauses: number;
+  readonly reservations: number;
   /** At most so many cases for each planted fault. */
   readonly faultCases: number;
 }
@@ -37,6 +38,7 @@ const LONG: Figures = {
   killsEach: 5,
   databaseKillEvery: 7,
   pauses: 40,
+  reservations: 5000,
   faultCases: 1000,
 };
 const SHORT: Figures = {
@@ -47,6 +49,7 @@ const SHORT: Figures = {
   killsEach: 2,
   databaseKillEvery: 1,
   pauses: 1,
+  reservations: 40,
   faultCases: 300,
 };
 
@@ -59,6 +62,7 @@ const { values, positionals } = parseArgs({
     interleavings: { type: 'string' },
     'real-histories': { type: 'string' },
     pauses: { type: 'string' },
+    reservations: { type: 'string' },
     fault: { type: 'string', multiple: true },
     trace: { type: 'boolean', default: false },
     /** A PostgreSQL whose role may make databases and roles, instead of an own one. */
@@ -73,6 +77,7 @@ const figures: Figures = {
   interleavings: Number(values.interleavings ?? standard.interleavings),
   realHistories: Number(values['real-histories'] ?? standard.realHistories),
   pauses: Number(values.pauses ?? standard.pauses),
+  reservations: Number(values.reservations ?? standard.reservations),
 };
 const firstSeed = Number(values.seed);
 let failed = false;
@@ -100,6 +105,12 @@ async function partA(database: ScriptDatabase): Promise<void> {
     const onViolation = report('a --histories 0 --interleavings 1');
     print(await runInterleavings({ count: figures.interleavings, firstSeed, database, onViolation }));
   }
+}
+
+async function partD(): Promise<void> {
+  const onViolation = report('d --reservations 1 --trace');
+  const { reservations: count } = figures;
+  print(await runHistories({ count, firstSeed, profile: 'reservations', onViolation }));
 }
 
 async function partE(database: ScriptDatabase): Promise<void> {
@@ -165,15 +176,17 @@ const RUNS: Readonly<Record<Part, () => Promise<void>>> = {
   a: () => withScriptDatabase(partA),
   b: () => withDurableDatabase(partB),
   c: () => withDurableDatabase(partC),
+  d: partD,
   e: () => withScriptDatabase(partE),
 };
 
 /** One history, told event by event. */
 async function trace(): Promise<void> {
-  const result = await runHistory(firstSeed, { trace: true });
+  const profile = positionals.includes('d') ? 'reservations' : 'consume';
+  const result = await runHistory(firstSeed, { profile, trace: true });
   process.stdout.write(`${[...result.trace, ...result.violations].join('\n')}\n`);
   print({
-    name: 'simulated-histories',
+    name: profile === 'consume' ? 'simulated-histories' : 'reservations-racing',
     cases: 1,
     kills: result.kills,
     violations: result.violations.length,

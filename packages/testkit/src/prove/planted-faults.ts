@@ -11,7 +11,7 @@ export interface PlantedFault {
   /** Words that stand there once, and what stands there instead. */
   readonly edits: readonly (readonly [find: string, replace: string])[];
   /** Which part of the proof has to notice. */
-  readonly caughtBy: 'histories' | 'interleavings';
+  readonly caughtBy: 'histories' | 'reservations' | 'interleavings';
   /** Where the search begins, for those that show in few cases only. */
   readonly firstSeed?: number;
 }
@@ -20,6 +20,7 @@ const BATCH = 'server/dist/service/consume-batch.js';
 const BATCHER = 'server/dist/service/consume-batcher.js';
 const DECIDE = 'server/dist/service/decide-batch.js';
 const LIVE_ACCOUNTS = 'server/dist/service/batch-accounts.js';
+const RESERVATIONS = 'server/dist/service/batch-reservations.js';
 const STATEMENTS = 'server/dist/store/account-statements.js';
 const TRANSACTION = 'server/dist/store/account-transaction.js';
 const ACCOUNTS = 'server/dist/store/accounts.js';
@@ -153,6 +154,44 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     file: BATCHER,
     edits: [['outcome(from + index)', 'outcome(index)']],
     caughtBy: 'histories',
+  },
+  {
+    name: 'held-does-not-count',
+    file: 'engine/dist/usage/room.js',
+    edits: [['fill.used + fill.reserved + amount;', 'fill.used + amount;']],
+    caughtBy: 'reservations',
+  },
+  {
+    name: 'ended-holds-still-count',
+    file: BATCH,
+    edits: [['due.length === 0 ?', 'due.length >= 0 ?']],
+    caughtBy: 'reservations',
+  },
+  {
+    name: 'later-end-hides-the-next',
+    file: DECIDE,
+    edits: [['Math.min(account.nextHoldEnd ?? expiresAt, expiresAt)', 'expiresAt']],
+    caughtBy: 'reservations',
+  },
+  {
+    name: 'settled-a-second-time',
+    file: RESERVATIONS,
+    edits: [["if (state === 'settled' || state === 'released')", 'if (state === null)']],
+    caughtBy: 'reservations',
+  },
+  {
+    name: 'settled-and-still-held',
+    file: 'engine/dist/usage/settle-reservation.js',
+    edits: [['Math.max(0, fill.reserved - held)', 'fill.reserved']],
+    caughtBy: 'reservations',
+  },
+  {
+    name: 'settled-late-as-if-held',
+    file: RESERVATIONS,
+    edits: [
+      ["state === 'expired' ? decideLateSettlement(input)", 'state === null ? decideLateSettlement(input)'],
+    ],
+    caughtBy: 'reservations',
   },
   {
     name: 'customer-not-locked',

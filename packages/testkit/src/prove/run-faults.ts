@@ -49,11 +49,13 @@ async function search(fault: PlantedFault, { count, database }: FaultsOptions) {
     },
   };
   switch (fault.caughtBy) {
-    case 'histories': {
+    case 'histories':
+    case 'reservations': {
       const part: typeof import('./run-histories.js') = await import(
         new URL(`./run-histories.js?fault=${fault.name}`, import.meta.url).href
       );
-      const line = await part.runHistories(question);
+      const profile = fault.caughtBy === 'histories' ? 'consume' : 'reservations';
+      const line = await part.runHistories({ ...question, profile });
       return { line, violation };
     }
     case 'interleavings': {

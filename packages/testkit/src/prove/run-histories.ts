@@ -1,9 +1,11 @@
 import type { ProofLine } from './proof-line.js';
-import { runHistory } from './simulated-history.js';
+import { type Profile, runHistory } from './simulated-history.js';
 
 export interface HistoriesOptions {
   readonly count: number;
   readonly firstSeed: number;
+  /** Default `consume`. */
+  readonly profile?: Profile;
   /** A planted fault needs to be noticed once. */
   readonly untilViolated?: boolean;
   readonly onViolation?: (seed: number, violations: readonly string[]) => void;
@@ -11,12 +13,13 @@ export interface HistoriesOptions {
 
 /** Part (a): each history under a seed of its own, the first one and those that follow it. */
 export async function runHistories(options: HistoriesOptions): Promise<ProofLine> {
+  const { profile = 'consume' } = options;
   let kills = 0;
   let violated = 0;
   let cases = 0;
   let calls = 0;
   for (let seed = options.firstSeed; cases < options.count; seed += 1) {
-    const result = await runHistory(seed);
+    const result = await runHistory(seed, { profile });
     cases += 1;
     kills += result.kills;
     calls += result.calls;
@@ -27,7 +30,7 @@ export async function runHistories(options: HistoriesOptions): Promise<ProofLine
     }
   }
   return {
-    name: 'simulated-histories',
+    name: profile === 'consume' ? 'simulated-histories' : 'reservations-racing',
     cases,
     kills,
     violations: violated,

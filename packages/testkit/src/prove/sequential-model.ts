@@ -12,14 +12,25 @@ export interface ModelFeature {
   readonly overage: number;
   readonly resets: 'never' | 'hour';
   readonly per: 'customer' | 'user';
+  /** What may be settled beyond what is held, and after it has ended. */
+  readonly settle: { readonly more: 'refuse' | 'all' | 'upTo'; readonly late: 'refuse' | 'consume' };
 }
 
 export interface ModelCall {
-  readonly operation: 'consume' | 'release';
+  readonly operation: 'consume' | 'release' | 'reserve' | 'settle' | 'release-hold';
   readonly customer: string;
   readonly user: string;
   readonly mode: 'all' | 'upTo';
   readonly items: readonly { readonly key: string; readonly amount: number }[];
+  /** Which hold is to end: the id that its reservation was answered with. */
+  readonly holdId?: string;
+}
+
+export interface ModelHold {
+  readonly account: string;
+  readonly amount: number;
+  readonly expiresAt: number;
+  state: 'held' | 'settled' | 'released' | 'expired';
 }
 
 /** What one customer may do at one instant: `null` nothing at all, `Infinity` without a limit. */
@@ -31,6 +42,7 @@ export interface ModelDecision {
   readonly requested: number;
   readonly consumed: number;
   readonly usedAfter: number;
+  readonly reservedAfter: number;
 }
 
 interface Balance {
@@ -48,6 +60,7 @@ export function accountName(feature: ModelFeature, call: Pick<ModelCall, 'custom
 export class SequentialModel {
   readonly #features: ReadonlyMap<string, ModelFeature>;
   readonly balances = new Map<string, Balance>();
+  readonly holds = new Map<string, ModelHold>();
   /** What was used in periods that are over, by account and hour. */
   readonly closed = new Map<string, number>();
 
@@ -55,9 +68,24 @@ export class SequentialModel {
     this.#features = new Map(features.map((feature) => [feature.key, feature]));
   }
 
-  /** Decides without taking anything. */
-  decide(call: ModelCall, limits: ModelLimits, now: number): readonly ModelDecision[] {
-    return call.operation === 'release' ? this.#release(call, now) : this.#consume(call, limits, now);
+  /** Decides without taking anything; `null`: that is refused and leaves nothing behind. */
+  decide(call: ModelCall, limits: ModelLimits, now: number): readonly ModelDecision[] | null {
+    switch (call.operation) {
+      case 'release':
+        return this.#release(call, now);
+      case 'consume':
+        return this.#consume(call, limits, now);
+      case 'reserve':
+        return this.#consume(call, limits, now).map((decision) => ({
+          ...decision,
+          usedAfter: decision.usedAfter - decision.consumed,
+          reservedAfter: decision.reservedAfter + decision.consumed,
+        }));
+      case 'settle':
+        return this.#settle(call, limits, now);
+      case 'release-hold':
+        return this.#releaseHold(call, now);
+    }
   }
 
   /** Takes (or gives back) what was decided. */
@@ -65,14 +93,43 @@ export class SequentialModel {
     for (const decision of decisions) {
       const feature = this.#feature(decision.key);
       const name = accountName(feature, call);
-      const { used, period } = this.#standing(feature, name, now);
+      const { period } = this.#standing(feature, name, now);
       const before = this.balances.get(name);
       if (before !== undefined && before.period !== period) {
         this.closed.set(`${name}|${before.period}`, before.used);
       }
-      const sign = call.operation === 'release' ? -1 : 1;
-      this.balances.set(name, { used: used + sign * decision.consumed, period });
+      this.balances.set(name, { used: decision.usedAfter, period });
+      const hold = call.holdId === undefined ? undefined : this.holds.get(call.holdId);
+      if (hold !== undefined && decision.allowed) {
+        if (call.operation === 'settle') hold.state = 'settled';
+        else if (hold.state === 'held') hold.state = 'released';
+      }
     }
+  }
+
+  /** A period that is over may be closed by whoever comes by. False: it is not over. */
+  close(feature: ModelFeature, name: string, now: number): boolean {
+    const before = this.balances.get(name);
+    const { used, period } = this.#standing(feature, name, now);
+    if (before === undefined || before.period === period) return false;
+    this.closed.set(`${name}|${before.period}`, before.used);
+    this.balances.set(name, { used, period });
+    return true;
+  }
+
+  reserved(account: string): number {
+    let sum = 0;
+    for (const hold of this.holds.values()) {
+      if (hold.account === account && hold.state === 'held') sum += hold.amount;
+    }
+    return sum;
+  }
+
+  /** Holds of an account that have ended by the clock and still count. */
+  due(account: string, now: number): readonly ModelHold[] {
+    return [...this.holds.values()].filter(
+      (hold) => hold.account === account && hold.state === 'held' && hold.expiresAt <= now && hold.amount > 0,
+    );
   }
 
   #feature(key: string): ModelFeature {
@@ -95,20 +152,63 @@ export class SequentialModel {
       const feature = this.#feature(key);
       const name = accountName(feature, call);
       const used = this.#standing(feature, name, now).used + (taken.get(name) ?? 0);
+      const reservedAfter = this.reserved(name);
+      const standing = used + reservedAfter;
       const limit = limits[key] ?? null;
       const top = limit === null ? -1 : this.#top(feature, limit);
-      const wanted = call.mode === 'all' ? amount : Math.max(0, Math.min(amount, top - used));
-      const fits = limit !== null && used + wanted <= top && (wanted > 0 || amount === 0);
+      const wanted = call.mode === 'all' ? amount : Math.max(0, Math.min(amount, top - standing));
+      const fits = limit !== null && standing + wanted <= top && (wanted > 0 || amount === 0);
       const consumed = fits ? wanted : 0;
       taken.set(name, (taken.get(name) ?? 0) + consumed);
-      return { key, allowed: fits, requested: amount, consumed, usedAfter: used + consumed };
+      return { key, allowed: fits, requested: amount, consumed, usedAfter: used + consumed, reservedAfter };
     });
     if (decisions.every((decision) => decision.allowed)) return decisions;
-    return decisions.map(({ key, requested }) => {
+    return decisions.map(({ key, requested, reservedAfter }) => {
       const feature = this.#feature(key);
       const { used } = this.#standing(feature, accountName(feature, call), now);
-      return { key, allowed: false, requested, consumed: 0, usedAfter: used };
+      return { key, allowed: false, requested, consumed: 0, usedAfter: used, reservedAfter };
     });
+  }
+
+  /** What is held needs no room; what is beyond it is decided like a consume. */
+  #settle(call: ModelCall, limits: ModelLimits, now: number): readonly ModelDecision[] | null {
+    const [item] = call.items;
+    const hold = this.holds.get(call.holdId ?? '');
+    if (item === undefined || hold === undefined) return null;
+    if (hold.state === 'settled' || hold.state === 'released') return null;
+    const { key, amount } = item;
+    const feature = this.#feature(key);
+    const { more, late } = feature.settle;
+    if (hold.state === 'expired') {
+      if (late === 'refuse' || (amount > hold.amount && more === 'refuse')) return null;
+      return this.#consume({ ...call, mode: more === 'upTo' ? 'upTo' : 'all' }, limits, now);
+    }
+    if (amount > hold.amount && more === 'refuse') return null;
+    const name = accountName(feature, call);
+    const { used } = this.#standing(feature, name, now);
+    const reserved = this.reserved(name);
+    const limit = limits[key] ?? null;
+    const top = limit === null ? -1 : this.#top(feature, limit);
+    const excess = Math.max(0, amount - hold.amount);
+    const room = Math.max(0, top - used - reserved);
+    const taken = more === 'upTo' ? Math.min(excess, limit === null ? 0 : room) : excess;
+    const allowed = taken === 0 || (limit !== null && used + reserved + taken <= top);
+    const consumed = allowed ? Math.min(amount, hold.amount) + taken : 0;
+    const reservedAfter = allowed ? reserved - hold.amount : reserved;
+    return [{ key, allowed, requested: amount, consumed, usedAfter: used + consumed, reservedAfter }];
+  }
+
+  #releaseHold(call: ModelCall, now: number): readonly ModelDecision[] | null {
+    const [item] = call.items;
+    const hold = this.holds.get(call.holdId ?? '');
+    if (item === undefined || hold === undefined || hold.state === 'settled') return null;
+    const { key } = item;
+    const feature = this.#feature(key);
+    const name = accountName(feature, call);
+    const { used } = this.#standing(feature, name, now);
+    const given = hold.state === 'held' ? hold.amount : 0;
+    const reservedAfter = this.reserved(name) - given;
+    return [{ key, allowed: true, requested: given, consumed: given, usedAfter: used, reservedAfter }];
   }
 
   #top({ enforcement, overage }: ModelFeature, limit: number): number {
@@ -125,9 +225,11 @@ export class SequentialModel {
   #release(call: ModelCall, now: number): readonly ModelDecision[] {
     return call.items.map(({ key, amount }) => {
       const feature = this.#feature(key);
-      const { used } = this.#standing(feature, accountName(feature, call), now);
+      const name = accountName(feature, call);
+      const { used } = this.#standing(feature, name, now);
       const consumed = Math.min(amount, used);
-      return { key, allowed: true, requested: amount, consumed, usedAfter: used - consumed };
+      const reservedAfter = this.reserved(name);
+      return { key, allowed: true, requested: amount, consumed, usedAfter: used - consumed, reservedAfter };
     });
   }
 }

@@ -1,6 +1,8 @@
 import type { RowName } from '@pennon/server/service/consumption-record';
 import type { AccountTransaction, LockedFrame, LockRequest } from '@pennon/server/store/account-transaction';
 import type { Accounts } from '@pennon/server/store/accounts';
+import type { EndedHolds } from '@pennon/server/store/reservation-statements';
+import { endedHolds, findReservations, holdsNow, writeReservations } from './simulated-reservations.js';
 import {
   BEGIN,
   COMMIT,
@@ -50,20 +52,22 @@ export function simulatedAccounts(store: SimulatedStore, wire: Wire): Accounts {
         lockAccounts(request.customerId, request.accounts),
         READ_FRAME,
         findEarlier(request.customerId, request.idempotencyKeys),
+        findReservations(request.customerId, request.reservationIds),
       ]);
-      const [, customer, accounts, frame, earlier] = results as readonly [
+      const [, customer, accounts, frame, earlier, reservations] = results as readonly [
         unknown,
         LockedFrame['customer'],
         LockedFrame['accounts'],
         Pick<LockedFrame, 'now' | 'revision' | 'versions'>,
         LockedFrame['earlier'],
+        LockedFrame['reservations'],
       ];
       return transactionOf(store, wire, connection, request, {
         ...frame,
         customer,
         accounts,
         earlier,
-        reservations: [],
+        reservations,
         holders: [],
       });
     },
@@ -147,17 +151,25 @@ function transactionOf(
       return found as ReadonlyMap<string, string>;
     },
     lotsOf: () => Promise.reject(new Error('Nobody has lots in a simulated history.')),
-    endedHolds: () => Promise.reject(new Error('Nothing is held in a simulated history.')),
+    async endedHolds(accounts) {
+      const [ended] = await exchange(store, wire, connection, [
+        endedHolds(request.customerId, accounts, frame.now),
+      ]);
+      return ended as EndedHolds;
+    },
     async commit(write) {
       try {
         const results = await exchange(store, wire, connection, [
           ...writeBatch(request.customerId, write),
+          writeReservations(request.customerId, write),
           COMMIT,
         ]);
         if (results.at(-1) !== 'COMMIT') {
           throw new Error('The store rolled the batch back instead of committing it.');
         }
-        return { holds: new Map() };
+        const { session } = connection;
+        const holds = holdsNow(request.customerId, write.reservations.accounts);
+        return { holds: session === null ? new Map() : holds(session) };
       } finally {
         release();
       }

@@ -46,6 +46,8 @@ export interface ClientCall extends ModelCall {
   /** When the first of its messages was sent. */
   readonly sentAt: number;
   readonly heard: Heard[];
+  /** Of what a reserve holds. */
+  readonly ttlSeconds?: number;
   /** Another call stands under the same key. */
   readonly misused: boolean;
   settled: boolean;
@@ -54,14 +56,22 @@ export interface ClientCall extends ModelCall {
 export type Heard =
   | { readonly kind: 'answer'; readonly at: number; readonly answer: ConsumeAnswer }
   | { readonly kind: 'mismatch'; readonly at: number }
+  /** Of a settlement or the release of a hold: it is final, or it has ended. */
+  | { readonly kind: 'refused'; readonly at: number; readonly code: string }
   | { readonly kind: 'fault'; readonly at: number; readonly error: unknown };
 
 const CLIENT_PATIENCE_MILLISECONDS = 1500;
 /** When faults end, in milliseconds from the start; then everything must come to an end. */
 const LONGEST_HISTORY_MILLISECONDS = 20_000;
 
-export function runHistory(seed: number, options: { readonly trace?: boolean } = {}): Promise<HistoryResult> {
-  return new History(seed, options.trace ?? false).run();
+/** `reservations`: amounts are held, and settled, released and ended by the clock at once. */
+export type Profile = 'consume' | 'reservations';
+
+export function runHistory(
+  seed: number,
+  options: { readonly trace?: boolean; readonly profile?: Profile } = {},
+): Promise<HistoryResult> {
+  return new History(seed, options.profile ?? 'consume', options.trace ?? false).run();
 }
 
 export class History {
@@ -77,6 +87,7 @@ export class History {
   readonly #chance: Seeded;
   readonly #processes: SimulatedProcess[] = [];
   readonly #processCount: number;
+  readonly #profile: Profile;
   readonly #tracing: boolean;
   readonly #trace: string[] = [];
   /** How often a message of the store is lost, and how slow it is. */
@@ -87,7 +98,8 @@ export class History {
   #calm = false;
   #clockOffset: number;
 
-  constructor(seed: number, tracing: boolean) {
+  constructor(seed: number, profile: Profile, tracing: boolean) {
+    this.#profile = profile;
     const chance = seeded(seed);
     this.#chance = chance;
     this.#tracing = tracing;
@@ -109,6 +121,11 @@ export class History {
       this.grants.set(`${key}|1`, NO_GRANTS);
     }
     for (let index = 0; index < this.#processCount; index += 1) this.#processes.push(this.#start());
+  }
+
+  /** The database's clock at an instant of the history; where it is never set back. */
+  clockAt(at: number): number {
+    return Math.floor(this.#clockOffset + at);
   }
 
   async run(): Promise<HistoryResult> {
@@ -219,6 +236,7 @@ export class History {
 
   #drawCall(index: number, sentAt: number): ClientCall {
     const chance = this.#chance;
+    if (this.#profile === 'reservations' && chance.chance(0.5)) return this.#drawReserve(index, sentAt);
     const release = chance.chance(0.2);
     const releasable = FEATURES.filter((feature) => feature.resets === 'never');
     const itemCount = !release && chance.chance(0.15) ? 2 + chance.below(2) : 1;
@@ -237,6 +255,50 @@ export class History {
       misused: false,
       settled: false,
     };
+  }
+
+  #drawReserve(index: number, sentAt: number): ClientCall {
+    const chance = this.#chance;
+    return {
+      operation: 'reserve',
+      customer: CUSTOMERS[0],
+      user: 'ann',
+      mode: chance.chance(0.2) ? 'upTo' : 'all',
+      items: [{ key: chance.pick(FEATURES).key, amount: 1 + chance.below(4) }],
+      ttlSeconds: chance.pick([0.02, 0.1, 0.5, 2]),
+      idempotencyKey: `call-${index}`,
+      sentAt,
+      heard: [],
+      misused: false,
+      settled: false,
+    };
+  }
+
+  /** Whoever was given a hold ends it: once or several times, at once or about when it ends by itself. */
+  #endHold(call: ClientCall, heard: Heard): void {
+    const reservation = heard.kind === 'answer' ? heard.answer.decisions[0]?.reservation : undefined;
+    const [item] = call.items;
+    if (call.settled || reservation === undefined || item === undefined) return;
+    const chance = this.#chance;
+    const ends = this.store.options.clock();
+    for (let count = chance.below(4); count > 0; count -= 1) {
+      const wait = chance.chance(0.5)
+        ? chance.draw() * 20
+        : Math.max(0, reservation.expiresAt - ends + chance.between(-10, 10));
+      const end: ClientCall = {
+        ...call,
+        operation: chance.chance(0.6) ? 'settle' : 'release-hold',
+        mode: 'all',
+        items: [{ key: item.key, amount: chance.below(reservation.amount + 3) }],
+        holdId: reservation.id,
+        idempotencyKey: `${call.idempotencyKey}-end-${count}`,
+        sentAt: this.time.now + wait,
+        heard: [],
+        settled: false,
+      };
+      this.calls.push(end);
+      this.time.after(wait, () => this.#attempt(end, 0));
+    }
   }
 
   /** The same key under another body, at about the same time. */
@@ -270,7 +332,7 @@ export class History {
           return;
         }
         process.deliver(() => {
-          void process.consume(inputOf(call)).then(
+          void askOf(process, call).then(
             (answer) => this.#reply(process, call, { kind: 'answer', at: 0, answer }, again),
             (error: unknown) => this.#reply(process, call, refusalOf(error), again),
           );
@@ -301,6 +363,7 @@ export class History {
       }
       this.#note(`${call.idempotencyKey} ${describe(heard)}`);
       call.heard.push({ ...heard, at: this.time.now });
+      if (call.operation === 'reserve') this.#endHold(call, heard);
       call.settled = true;
     });
   }
@@ -319,7 +382,8 @@ export class History {
     plan(chance.below(4), () => this.#killProcess());
     plan(chance.below(3), () => this.#pauseProcess());
     if (chance.chance(0.2)) plan(1, () => this.#killStore());
-    if (chance.chance(0.25)) plan(1, () => this.#setClockBack());
+    if (this.#profile === 'reservations') plan(chance.below(8), () => this.#sweep());
+    else if (chance.chance(0.25)) plan(1, () => this.#setClockBack());
     for (let at = 100; at < span; at += 500) {
       this.time.after(at, () => {
         for (const process of this.#processes) if (chance.chance(0.5)) process.hearOfChanges();
@@ -385,6 +449,14 @@ export class History {
     });
   }
 
+  #sweep(): void {
+    const process = this.#chance.pick(this.#processes);
+    const id = customerId(CUSTOMERS[0]);
+    const accounts = [...this.store.accounts].filter(([row]) => row.startsWith(`${id}|`));
+    const ended = accounts.map(([, { feature, scope }]) => ({ feature, scope }));
+    if (process.alive) process.deliver(() => void process.sweep(id, ended).catch(() => undefined));
+  }
+
   /** A replica with a slower clock took over, for example. */
   #setClockBack(): void {
     if (this.#calm) return;
@@ -398,6 +470,30 @@ export class History {
     for (const [index, process] of this.#processes.entries()) {
       process.goOn();
       if (!process.alive) this.#processes[index] = this.#start();
+    }
+  }
+}
+
+function askOf(process: SimulatedProcess, call: ClientCall): Promise<ConsumeAnswer> {
+  const input = inputOf(call);
+  switch (call.operation) {
+    case 'consume':
+    case 'release':
+      return process.consume(input);
+    case 'reserve':
+      return process.reserve({ ...input, ttlSeconds: call.ttlSeconds ?? 1 });
+    case 'settle':
+    case 'release-hold': {
+      const { requestId, idempotencyKey, product, environment, consistency } = input;
+      const amount = call.operation === 'settle' ? (call.items[0]?.amount ?? 0) : null;
+      return process.end({
+        ...{ requestId, idempotencyKey, product, environment, consistency },
+        operation: call.operation,
+        id: call.holdId ?? '',
+        amount,
+        attributes: {},
+        body: { amount },
+      });
     }
   }
 }
@@ -423,13 +519,20 @@ function refusalOf(error: unknown): Heard | null {
   if (error instanceof ServiceError && error.kind === 'unavailable') return null;
   if (error instanceof ServiceError && error.code === 'IDEMPOTENCY_MISMATCH')
     return { kind: 'mismatch', at: 0 };
+  if (error instanceof ServiceError && END_REFUSALS.has(error.code)) {
+    return { kind: 'refused', at: 0, code: error.code };
+  }
   return { kind: 'fault', at: 0, error };
 }
+
+const END_REFUSALS = new Set(['RESERVATION_FINAL', 'RESERVATION_EXPIRED', 'TYPE_MISMATCH']);
 
 function describe(heard: Heard): string {
   switch (heard.kind) {
     case 'mismatch':
       return 'mismatch';
+    case 'refused':
+      return heard.code;
     case 'fault':
       return `fault ${String(heard.error)}`;
     case 'answer':

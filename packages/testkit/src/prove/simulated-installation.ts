@@ -12,11 +12,46 @@ export const ENVIRONMENT = { id: '00000000-0000-7000-8000-000000000002', key: 'p
 export const CUSTOMERS = ['acme', 'globex'] as const;
 
 export const FEATURES: readonly ModelFeature[] = [
-  { key: 'calls', enforcement: 'hard', overage: 0, resets: 'hour', per: 'customer' },
-  { key: 'exports', enforcement: 'hard', overage: 0, resets: 'never', per: 'user' },
-  { key: 'mails', enforcement: 'soft', overage: 2, resets: 'hour', per: 'customer' },
-  { key: 'seats', enforcement: 'hard', overage: 0, resets: 'never', per: 'customer' },
-  { key: 'views', enforcement: 'observe', overage: 0, resets: 'hour', per: 'customer' },
+  {
+    key: 'calls',
+    enforcement: 'hard',
+    overage: 0,
+    resets: 'hour',
+    per: 'customer',
+    settle: { more: 'refuse', late: 'refuse' },
+  },
+  {
+    key: 'exports',
+    enforcement: 'hard',
+    overage: 0,
+    resets: 'never',
+    per: 'user',
+    settle: { more: 'upTo', late: 'refuse' },
+  },
+  {
+    key: 'mails',
+    enforcement: 'soft',
+    overage: 2,
+    resets: 'hour',
+    per: 'customer',
+    settle: { more: 'all', late: 'consume' },
+  },
+  {
+    key: 'seats',
+    enforcement: 'hard',
+    overage: 0,
+    resets: 'never',
+    per: 'customer',
+    settle: { more: 'all', late: 'consume' },
+  },
+  {
+    key: 'views',
+    enforcement: 'observe',
+    overage: 0,
+    resets: 'hour',
+    per: 'customer',
+    settle: { more: 'refuse', late: 'refuse' },
+  },
 ];
 
 export function customerId(key: string): string {
@@ -89,11 +124,12 @@ export function snapshotOf(revision: number, limits: PlanLimits): Snapshot {
 function catalogOf(limits: PlanLimits): Catalog {
   return {
     product: { key: PRODUCT.key },
-    features: FEATURES.map(({ key, enforcement, overage, resets, per }) => ({
+    features: FEATURES.map(({ key, enforcement, overage, resets, per, settle }) => ({
       key,
       type: 'metered' as const,
       per,
       enforcement,
+      settle,
       ...(enforcement === 'soft' ? { overage: { amount: overage } } : {}),
       reset:
         resets === 'never' ? ('never' as const) : { every: 'hour' as const, anchor: 'calendar' as const },

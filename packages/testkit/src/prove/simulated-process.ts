@@ -5,18 +5,28 @@ import type { ConsumeAnswer } from '@pennon/server/service/consume-request';
 import { consumeUsage } from '@pennon/server/service/consume-usage';
 import { createConsumption } from '@pennon/server/service/consumption';
 import type { Credential } from '@pennon/server/service/credential';
+import { endHolds } from '@pennon/server/service/hold-sweeper';
 import type {
   CustomerLookup,
   CustomerLookupResult,
   CustomerStates,
   Directory,
+  ReservationRecord,
   Snapshots,
 } from '@pennon/server/service/ports';
 import { createRecentPreparations } from '@pennon/server/service/recent-preparations';
+import {
+  type EndInput,
+  endReservation,
+  type ReserveInput,
+  reserveUsage,
+} from '@pennon/server/service/reserve-usage';
 import { ServiceError } from '@pennon/server/service/service-error';
-import { isLostRace } from '@pennon/server/store/accounts';
+import type { AccountKey } from '@pennon/server/store/account-transaction';
+import { type Accounts, isLostRace } from '@pennon/server/store/accounts';
 import { type Fate, simulatedAccounts, type Wire } from './simulated-accounts.js';
-import { CUSTOMERS, ENVIRONMENT, PRODUCT } from './simulated-installation.js';
+import { CUSTOMERS, customerId, ENVIRONMENT, PRODUCT } from './simulated-installation.js';
+import type { SimulatedReservation } from './simulated-reservations.js';
 import type { SimulatedSession, SimulatedStore } from './simulated-store.js';
 
 /** What the store holds besides accounts, as a process reads it. */
@@ -57,6 +67,7 @@ export class SimulatedProcess implements Wire {
   readonly #states = new Map<string, { readonly name: string; readonly state: CustomerState }>();
   #balanceChanges = 0;
   readonly #dependencies: Parameters<typeof consumeUsage>[0];
+  readonly #accounts: Accounts;
   readonly #report: () => { readonly lanes: number };
   #revision: number;
   #sharedVersion: number;
@@ -74,6 +85,7 @@ export class SimulatedProcess implements Wire {
     const { time } = store.options;
     const now = () => time.now;
     const accounts = simulatedAccounts(store, this);
+    this.#accounts = accounts;
     const snapshots = this.#snapshots();
     const customers = this.#customers();
     const batcher = createConsumption({
@@ -98,7 +110,7 @@ export class SimulatedProcess implements Wire {
       recent: createRecentPreparations(snapshots, now),
       registerCustomer: () => Promise.reject(new Error('Every customer of a history is registered.')),
       balances: accounts,
-      reservations: { find: () => Promise.resolve(null) },
+      reservations: { find: (id) => this.#findReservation(id) },
     };
   }
 
@@ -112,6 +124,37 @@ export class SimulatedProcess implements Wire {
 
   consume(input: ConsumeInput): Promise<ConsumeAnswer> {
     return consumeUsage(this.#dependencies, CREDENTIAL, input);
+  }
+
+  reserve(input: ReserveInput): Promise<ConsumeAnswer> {
+    return reserveUsage(this.#dependencies, CREDENTIAL, input);
+  }
+
+  end(input: EndInput): Promise<ConsumeAnswer> {
+    return endReservation(this.#dependencies, CREDENTIAL, input);
+  }
+
+  /** What the sweeper does with the accounts of one customer whose holds have ended. */
+  sweep(customerId: string, accounts: readonly AccountKey[]): Promise<void> {
+    const whose = { environmentId: ENVIRONMENT.id, productId: PRODUCT.id, customerId };
+    return endHolds(this.#accounts, { ...whose, accounts });
+  }
+
+  async #findReservation(id: string): Promise<ReservationRecord | null> {
+    let found: SimulatedReservation | undefined;
+    await this.#read(() => {
+      found = this.#options.store.reservations.get(id);
+    });
+    if (found === undefined) return null;
+    const { feature, scope, amount, state, settled, expiresAt } = found;
+    return {
+      environmentId: ENVIRONMENT.id,
+      productId: PRODUCT.id,
+      customerKey: CUSTOMERS.find((key) => customerId(key) === found?.customerId) ?? '',
+      feature,
+      context: scope === '' ? {} : { user: { key: scope } },
+      reservation: { id, amount, state, settled, expiresAt },
+    };
   }
 
   deliver(act: () => void): void {

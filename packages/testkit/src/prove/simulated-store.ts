@@ -4,6 +4,7 @@ import type {
   EarlierConsumption,
   LockedAccount,
 } from '@pennon/server/store/account-transaction';
+import type { SimulatedReservation } from './simulated-reservations.js';
 import type { SimulatedTime } from './simulated-time.js';
 
 /*
@@ -82,6 +83,7 @@ export class SimulatedStore {
   readonly accounts = new Map<string, LockedAccount>();
   readonly periods = new Map<string, LockedAccount>();
   readonly consumptions: StoredConsumption[] = [];
+  readonly reservations = new Map<string, SimulatedReservation>();
   readonly commits: Commit[] = [];
   readonly sessions = new Set<SimulatedSession>();
   readonly locks = new Map<string, Lock>();
