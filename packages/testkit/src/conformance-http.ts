@@ -40,6 +40,17 @@ export interface HttpCase {
       readonly graceEndsAt?: string;
       readonly sku?: string;
       readonly addons?: readonly object[];
+      readonly earlier?: readonly {
+        readonly plan: string;
+        readonly version: number;
+        readonly until: string;
+      }[];
+      readonly next?: {
+        readonly plan: string;
+        readonly version: number;
+        readonly at: string;
+        readonly anchor: string;
+      };
     })[];
     readonly groups?: readonly (CaseSpan & { readonly group: string })[];
     readonly memberships?: readonly (CaseSpan & {
@@ -198,8 +209,9 @@ async function newSigningKey(server: TestServer): Promise<JWK & { readonly kid: 
 
 /** The store leaves out what has ended by its own clock, which nobody sets: such a case has to wait for nothing. */
 function endsBefore(one: HttpCase, now: number): boolean {
-  const { licenses = [], groups = [], memberships = [], grants = [] } = one.customer ?? {};
-  return [...licenses, ...groups, ...memberships, ...grants].some(
+  // Of licenses the last few are read all the same: what they gave may still matter.
+  const { groups = [], memberships = [], grants = [] } = one.customer ?? {};
+  return [...groups, ...memberships, ...grants].some(
     ({ endsAt }) => endsAt !== undefined && Date.parse(endsAt) <= now,
   );
 }
@@ -301,8 +313,9 @@ async function insertCustomer(
   for (const [index, license] of (customer.licenses ?? []).entries()) {
     await query(
       `insert into license (customer_id, id, environment_id, product_id, plan_key, plan_version, quantity, kind, status, starts_at,
-         ends_at, grace_ends_at, anchor, sku, addons, version, created_at)
-       values ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9, $10, $11, $12, $13, $14, 1, now())`,
+         ends_at, grace_ends_at, anchor, sku, addons, earlier_plans, next_plan_key, next_plan_version, next_plan_at, next_anchor,
+         version, created_at)
+       values ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, 1, now())`,
       [
         id,
         idOf(license.id ?? `license-${index + 1}`),
@@ -314,9 +327,14 @@ async function insertCustomer(
         license.status ?? 'active',
         ...span(license),
         license.graceEndsAt ?? null,
-        `${(license.startsAt ?? BEGINNING).replace('Z', '')}[UTC]`,
+        anchorOf(license),
         license.sku ?? null,
         JSON.stringify(license.addons ?? []),
+        JSON.stringify((license.earlier ?? []).map(toEarlierPlan)),
+        license.next?.plan ?? null,
+        license.next?.version ?? null,
+        license.next?.at ?? null,
+        license.next?.anchor ?? null,
       ],
     );
   }
@@ -370,6 +388,33 @@ async function insertCustomer(
   }
 }
 
+function anchorOf({ startsAt = BEGINNING }: CaseSpan): string {
+  return `${startsAt.replace('Z', '')}[UTC]`;
+}
+
+/** As the store keeps them: instants in milliseconds. */
+function toEarlierPlan(earlier: { readonly plan: string; readonly version: number; readonly until: string }) {
+  return { plan: earlier.plan, planVersion: earlier.version, until: Date.parse(earlier.until) };
+}
+
+/**
+ * The case with every instant moved so that its `now` is now. Consumption follows the database's clock, which nobody sets; what is months
+ * apart in a calendar may then be a day more or less.
+ */
+export function movedToNow(one: HttpCase, now: number): HttpCase {
+  const by = now - Date.parse(one.now);
+  const move = (value: unknown): unknown => {
+    if (typeof value === 'string' && INSTANT.test(value))
+      return new Date(Date.parse(value) + by).toISOString();
+    if (Array.isArray(value)) return value.map(move);
+    if (typeof value !== 'object' || value === null) return value;
+    return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, move(member)]));
+  };
+  return { ...(move(one) as HttpCase), clock: 'real' };
+}
+
+const INSTANT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?Z$/;
+
 // biome-ignore lint/suspicious/noExplicitAny: answers of every shape are looked into.
 type Body = any;
 
@@ -402,6 +447,10 @@ function entitlementAnswer(body: Body): Record<string, unknown> {
     period: period === null ? null : { start: period.start, end: period.end, interval: period.interval },
     sources: sources.map((one: Body) => [one.type, one.key, one.effect, one.value]),
     whenDenied: body.metadata.whenDenied,
+    state: body.state,
+    over: body.over,
+    overLimit: body.overLimit,
+    planNotFound: body.metadata.warning === 'PLAN_NOT_FOUND',
   };
 }
 
@@ -410,10 +459,11 @@ function consumptionAnswer(body: Body): Record<string, unknown> {
   if (body.items !== undefined) return { allowed: body.allowed, items: body.items.map(consumptionAnswer) };
   const { allowed, reason, consumed, released, entitlement } = body;
   const refusedBy = body.refusedBy?.item ?? null;
-  const { usage, reserved, balance, overage, hasAccess } = entitlement;
+  const { usage, reserved, balance, overage, hasAccess, state, over } = entitlement;
   const taken = released === undefined ? { allowed, reason, consumed, refusedBy } : { released };
   const hold = body.id === undefined ? {} : { held: body.amount, state: body.state, settled: body.settled };
-  return { ...taken, ...hold, reservedAfter: reserved, usedAfter: usage, balance, overage, hasAccess };
+  const after = { reservedAfter: reserved, usedAfter: usage, balance, overage, hasAccess, over };
+  return { ...taken, state, ...hold, ...after };
 }
 
 /** Members that only the engine's own decision has are not on the wire. */
@@ -434,6 +484,7 @@ function compare(
 }
 
 const NOT_CARRIED = new Set([
+  'limitAtDecision',
   'granted',
   'scope',
   'type',
