@@ -30,12 +30,12 @@ import { createSchemaWatch } from './service/schema-watch.js';
 import type { Secret } from './service/secret.js';
 import { seedInstallation } from './service/seed.js';
 import { createSnapshots } from './service/snapshots.js';
+import { createRecording } from './service/usage/recording.js';
 import { STANDARD_USAGE_MONTHS } from './service/usage-retention.js';
 import { type Accounts, isLostRace, openAccounts } from './store/accounts.js';
 import { createAuditTrail } from './store/audit-trail.js';
 import { createCatalogSource } from './store/catalog-source.js';
 import { createChangeFeed } from './store/change-feed.js';
-import { createConsumptionPartitions } from './store/consumption-partitions.js';
 import { createCustomerFactsStore } from './store/customer-facts.js';
 import { LOOKUP_SESSION, openDatabase } from './store/database.js';
 import { isDatabaseUnavailable } from './store/database-error.js';
@@ -44,6 +44,8 @@ import { migrate, readSchemaDifference } from './store/migrate.js';
 import { createReservationReads } from './store/reservation-reads.js';
 import { createSnapshotFiles } from './store/snapshot-files.js';
 import { createSubjectSearch, SEARCH_SESSION } from './store/subject-search.js';
+import { createUsagePartitions } from './store/usage-partitions.js';
+import { isLostRecord, openUsageStore } from './store/usage-store.js';
 
 /** The name of the product that `examples/saleshub` makes. */
 export const EXAMPLE_PRODUCT = 'saleshub';
@@ -162,7 +164,14 @@ function composeParts(settings: ServerSettings) {
     isLostRace,
   });
   const holdSweeper = createHoldSweeper({ database: database.kysely, accounts, clock, onProblem });
-  const partitions = createConsumptionPartitions({
+  const usage = openUsageStore({ connectionString, onConnectionLost });
+  const recorder = createRecording({
+    usage,
+    snapshots,
+    customers,
+    mayRunAgain: (error) => isLostRecord(error) || isDatabaseUnavailable(error),
+  });
+  const partitions = createUsagePartitions({
     pool: database.pool,
     clock,
     usageMonths: settings.usageMonths ?? STANDARD_USAGE_MONTHS,
@@ -235,6 +244,8 @@ function composeParts(settings: ServerSettings) {
     searches,
     accounts,
     consumption,
+    usage,
+    recorder,
     recent: createRecentPreparations(snapshots),
     reservations: createReservationReads(database.kysely),
     partitions,
@@ -326,8 +337,8 @@ async function closeAll(app: App, parts: Parts): Promise<void> {
   parts.customers.stop();
   await parts.planMoves.stop();
   await parts.holdSweeper.stop();
-  await parts.consumption.drain();
-  await Promise.allSettled([parts.workshop.stop(), parts.accounts.close()]);
+  await Promise.all([parts.consumption.drain(), parts.recorder.drain()]);
+  await Promise.allSettled([parts.workshop.stop(), parts.accounts.close(), parts.usage.close()]);
   await Promise.allSettled([parts.feed.stop(), parts.snapshots.stop()]);
   await Promise.allSettled([parts.customerReads.close(), parts.searches.close(), parts.database.close()]);
 }

@@ -9,6 +9,7 @@ import { registerEnvironmentRoutes } from './http/routes/environments.js';
 import { registerExplainRoutes } from './http/routes/explain.js';
 import { registerKeyRoutes } from './http/routes/keys.js';
 import { registerOepRoutes } from './http/routes/oep.js';
+import { registerOepUsageRoutes } from './http/routes/oep-usage.js';
 import { registerOfrepRoutes } from './http/routes/ofrep.js';
 import { type Readiness, registerOperationsRoutes } from './http/routes/operations.js';
 import { registerPlainRoutes } from './http/routes/plain.js';
@@ -41,14 +42,16 @@ export async function registerRoutes(app: App, parts: Parts, readiness: () => Re
   registerPlainRoutes(app, evaluation);
   const ofrep = { ...evaluation, evaluateFlags: createFlagsEvaluation(evaluation) };
   registerOfrepRoutes(app, ofrep);
-  registerOepRoutes(app, {
+  const oep = {
     ...evaluation,
     balances: parts.accounts,
     batcher: parts.consumption,
     recent: parts.recent,
     reservations: parts.reservations,
     registerCustomer: createCustomerRegistration(parts.management, parts.customers),
-  });
+  };
+  registerOepRoutes(app, oep);
+  registerOepUsageRoutes(app, { ...oep, recorder: parts.recorder });
   await registerOpenApiRoutes(app);
   openOfrepShortWay(app, { ...ofrep, authenticator: parts.authenticator, metrics: parts.metrics });
 }

@@ -12,6 +12,10 @@ const ONLY_FOR: Partial<Record<keyof Feature, readonly FeatureType[]>> = {
   overage: ['metered'],
   warnAt: ['metered'],
   measure: ['metered'],
+  aggregation: ['metered'],
+  uniqueBy: ['metered'],
+  lateEvents: ['metered'],
+  dimensions: ['metered'],
   onStoreAway: ['metered'],
   settle: ['metered'],
   onDowngrade: ['limit', 'metered'],
@@ -57,6 +61,7 @@ export function checkFeature(feature: Feature, scope: CheckScope): void {
   }
   checkNeedsReset(feature, scope);
   checkRollover(feature, scope);
+  checkAggregation(feature, scope);
   if (
     feature.type === 'metered' &&
     !memberOf(scope.nodeOf(feature), 'reset') &&
@@ -86,4 +91,29 @@ function checkRollover({ rollover, ...feature }: Feature, scope: CheckScope): vo
   if (rollover === undefined || (rollover.minimum ?? 0) <= rollover.maximum) return;
   const message = `\`minimum\` is ${rollover.minimum}, more than \`maximum\` (${rollover.maximum}); no more than the maximum is rolled over.`;
   scope.fault(feature, 'rollover', 'NOT_FOR_TYPE', message);
+}
+
+/** What is only known once it has happened cannot be refused before it happens. */
+function checkAggregation(feature: Feature, scope: CheckScope): void {
+  const aggregation = feature.aggregation ?? 'sum';
+  const fault = (member: keyof Feature, message: string): void =>
+    scope.fault(feature, member, 'NOT_FOR_TYPE', message);
+  if (aggregation !== 'sum' && aggregation !== 'count' && (feature.enforcement ?? 'hard') === 'hard') {
+    fault(
+      feature.enforcement === undefined ? 'aggregation' : 'enforcement',
+      `\`aggregation: ${aggregation}\` is recorded after it happened, so that it cannot be limited hard; write \`enforcement: soft\` or \`observe\`, or \`aggregation: sum\` or \`count\`.`,
+    );
+  }
+  if (aggregation === 'unique' && feature.uniqueBy === undefined) {
+    fault('aggregation', '`aggregation: unique` counts the values of an attribute; name it in `uniqueBy`.');
+  }
+  if (aggregation !== 'unique' && feature.uniqueBy !== undefined) {
+    fault('uniqueBy', '`uniqueBy` belongs to `aggregation: unique`; leave it out, or write that.');
+  }
+  if ((aggregation === 'count' || aggregation === 'unique') && feature.measure !== undefined) {
+    fault(
+      'measure',
+      `\`aggregation: ${aggregation}\` counts events and asks for no amount; leave \`measure\` out, or write \`aggregation: sum\`.`,
+    );
+  }
 }

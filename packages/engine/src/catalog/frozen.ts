@@ -25,7 +25,7 @@ export interface RetiredKey {
 }
 
 /**
- * What a publish may not change (P-8): entitlements and splits of published plan and add-on versions; type, unit, reset and `per`
+ * What a publish may not change (P-8): entitlements and splits of published plan and add-on versions; type, unit, reset, `per` and aggregation
  * of a feature that a published plan or add-on names; the kind and type of a key, also of one that was retired.
  */
 export function frozenViolations(
@@ -76,7 +76,14 @@ function given(offer: Plan | Addon): Map<string, string> {
   return new Map(entitlements.map((entry) => [entry.feature, canonicalJson(entry as unknown as JsonValue)]));
 }
 
-const FROZEN_MEMBERS = ['type', 'unit', 'reset', 'per'] as const satisfies readonly (keyof Feature)[];
+const FROZEN_MEMBERS = [
+  'type',
+  'unit',
+  'reset',
+  'per',
+  'aggregation',
+  'uniqueBy',
+] as const satisfies readonly (keyof Feature)[];
 
 function frozenFeatures(published: Catalog, next: Catalog): FrozenViolation[] {
   const offers = [...published.plans, ...published.addons];

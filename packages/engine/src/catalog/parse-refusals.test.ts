@@ -246,6 +246,32 @@ const VALUES: readonly Case[] = [
     ['SCHEMA_KEYWORD'],
   ],
   ['per on a boolean', feature(', per: ▲user'), ['NOT_FOR_TYPE']],
+  [
+    'a hard limit of what is only recorded',
+    'features: [{ key: a, type: metered, reset: never, aggregation: max, enforcement: ▲hard }]\n',
+    ['NOT_FOR_TYPE'],
+  ],
+  [
+    'the same unsaid',
+    'features: [{ key: a, type: metered, reset: never, aggregation: ▲latest }]\n',
+    ['NOT_FOR_TYPE'],
+  ],
+  [
+    'unique of nothing',
+    'features: [{ key: a, type: metered, reset: never, enforcement: soft, aggregation: ▲unique }]\n',
+    ['NOT_FOR_TYPE'],
+  ],
+  [
+    'values of a sum',
+    'features: [{ key: a, type: metered, reset: never, uniqueBy: ▲user }]\n',
+    ['NOT_FOR_TYPE'],
+  ],
+  [
+    'a measure of a count',
+    "features: [{ key: a, type: metered, reset: never, aggregation: count, measure: ▲'a + b' }]\n",
+    ['NOT_FOR_TYPE'],
+  ],
+  ['dimensions of a boolean', feature(', dimensions: ▲[a]'), ['NOT_FOR_TYPE']],
   ['reset on a limit', 'features: [{ key: a, type: limit, reset: ▲{ every: month } }]\n', ['NOT_FOR_TYPE']],
   ['enforcement on a config', 'features: [{ key: a, type: config, enforcement: ▲soft }]\n', ['NOT_FOR_TYPE']],
   [

@@ -1,4 +1,5 @@
 import {
+  AGGREGATIONS,
   DOWNGRADE_POLICIES,
   ENFORCEMENTS,
   FEATURE_CATEGORIES,
@@ -6,6 +7,7 @@ import {
   FLAG_CATEGORIES,
   FLAG_TYPES,
   INTERVALS,
+  LATE_POLICIES,
   PLAN_CHANGE_POLICIES,
   SETTLE_LATE,
   SETTLE_MORE,
@@ -234,6 +236,24 @@ const definitions: Record<string, JsonSchema> = {
     }),
     onStoreAway: choice('The answer while the store cannot be reached.', ['closed', 'open', 'lastKnown']),
     measure: expression('CEL over the attributes of a usage, an integer: the amount when none is sent.'),
+    aggregation: choice(
+      'How usage adds up in a period. Default: sum. Only sum and count can be limited hard.',
+      AGGREGATIONS,
+    ),
+    uniqueBy: text('The attribute whose different values are counted; for `aggregation: unique`.', 64),
+    lateEvents: object('Recorded events that are told after their period has ended.', [], {
+      days: integer(
+        'For so many days after its end a period accepts its events. Default: 3.',
+        0,
+        LIMITS.lateEventDays.value,
+      ),
+      after: choice('Later ones count into the current period (default), or are refused.', LATE_POLICIES),
+    }),
+    dimensions: list(
+      text('The name of an attribute.', 64),
+      LIMITS.dimensionsPerFeature.value,
+      'Attributes by which the history of usage is kept apart.',
+    ),
     schema: ref('schema', "The JSON Schema of a config feature's values."),
     combine: choice('How several licenses combine.', ['any', 'max', 'sum', 'last']),
   }),

@@ -34,6 +34,17 @@ export type PlanChangePolicy = (typeof PLAN_CHANGE_POLICIES)[number];
 
 export type UsageScope = 'customer' | 'instance' | 'user';
 
+/**
+ * How usage adds up within a period. `sum` and `count` can be asked for room before they happen, and so limited hard; `unique`, `max`
+ * and `latest` are only known once they have happened, and are recorded.
+ */
+export const AGGREGATIONS = ['sum', 'count', 'unique', 'max', 'latest'] as const;
+export type Aggregation = (typeof AGGREGATIONS)[number];
+
+/** What becomes of an event that is told later than its own period accepts events. */
+export const LATE_POLICIES = ['current', 'refuse'] as const;
+export type LatePolicy = (typeof LATE_POLICIES)[number];
+
 /** The product of a document; what is left out keeps what the product has. */
 export interface ProductDocument {
   readonly key: string;
@@ -113,6 +124,14 @@ export interface Feature extends Governed {
   readonly onStoreAway?: 'closed' | 'open' | 'lastKnown';
   /** CEL over the attributes of a usage, giving an integer: the amount when the caller sends none (K-9). */
   readonly measure?: string;
+  /** Default `sum`. */
+  readonly aggregation?: Aggregation;
+  /** The attribute whose different values `aggregation: unique` counts. */
+  readonly uniqueBy?: string;
+  /** A period accepts events for `days` after its end; default `DEFAULT_LATE_DAYS`, then into the current period. */
+  readonly lateEvents?: { readonly days?: number; readonly after?: LatePolicy };
+  /** Attributes by which the history of usage is kept apart. */
+  readonly dimensions?: readonly string[];
   /** JSON Schema of a config feature's value. */
   readonly schema?: JsonObject;
   /** How several licenses combine; by default boolean any, numbers max, config last. */

@@ -83,6 +83,45 @@ export const LIMITS = {
     'Of one account, those that end first, which an evaluation counts down by the clock until the balance is read again.',
   ),
   holderLength: limit(200, 'characters', 'It is part of a primary key.'),
+  usageEventsPerBatch: limit(
+    1000,
+    'events',
+    'One call of recorded usage; a process that has more sends several calls at once.',
+  ),
+  usageBatchBytes: limit(
+    2 * 1024 * 1024,
+    'bytes',
+    'Of one call of recorded usage: so many events of two kilobytes each.',
+  ),
+  usageBatchMembers: limit(
+    60_000,
+    'members',
+    'Of one call of recorded usage: sixty for each event, read before anything is known of them.',
+  ),
+  usageEventTextLength: limit(
+    255,
+    'characters',
+    'The `id`, `source` and `type` of an event: what it is found again by.',
+  ),
+  usageAttributesBytes: limit(4096, 'bytes', 'The attributes of an event are kept with it.'),
+  usageQueue: limit(20_000, 'events', 'More waiting in one process are told 503 at once instead of late.'),
+  usageChunk: limit(
+    500,
+    'events',
+    'One transaction records at most so many: whoever consumes of the same accounts waits for it.',
+  ),
+  usageFutureMinutes: limit(5, 'minutes', 'Clocks that send events may be ahead by so much.'),
+  lateEventDays: limit(
+    35,
+    'days',
+    'An event that is told twice is known for so long, and a period that is over must be final some day.',
+  ),
+  dimensionsPerFeature: limit(
+    4,
+    'attributes',
+    'Every combination of their values is a row of each hour, written by whoever consumes.',
+  ),
+  dimensionValueLength: limit(128, 'characters', 'It is part of a primary key; what is longer is cut there.'),
   usageMonthsLeast: limit(2, 'months', 'Idempotency looks back 35 days; two whole months always hold them.'),
   usageMonthsMost: limit(
     120,
@@ -236,6 +275,8 @@ export const DEFAULT_PAST_DUE_DAYS = 7;
 
 /** How long a reservation holds that says nothing of it. */
 export const DEFAULT_RESERVATION_SECONDS = 60;
+/** How long after its end a period accepts events where the feature does not say. */
+export const DEFAULT_LATE_DAYS = 3;
 
 /** How unlimited reads in CEL and in capabilities. */
 export const UNLIMITED_AS_INTEGER = Number.MAX_SAFE_INTEGER;

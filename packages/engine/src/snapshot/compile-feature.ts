@@ -1,5 +1,10 @@
 import type { Catalog, EntitlementValue, Feature, Split } from '../model/catalog.js';
-import { DEFAULT_GRACE_DAYS, UNLIMITED_AS_INTEGER, UNLIMITED_AS_OFREP_INTEGER } from '../model/limits.js';
+import {
+  DEFAULT_GRACE_DAYS,
+  DEFAULT_LATE_DAYS,
+  UNLIMITED_AS_INTEGER,
+  UNLIMITED_AS_OFREP_INTEGER,
+} from '../model/limits.js';
 import type { CompileContext } from './compile-context.js';
 import { BrokenItem } from './compile-rule.js';
 import type { Condition } from './condition.js';
@@ -89,6 +94,13 @@ export function compileFeature(
       !resets || feature.rollover === undefined ? null : { minimum: 0, periods: 1, ...feature.rollover },
     measure,
     settle: { more: feature.settle?.more ?? 'refuse', late: feature.settle?.late ?? 'refuse' },
+    aggregation: feature.aggregation ?? 'sum',
+    uniqueBy: feature.uniqueBy ?? null,
+    lateEvents: {
+      milliseconds: (feature.lateEvents?.days ?? DEFAULT_LATE_DAYS) * DAY_MILLISECONDS,
+      after: feature.lateEvents?.after ?? 'current',
+    },
+    dimensions: feature.dimensions ?? [],
     document: feature,
     broken,
   };

@@ -2,12 +2,14 @@ import type { BucketSeed } from '../bucket/bucket.js';
 import type { ExpressionFrame } from '../catalog/expression-environment.js';
 import type { SkuPattern } from '../catalog/sku-pattern.js';
 import type {
+  Aggregation,
   DowngradePolicy,
   Enforcement,
   EntitlementValue,
   Feature,
   FeatureType,
   FlagType,
+  LatePolicy,
   PlanChangePolicy,
   Price,
   ResetDocument,
@@ -123,6 +125,12 @@ export interface CompiledFeature {
   readonly rollover: Required<RolloverDocument> | null;
   readonly measure: Condition | null;
   readonly settle: { readonly more: SettleMore; readonly late: SettleLate };
+  readonly aggregation: Aggregation;
+  /** `null` but for `unique`. */
+  readonly uniqueBy: string | null;
+  /** For how long after its end a period accepts events, in spans of 24 hours, and what becomes of later ones. */
+  readonly lateEvents: { readonly milliseconds: number; readonly after: LatePolicy };
+  readonly dimensions: readonly string[];
   /** How unlimited reads over OFREP: 2^31−1, or 2^53−1 where the catalog holds a larger finite limit of this feature. */
   readonly unlimitedNumber: number;
   readonly document: Feature;

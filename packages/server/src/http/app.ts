@@ -22,10 +22,10 @@ export type ErrorShape = 'problem' | 'ofrep' | 'oep';
 
 /**
  * How a body is read. `strict`: duplicate members are refused too (management, consume). `fast`: `JSON.parse` behind a guard
- * (evaluation). `document`: not parsed here, the handler gets a `DocumentBody` and its parser finds every fault with its position.
+ * (evaluation). `events`: CloudEvents, many in one body, as strict. `document`: not parsed here, the handler gets a `DocumentBody` and its parser finds every fault with its position.
  * `csv` and `ndjson`: not even read here, the handler gets a `StreamedBody` and takes as long as it needs.
  */
-export type BodyReading = 'strict' | 'fast' | 'document' | StreamedReading;
+export type BodyReading = 'strict' | 'fast' | 'document' | 'events' | StreamedReading;
 export type StreamedReading = 'csv' | 'ndjson';
 
 /** The body of a route with `config.body: 'document'`: valid UTF-8 without NUL, not parsed. */

@@ -20,6 +20,14 @@ const EVALUATION: JsonReadLimits = {
   inexactIntegers: 'round',
 };
 
+/** Many small objects, whose attributes carry ids of other systems. */
+const EVENTS: JsonReadLimits = {
+  depth: LIMITS.contextDepth.value + 2,
+  members: LIMITS.usageBatchMembers.value,
+  duplicates: 'refuse',
+  inexactIntegers: 'round',
+};
+
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const NUL = 0;
@@ -45,6 +53,8 @@ export function readBody(
       return readDocument(bytes, mediaType === 'application/yaml' ? mediaType : 'application/json');
     case 'strict':
       return readJson(withoutByteOrderMark(bytes), MANAGEMENT);
+    case 'events':
+      return readJson(withoutByteOrderMark(bytes), EVENTS);
     case 'fast':
       return readFast(bytes);
   }

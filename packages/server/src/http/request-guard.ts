@@ -80,12 +80,18 @@ export function announcesBody(raw: IncomingMessage): boolean {
   return raw.headers['transfer-encoding'] !== undefined || (length !== undefined && length !== '0');
 }
 
-export type MediaType = DocumentBody['mediaType'] | 'text/csv' | 'application/x-ndjson';
+export type MediaType =
+  | DocumentBody['mediaType']
+  | 'text/csv'
+  | 'application/x-ndjson'
+  | 'application/cloudevents+json'
+  | 'application/cloudevents-batch+json';
 
 const ACCEPTED: Readonly<Record<BodyReading, readonly MediaType[]>> = {
   strict: ['application/json'],
   fast: ['application/json'],
   document: ['application/json', 'application/yaml'],
+  events: ['application/cloudevents+json', 'application/cloudevents-batch+json', 'application/json'],
   csv: ['text/csv'],
   ndjson: ['application/x-ndjson'],
 };

@@ -23,6 +23,7 @@ export function itemsOf(
         `\`${item.key}\` is a flag, and nothing of it can be consumed. Evaluate it over OFREP.`,
       );
     }
+    refuseRecordedOnly(feature);
     const holder = item.holder ?? null;
     if (holder !== null) refuseHolder(feature);
     return {
@@ -46,7 +47,7 @@ function refuseHolder({ key, type, reset }: CompiledFeature): void {
 }
 
 /** Whose account counts; known before the decision, because it is locked before. */
-function accountScope(feature: CompiledFeature, subject: Subject): string {
+export function accountScope(feature: CompiledFeature, subject: Subject): string {
   const scope =
     feature.per === 'customer'
       ? ''
@@ -60,4 +61,15 @@ function accountScope(feature: CompiledFeature, subject: Subject): string {
     );
   }
   return scope;
+}
+
+/** What is only known once it has happened has no room that could be asked for. */
+function refuseRecordedOnly({ key, aggregation }: CompiledFeature): void {
+  if (aggregation !== 'sum' && aggregation !== 'count') {
+    throw new ServiceError(
+      'invalid',
+      'TYPE_MISMATCH',
+      `\`${key}\` has \`aggregation: ${aggregation}\`, so that it is recorded and not consumed; send it as an event to \`POST /oep/v1/usage\`.`,
+    );
+  }
 }

@@ -1,6 +1,7 @@
 import type { Instant } from '@pennon/engine/model/customer';
 import type { ConsumptionRow, LockRequest } from './account-transaction.js';
 import { ByteWriter } from './byte-writer.js';
+import { copyMessage } from './copy-message.js';
 import type { GroupStatement } from './statement-group.js';
 
 /*
@@ -25,15 +26,6 @@ const COLUMNS = [
   ...['attributes', 'id', 'idempotency_key', 'request_hash', 'used_after', 'answer'],
 ];
 const COPY = `copy consumption (${COLUMNS.join(', ')}) from stdin (format binary)`;
-const SIGNATURE = Buffer.from(
-  'PGCOPY\n\u00ff\r\n\u0000\u0000\u0000\u0000\u0000\u0000\u0000\u0000\u0000',
-  'latin1',
-);
-
-const COPY_DATA = 'd'.charCodeAt(0);
-const COPY_DONE = Buffer.from([0x63, 0, 0, 0, 4]);
-const END_OF_ROWS = -1;
-
 const CAPACITY = 128 * 1024;
 /** A batch with large attributes is not worth holding its room for. */
 const KEPT_CAPACITY = 1024 * 1024;
@@ -51,16 +43,8 @@ export function createConsumptionCopier(): ConsumptionCopier {
       if (writer.capacity > KEPT_CAPACITY) {
         writer = new ByteWriter(CAPACITY);
       }
-      writer.reset();
-      writer.int8(COPY_DATA);
-      const lengthAt = writer.length;
-      writer.int32(0);
-      writer.bytes(SIGNATURE);
-      writeRows(writer, request, now, rows);
-      writer.int16(END_OF_ROWS);
-      writer.int32At(lengthAt, writer.length - lengthAt);
-      writer.bytes(COPY_DONE);
-      return { name: 'consumption-copy', text: COPY, values: [], copy: writer.written() };
+      const copy = copyMessage(writer, () => writeRows(writer, request, now, rows));
+      return { name: 'consumption-copy', text: COPY, values: [], copy };
     },
   };
 }

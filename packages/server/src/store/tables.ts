@@ -2,6 +2,7 @@ import type { JsonObject, JsonValue } from '@pennon/engine/model/json';
 import type { ColumnType, Generated } from 'kysely';
 import type { CreditLotTable } from './lot-tables.js';
 import type { LeaseTable, ReservationTable, UsageHolderTable } from './reservation-tables.js';
+import type { UsageEventTable, UsageHourTable, UsageValueTable } from './usage-tables.js';
 import type {
   VoucherCodeTable,
   VoucherMissTable,
@@ -42,6 +43,9 @@ export interface Tables {
   usage_holder: UsageHolderTable;
   lease: LeaseTable;
   credit_lot: CreditLotTable;
+  usage_event: UsageEventTable;
+  usage_hour: UsageHourTable;
+  usage_value: UsageValueTable;
   audit_entry: AuditEntryTable;
   personal_key: PersonalKeyTable;
   change: ChangeTable;
@@ -379,6 +383,9 @@ export interface AccountTable {
   /** There may be lots that are not closed. */
   has_lots: Generated<boolean>;
   updated_at: Date;
+  latest_at: Date | null;
+  limit_known: number | null;
+  percent: number | null;
 }
 
 export interface AccountPeriodTable {
@@ -392,6 +399,7 @@ export interface AccountPeriodTable {
   used: number;
   covered: Generated<number>;
   closed_at: Date;
+  latest_at: Date | null;
 }
 
 export interface ConsumptionTable {

@@ -1,0 +1,18 @@
+/** Below it nobody asks who is near; so what is far from its limit needs no place in an index. */
+const LEAST_PERCENT = 50;
+/** Ten thousand times the limit: more says nothing more. */
+const MOST_PERCENT = 1_000_000;
+/** Times a hundred it is still an integer that a number holds exactly. */
+const EXACT = 90_000_000_000_000;
+
+/**
+ * Whole percent of a limit that are taken, rounded down; `null` below half of it, and where there is no limit. With a limit of 0 whatever
+ * is taken is the most there is.
+ */
+export function percentOf(taken: number, limit: number | null): number | null {
+  if (limit === null || taken <= 0) return null;
+  if (limit <= 0) return MOST_PERCENT;
+  const percent =
+    taken < EXACT ? Math.floor((taken * 100) / limit) : Number((BigInt(taken) * 100n) / BigInt(limit));
+  return percent < LEAST_PERCENT ? null : Math.min(percent, MOST_PERCENT);
+}

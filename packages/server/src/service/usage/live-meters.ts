@@ -1,0 +1,191 @@
+import { resolveEntitlement } from '@pennon/engine/entitlement/resolve-entitlement';
+import type { Instant } from '@pennon/engine/model/customer';
+import type { EntitlementDecision, Period } from '@pennon/engine/model/decision';
+import { percentOf } from '@pennon/engine/usage/percent';
+import type {
+  LockedMeter,
+  MeterName,
+  MeterWrite,
+  PeriodWrite,
+  UsageFrame,
+} from '../../store/usage-transaction.js';
+import { ServiceError } from '../service-error.js';
+import { meterText, type UsageItem } from './usage-item.js';
+
+/*
+ * The accounts of a chunk between two events, with the periods of theirs that are over and are counted into. What the period and the
+ * limit are is found out once for each account, by the engine, at the database's time.
+ */
+
+/** What is counted into: the account itself, or a period that is over. */
+export interface LiveCount {
+  used: number;
+  readonly reserved: number;
+  latestAt: Instant | null;
+  touched: boolean;
+}
+
+export interface LiveMeter extends LiveCount {
+  readonly name: MeterName;
+  /** The period that the database's time is in, as the account knows it; `null` where nothing resets. */
+  periodStart: Instant | null;
+  periodEnd: Instant | null;
+  /** The limit in force; `null`: none. */
+  readonly limit: number | null;
+  /** Periods that are over, by their start; `null` until one is asked for, which is rare. */
+  periods: Map<Instant, LivePeriod> | null;
+}
+
+export interface LivePeriod extends LiveCount {
+  readonly start: Instant;
+  readonly end: Instant;
+}
+
+export class LiveMeters {
+  readonly #now: Instant;
+  readonly #locked: ReadonlyMap<string, LockedMeter>;
+  readonly #live = new Map<string, LiveMeter>();
+
+  constructor(frame: UsageFrame) {
+    this.#now = frame.now;
+    this.#locked = new Map(frame.meters.map((meter) => [meterText(meter), meter]));
+  }
+
+  /** The account of an item, in the period of now: a later one than the account's closes it, an earlier one is ignored. */
+  of(item: UsageItem): LiveMeter {
+    let live = this.#live.get(item.meterKey);
+    if (live === undefined) {
+      live = this.#open(item);
+      this.#live.set(item.meterKey, live);
+    }
+    return live;
+  }
+
+  #open(item: UsageItem): LiveMeter {
+    const locked = this.#locked.get(item.meterKey);
+    if (locked === undefined) {
+      throw new ServiceError(
+        'unavailable',
+        'UNAVAILABLE',
+        'An account is not locked. Send the events again.',
+        {
+          retryAfterSeconds: 1,
+        },
+      );
+    }
+    const { limit, period } = entitlementAt(item, this.#now);
+    const live: LiveMeter = {
+      name: item.meter,
+      used: locked.used,
+      reserved: locked.reserved,
+      latestAt: locked.latestAt,
+      touched: false,
+      periodStart: locked.periodStart,
+      periodEnd: locked.periodEnd,
+      limit: limit?.kind === 'finite' ? limit.value : null,
+      periods: null,
+    };
+    if (period !== null && (locked.periodStart === null || period.start > locked.periodStart)) {
+      roll(live, period);
+    }
+    return live;
+  }
+
+  /** A period that was read from the store. */
+  addPeriod(period: PeriodWrite): void {
+    const live = this.#live.get(meterText(period));
+    if (live !== undefined && !periodsOf(live).has(period.periodStart)) {
+      periodsOf(live).set(period.periodStart, {
+        start: period.periodStart,
+        end: period.periodEnd,
+        used: period.used,
+        reserved: 0,
+        latestAt: period.latestAt,
+        touched: false,
+      });
+    }
+  }
+
+  meterWrites(): readonly MeterWrite[] {
+    const writes: MeterWrite[] = [];
+    for (const meter of this.#live.values()) {
+      const { name, used, reserved, periodStart, periodEnd, latestAt, limit, touched } = meter;
+      if (touched) {
+        const percent = percentOf(used + reserved, limit);
+        const { customerId, feature, scope } = name;
+        writes.push({
+          customerId,
+          feature,
+          scope,
+          used,
+          reserved,
+          periodStart,
+          periodEnd,
+          latestAt,
+          limit,
+          percent,
+        });
+      }
+    }
+    return writes;
+  }
+
+  periodWrites(): readonly PeriodWrite[] {
+    const writes: PeriodWrite[] = [];
+    for (const { name, periods } of this.#live.values()) {
+      for (const { start, end, used, latestAt, touched } of periods?.values() ?? []) {
+        if (touched) writes.push({ ...name, periodStart: start, periodEnd: end, used, latestAt });
+      }
+    }
+    return writes;
+  }
+}
+
+function periodsOf(live: LiveMeter): Map<Instant, LivePeriod> {
+  live.periods ??= new Map();
+  return live.periods;
+}
+
+function roll(live: LiveMeter, period: Period): void {
+  const { periodStart: start, periodEnd, used, latestAt } = live;
+  if (start !== null) {
+    const end = Math.min(periodEnd ?? period.start, period.start);
+    periodsOf(live).set(start, { start, end, used, reserved: 0, latestAt, touched: true });
+    live.used = 0;
+    live.latestAt = null;
+  }
+  live.periodStart = period.start;
+  live.periodEnd = period.end;
+  live.touched = true;
+}
+
+/** The period of an account that was over before the current one, and that an instant falls into; `null`: none. */
+export function periodOver(live: LiveMeter, item: UsageItem, at: Instant): LivePeriod | null {
+  const periods = periodsOf(live);
+  for (const period of periods.values()) {
+    if (period.start <= at && at < period.end) return period;
+  }
+  const { period } = entitlementAt(item, at);
+  if (period === null) return null;
+  const known = periods.get(period.start);
+  if (known !== undefined) return known;
+  const fresh: LivePeriod = {
+    start: period.start,
+    end: Math.min(period.end, live.periodStart ?? period.end),
+    used: 0,
+    reserved: 0,
+    latestAt: null,
+    touched: false,
+  };
+  periods.set(period.start, fresh);
+  return fresh;
+}
+
+function entitlementAt({ subject, feature }: UsageItem, now: Instant): EntitlementDecision {
+  const result = resolveEntitlement({ ...subject.evaluation, now }, feature.key);
+  if (result.kind === 'error') {
+    const kind = result.errorCode === 'CUSTOMER_STATE_UNAVAILABLE' ? 'unavailable' : 'invalid';
+    throw new ServiceError(kind, result.errorCode, result.message);
+  }
+  return result;
+}

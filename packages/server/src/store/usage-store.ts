@@ -1,0 +1,106 @@
+import pg from 'pg';
+import { isLostRace } from './accounts.js';
+import { closePool } from './close-pool.js';
+import { surviveLostConnections } from './lost-connections.js';
+import { createEventCopier } from './usage-event-copy.js';
+import {
+  type KnownMeters,
+  lockMeters,
+  type MeterName,
+  type UsageConnection,
+  type UsageLockRequest,
+  type UsageTransaction,
+} from './usage-transaction.js';
+
+/* The connections on which usage is recorded: apart from those of consume, so that neither waits for the other's turn. */
+
+export interface UsageStore {
+  begin(request: UsageLockRequest): Promise<UsageTransaction>;
+  close(): Promise<void>;
+}
+
+export interface UsageStoreOptions {
+  readonly connectionString: string;
+  readonly maxConnections?: number;
+  readonly onConnectionLost?: (error: Error) => void;
+}
+
+/**
+ * What `isLostRace` says, an event that another process recorded meanwhile under another account, and a lock that somebody held for
+ * too long: nothing was written, and the same may be run again.
+ */
+export function isLostRecord(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : null;
+  return code === '23505' || code === '55P03' || isLostRace(error);
+}
+
+/** As those of consume (`accounts.ts`): who consumes may wait for what is locked here. */
+const SESSION = `set synchronous_commit = on; set lock_timeout = 800; set idle_in_transaction_session_timeout = 800;
+  set statement_timeout = 2000; set enable_seqscan = off; set enable_bitmapscan = off; set jit = off;
+  set plan_cache_mode = force_generic_plan; set timezone = 'UTC'`;
+
+const KNOWN_METERS = 100_000;
+
+export function openUsageStore(options: UsageStoreOptions): UsageStore {
+  const pool = new pg.Pool({
+    connectionString: options.connectionString,
+    application_name: 'pennon record',
+    max: options.maxConnections ?? 4,
+    connectionTimeoutMillis: 3000,
+    idleTimeoutMillis: 0,
+    keepAlive: true,
+    pipeline: true,
+    onConnect: async (client: pg.ClientBase) => {
+      await client.query(SESSION);
+    },
+  } as pg.PoolConfig);
+  surviveLostConnections(pool, options.onConnectionLost);
+  const known = createKnownMeters();
+  const connections = new WeakMap<pg.PoolClient, UsageConnection>();
+
+  function connectionOf(client: pg.PoolClient): UsageConnection {
+    let connection = connections.get(client);
+    if (connection === undefined) {
+      connection = { client, copier: createEventCopier() };
+      connections.set(client, connection);
+    }
+    return connection;
+  }
+
+  async function begin(request: UsageLockRequest): Promise<UsageTransaction> {
+    const client = await pool.connect();
+    try {
+      return await lockMeters(connectionOf(client), request, known);
+    } catch (error) {
+      client.release(true);
+      throw error;
+    }
+  }
+
+  return { begin, close: () => closePool(pool) };
+}
+
+function createKnownMeters(): KnownMeters {
+  const known = new Set<string>();
+
+  function nameOf(productId: string, { customerId, feature, scope }: MeterName): string {
+    return `${customerId}|${productId}|${feature}|${scope}`;
+  }
+
+  return {
+    missing: ({ productId, meters }) => meters.filter((meter) => !known.has(nameOf(productId, meter))),
+    remember({ productId, meters }) {
+      if (known.size + meters.length > KNOWN_METERS) {
+        known.clear();
+      }
+      for (const meter of meters) {
+        known.add(nameOf(productId, meter));
+      }
+    },
+    forget({ productId, meters }) {
+      for (const meter of meters) {
+        known.delete(nameOf(productId, meter));
+      }
+    },
+  };
+}

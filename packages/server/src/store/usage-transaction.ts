@@ -1,0 +1,322 @@
+import type { Instant } from '@pennon/engine/model/customer';
+import type pg from 'pg';
+import { numberOrNull } from './account-rows.js';
+import { READ_FRAME } from './account-statements.js';
+import { frameRow } from './account-transaction.js';
+import { type GroupResult, type GroupStatement, sendGroup } from './statement-group.js';
+import type { EventCopier } from './usage-event-copy.js';
+import {
+  correctionsStatement,
+  insertMeters,
+  lockStatements,
+  periodsStatement,
+  valuesStatement,
+  writeHours,
+  writeMeters,
+  writePeriods,
+} from './usage-statements.js';
+
+/* One transaction that records usage of many customers in two round trips: lock and read; write and commit. */
+
+/** An account, by whose it is. */
+export interface MeterName {
+  readonly customerId: string;
+  readonly feature: string;
+  readonly scope: string;
+}
+
+/** An account as it stands under its lock. */
+export interface LockedMeter extends MeterName {
+  readonly periodStart: Instant | null;
+  readonly periodEnd: Instant | null;
+  readonly used: number;
+  readonly reserved: number;
+  readonly latestAt: Instant | null;
+}
+
+export interface MeterWrite extends LockedMeter {
+  /** The limit in force; `null`: none. */
+  readonly limit: number | null;
+  readonly percent: number | null;
+}
+
+/** A period that is over: closed now, or counted into once more. */
+export interface PeriodWrite extends MeterName {
+  readonly periodStart: Instant;
+  readonly periodEnd: Instant;
+  readonly used: number;
+  readonly latestAt: Instant | null;
+}
+
+export interface HourWrite extends MeterName {
+  /** The first instant of the hour. */
+  readonly hour: Instant;
+  /** Canonical text; empty where none are kept apart. */
+  readonly dimensions: string;
+  readonly aggregation: string;
+  readonly amount: number;
+  readonly events: number;
+  readonly lastAt: Instant;
+  /** Of the current hour only: how the account stands after it. */
+  readonly usedAfter: number | null;
+  readonly limitAfter: number | null;
+}
+
+/** One recorded event; the table's own words. */
+export interface EventRow extends MeterName {
+  readonly productId: string;
+  readonly eventKey: string;
+  readonly source: string;
+  readonly eventId: string;
+  readonly type: string;
+  /** As it was told, or measured. */
+  readonly amount: number;
+  /** By how much usage changed. */
+  readonly counted: number;
+  readonly occurredAt: Instant;
+  readonly countedAt: Instant;
+  readonly periodStart: Instant | null;
+  /** The key of the event that it corrects. */
+  readonly corrects: string | null;
+  readonly attributes: string | null;
+  readonly actor: string;
+}
+
+/** What was recorded of an event before. */
+export interface EarlierEvent extends MeterName {
+  readonly eventKey: string;
+  readonly productId: string;
+  readonly amount: number;
+  readonly occurredAt: Instant;
+  readonly countedAt: Instant;
+  readonly periodStart: Instant | null;
+  readonly corrects: string | null;
+  readonly attributes: string | null;
+}
+
+export interface UsageLockRequest {
+  readonly environmentId: string;
+  readonly productId: string;
+  /** In (customer, feature, scope) order, each once. */
+  readonly meters: readonly MeterName[];
+  /** Of the events, and of those that they correct. */
+  readonly eventKeys: readonly string[];
+  /** For how long events are known. */
+  readonly rememberedDays: number;
+}
+
+/** What was read after the locks were held. */
+export interface UsageFrame {
+  readonly now: Instant;
+  readonly revision: number | null;
+  /** By id; a customer that is gone is absent. */
+  readonly customers: ReadonlyMap<string, number>;
+  readonly meters: readonly LockedMeter[];
+  readonly earlier: readonly EarlierEvent[];
+}
+
+export interface UsageWrite {
+  readonly now: Instant;
+  readonly meters: readonly MeterWrite[];
+  readonly periods: readonly PeriodWrite[];
+  readonly hours: readonly HourWrite[];
+  readonly events: readonly EventRow[];
+}
+
+export interface UsageTransaction {
+  readonly frame: UsageFrame;
+  /** The period of each account that began last before an instant, among those that are over. */
+  periodsAt(
+    asked: readonly (MeterName & { readonly at: Instant })[],
+  ): Promise<readonly (PeriodWrite & { readonly at: Instant })[]>;
+  /** How much was corrected of each event so far, by key. */
+  correctionsOf(keys: readonly string[]): Promise<ReadonlyMap<string, number>>;
+  /** Which of the values were not seen before. */
+  addValues(values: readonly UsageValue[]): Promise<readonly UsageValue[]>;
+  /** Writes and commits; when this rejects, the outcome may be unknown. */
+  commit(write: UsageWrite): Promise<void>;
+  rollback(): Promise<void>;
+}
+
+export interface UsageValue extends MeterName {
+  readonly periodStart: Instant;
+  /** A hash, as a UUID. */
+  readonly value: string;
+}
+
+const BEGIN: GroupStatement = { name: 'begin', text: 'begin', values: [] };
+const COMMIT: GroupStatement = { name: 'commit', text: 'commit', values: [] };
+const ROLLBACK: GroupStatement = { name: 'rollback', text: 'rollback', values: [] };
+
+export interface UsageConnection {
+  readonly client: pg.PoolClient;
+  readonly copier: EventCopier;
+}
+
+/** Accounts that this process has seen are not inserted again and again; one that is gone is noticed under the lock. */
+export interface KnownMeters {
+  missing(request: UsageLockRequest): readonly MeterName[];
+  remember(request: UsageLockRequest): void;
+  forget(request: UsageLockRequest): void;
+}
+
+/** When this rejects, the connection must be closed. */
+export async function lockMeters(
+  connection: UsageConnection,
+  request: UsageLockRequest,
+  known: KnownMeters,
+): Promise<UsageTransaction> {
+  const missing = known.missing(request);
+  if (missing.length > 0) {
+    // Outside of the transaction: a lock on a new row would be held over all that follows.
+    await sendGroup(connection.client, [insertMeters(request, missing)]);
+    known.remember(request);
+  }
+  const [, , customers, locked, earlier, frames] = await sendGroup(connection.client, [
+    BEGIN,
+    ...lockStatements(request),
+    { name: 'frame-read', text: READ_FRAME, values: [request.productId, request.environmentId] },
+  ]);
+  const meters = rowsOf(locked).map(toMeter);
+  if (meters.length < request.meters.length) {
+    known.forget(request);
+  }
+  const [now, revision] = frameRow(frames);
+  return transactionOf(connection, request, {
+    now: Number(now),
+    revision: numberOrNull(revision),
+    customers: new Map(rowsOf(customers).map(([id, version]) => [id ?? '', Number(version)])),
+    meters,
+    earlier: rowsOf(earlier).map(toEarlierEvent),
+  });
+}
+
+function transactionOf(
+  connection: UsageConnection,
+  request: UsageLockRequest,
+  frame: UsageFrame,
+): UsageTransaction {
+  const { client } = connection;
+  let broken = false;
+
+  async function send(statements: readonly GroupStatement[]): Promise<readonly GroupResult[]> {
+    try {
+      return await sendGroup(client, statements);
+    } catch (error) {
+      // The connection may be in the middle of anything: it is not used again.
+      broken = true;
+      throw error;
+    }
+  }
+
+  return {
+    frame,
+    async periodsAt(asked) {
+      const [found] = await send([periodsStatement(request.productId, asked)]);
+      return rowsOf(found).map(([at, customerId, feature, scope, start, end, used, latestAt]) => ({
+        at: Number(at),
+        customerId: customerId ?? '',
+        feature: feature ?? '',
+        scope: scope ?? '',
+        periodStart: Number(start),
+        periodEnd: Number(end),
+        used: Number(used),
+        latestAt: numberOrNull(latestAt),
+      }));
+    },
+    async correctionsOf(keys) {
+      const [found] = await send([correctionsStatement(keys)]);
+      return new Map(rowsOf(found).map(([key, sum]) => [key ?? '', Number(sum)]));
+    },
+    async addValues(values) {
+      const [added] = await send([valuesStatement(request, values)]);
+      return rowsOf(added).map(([customerId, feature, scope, periodStart, value]) => ({
+        customerId: customerId ?? '',
+        feature: feature ?? '',
+        scope: scope ?? '',
+        periodStart: Number(periodStart),
+        value: value ?? '',
+      }));
+    },
+    async commit(write) {
+      try {
+        const results = await send(writeStatements(connection.copier, request, write));
+        // INVARIANT: acknowledge only after commit. A commit of an aborted transaction succeeds as a rollback.
+        if (results.at(-1)?.tag !== 'COMMIT') {
+          throw new Error('The store rolled the events back instead of committing them.');
+        }
+      } finally {
+        client.release(broken);
+      }
+    },
+    async rollback() {
+      try {
+        if (!broken) {
+          await send([ROLLBACK]);
+        }
+      } finally {
+        client.release(broken);
+      }
+    },
+  };
+}
+
+function writeStatements(
+  copier: EventCopier,
+  request: UsageLockRequest,
+  write: UsageWrite,
+): readonly GroupStatement[] {
+  const statements: GroupStatement[] = [];
+  if (write.periods.length > 0) {
+    statements.push(writePeriods(request, write.now, write.periods));
+  }
+  if (write.meters.length > 0) {
+    statements.push(writeMeters(request, write));
+  }
+  if (write.hours.length > 0) {
+    statements.push(writeHours(request, write.hours));
+  }
+  if (write.events.length > 0) {
+    statements.push(copier.copyOf(request, write.now, write.events));
+  }
+  statements.push(COMMIT);
+  return statements;
+}
+
+type Row = readonly (string | null)[];
+
+function rowsOf(result: GroupResult | undefined): readonly Row[] {
+  return result?.rows ?? [];
+}
+
+function toMeter(row: Row): LockedMeter {
+  const [customerId, feature, scope, start, end, used, reserved, latestAt] = row;
+  return {
+    customerId: customerId ?? '',
+    feature: feature ?? '',
+    scope: scope ?? '',
+    periodStart: numberOrNull(start),
+    periodEnd: numberOrNull(end),
+    used: Number(used),
+    reserved: Number(reserved),
+    latestAt: numberOrNull(latestAt),
+  };
+}
+
+function toEarlierEvent(row: Row): EarlierEvent {
+  const [eventKey, customerId, productId, feature, scope, amount, occurredAt, countedAt, ...rest] = row;
+  const [periodStart, corrects, attributes] = rest;
+  return {
+    eventKey: eventKey ?? '',
+    customerId: customerId ?? '',
+    productId: productId ?? '',
+    feature: feature ?? '',
+    scope: scope ?? '',
+    amount: Number(amount),
+    occurredAt: Number(occurredAt),
+    countedAt: Number(countedAt),
+    periodStart: numberOrNull(periodStart),
+    corrects: corrects ?? null,
+    attributes: attributes ?? null,
+  };
+}
