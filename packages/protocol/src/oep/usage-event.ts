@@ -61,6 +61,7 @@ export function fromCloudEvents(body: unknown, form: UsageForm): OepUsageCall | 
       );
     }
     const most = LIMITS.usageEventsPerBatch.value;
+    if (body.length === 0) return refuse('The batch has no events. Send at least one.');
     if (body.length > most) {
       return refuse(`The batch has ${body.length} events; send at most ${most} in one call, and more calls.`);
     }
@@ -69,7 +70,11 @@ export function fromCloudEvents(body: unknown, form: UsageForm): OepUsageCall | 
   if (form === 'batch' || !isObject(body)) {
     return refuse('The body must be a CloudEvent as a JSON object, or a list of them.');
   }
-  return { ok: true, events: [fromCloudEvent(body)] };
+  const event = fromCloudEvent(body);
+  // Alone, what is no CloudEvent is no body of this call.
+  return !event.ok && event.errorCode === 'EVENT_INVALID'
+    ? refuse(event.message)
+    : { ok: true, events: [event] };
 }
 
 function refuse(message: string): OepRefusal {
