@@ -12,8 +12,8 @@ import * as vouchers from './migrations/0006-vouchers.js';
 import * as lookUpsByKey from './migrations/0007-look-ups-by-key.js';
 import * as reservations from './migrations/0008-reservations.js';
 import * as balances from './migrations/0009-balances.js';
-import * as endsAndWithdrawnCodes from './migrations/0012-ends-and-withdrawn-codes.js';
 import * as recordedUsage from './migrations/0010-recorded-usage.js';
+import * as endsAndWithdrawnCodes from './migrations/0012-ends-and-withdrawn-codes.js';
 
 /** Listed by hand, in order: a bundler sees them, and no folder is read at start. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
