@@ -115,14 +115,14 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
   {
     name: 'earlier-period-opened-again',
     file: LIVE_ACCOUNTS,
-    edits: [['period.start <= account.periodStart', 'period.start === account.periodStart']],
+    edits: [['period.start > account.periodStart', 'period.start !== account.periodStart']],
     caughtBy: 'histories',
     firstSeed: 72,
   },
   {
     name: 'closed-period-lost',
     file: LIVE_ACCOUNTS,
-    edits: [['account.closed ??= account.before;', '']],
+    edits: [['account.closed ??= { ...before, periodEnd };', '']],
     caughtBy: 'histories',
     firstSeed: 2,
   },
