@@ -77,6 +77,7 @@ export const storeWithoutAdapters = [
   'database-error',
   'instant',
   'audit-reads',
+  'erase-recorded',
   'erase-traces',
   'personal-keys',
   'subject-names',

@@ -9,7 +9,7 @@ let call: Call;
 
 beforeAll(async () => {
   const perUser =
-    '  - { key: exports, type: metered, per: user, category: limit, owner: a@example.com, purpose: Exports, removal: permanent, reset: { every: month } }\n';
+    '  - { key: exports, type: metered, per: user, dimensions: [who], category: limit, owner: a@example.com, purpose: Exports, removal: permanent, reset: { every: month } }\n';
   const catalog = CATALOG.replace('plans:\n', `${perUser}plans:\n`)
     .replaceAll(
       'entitlements: [{ feature: seats, value: 1 }]',
@@ -65,6 +65,24 @@ async function consume(context: object, idempotencyKey: string) {
   expect([answer.status, answer.body.allowed]).toEqual([200, true]);
 }
 
+/** Usage that already happened, named by the person everywhere where a sender can. */
+async function record(customer: string, user: string) {
+  const events = [{ key: 'exports', amount: 2, user, attributes: { who: user } }].map((data) => ({
+    specversion: '1.0',
+    id: `${user}/${customer}/1`,
+    source: `/${customer}/laptop`,
+    type: 'usage',
+    subject: customer,
+    data,
+  }));
+  const answer = await server.request('POST', '/oep/v1/usage', {
+    key: server.serverKey,
+    headers: { 'content-type': 'application/cloudevents-batch+json' },
+    body: events,
+  });
+  expect([answer.status, answer.body.accepted], answer.text).toEqual([202, 1]);
+}
+
 const trail = async (objectKind: string, objectId: string) =>
   (await call('GET', `/audit?objectKind=${objectKind}&objectId=${objectId}`)).body.items;
 
@@ -112,6 +130,7 @@ describe('erasing a customer', () => {
       { customer: 'mallory@example.com', instance: 'mal-laptop', user: 'eve@example.com' },
       'second',
     );
+    await record('mallory@example.com', 'eve@example.com');
     entriesBefore = await trail('customer', id);
     expect(entriesBefore.length).toBeGreaterThan(0);
     expect((await mentions(words)).length).toBeGreaterThan(8);
@@ -160,7 +179,7 @@ describe('erasing a customer', () => {
     expect(left.body.erasedAt).not.toBeNull();
     const { pool } = server.parts.database;
     const { rows: usage } = await pool.query('select used from account where customer_id = $1', [id]);
-    expect(usage.reduce((sum, row) => sum + row.used, 0)).toBe(4);
+    expect(usage.reduce((sum, row) => sum + row.used, 0)).toBe(6);
     const { rows: records } = await pool.query(
       'select allowed, requested, attributes, answer from consumption where customer_id = $1',
       [id],
@@ -231,6 +250,7 @@ describe('erasing a user', () => {
       effect: { type: 'set', feature: 'seats', value: 9 },
     });
     await consume({ customer: 'north', user: 'trudy@example.com' }, 'of-north');
+    await record('north', 'trudy@example.com');
     const first = await call('POST', '/customers/north/users/trudy@example.com/erase', {});
     expect(first.status).toBe(200);
     expect(await mentions(['Trudy of north'])).toEqual([]);

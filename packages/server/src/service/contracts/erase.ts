@@ -1,5 +1,6 @@
 import type { JsonObject } from '@pennon/engine/model/json';
 import type { ApiErasure } from '@pennon/protocol/management/customers';
+import { scrubRecorded } from '../../store/erase-recorded.js';
 import {
   type Renames,
   removeNotices,
@@ -49,6 +50,7 @@ export async function eraseCustomer(
   );
   // First, so that an erasure that was cut short is simply asked for again; and last, for what was recorded meanwhile.
   await scrubUsage(services.database, before.id, scopes, true);
+  await scrubRecorded(services.database, before.id, scopes, true);
   const erased = await changeData(services, context, environment.id, async (change) => {
     const row = await change.lockCustomer(named.customer);
     if (row === null || row.id !== before.id) throw customerNotFound(named.customer);
@@ -60,6 +62,7 @@ export async function eraseCustomer(
     return { item: await eraseRows(change, row), created: false };
   });
   await scrubUsage(services.database, before.id, scopes, true);
+  await scrubRecorded(services.database, before.id, scopes, true);
   return erased;
 }
 
@@ -144,6 +147,7 @@ export async function eraseUser(
   if (before === null) throw userNotFound(named);
   const scopes: Renames = namesOf([before]);
   await scrubUsage(services.database, customer.id, scopes, false);
+  await scrubRecorded(services.database, customer.id, scopes, false);
   const erased = await changeData(services, context, environment.id, async (change) => {
     const locked = await change.lockCustomer(named.customer);
     if (locked === null) throw customerNotFound(named.customer);
@@ -165,6 +169,7 @@ export async function eraseUser(
     return { item: await record(change, subject, [counts], { customer: locked.key }), created: false };
   });
   await scrubUsage(services.database, customer.id, scopes, false);
+  await scrubRecorded(services.database, customer.id, scopes, false);
   return erased;
 }
 
