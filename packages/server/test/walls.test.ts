@@ -426,6 +426,16 @@ describe('tenant walls (law 11, S-7, S-24), from the OpenAPI document', () => {
       ['client of the other environment', { 'pennon-environment': HOME.environment }],
       ['client of the other product', { 'pennon-product': HOME.product }],
     ] as const;
+    const consumed = { context: { targetingKey: 'acme' }, key: 'minutes', amount: 1 };
+    const data = { key: 'minutes', amount: 1 };
+    const recorded = {
+      specversion: '1.0',
+      id: 'walls',
+      source: '/walls',
+      type: 'usage',
+      subject: 'acme',
+      data,
+    };
     for (const operation of protocols()) {
       if (operation.method !== 'POST') continue;
       for (const [credential, headers] of named) {
@@ -433,7 +443,7 @@ describe('tenant walls (law 11, S-7, S-24), from the OpenAPI document', () => {
         const response = await walled.server.request('POST', path, {
           key: null,
           headers: { 'idempotency-key': 'walls', ...walled.credentials[credential], ...headers },
-          body: { context: { targetingKey: 'acme' }, key: 'minutes', amount: 1 },
+          body: operation.id === 'recordUsage' ? recorded : consumed,
         });
         if (![401, 403, 404].includes(response.status))
           wrong.push(`${operation.id} by ${credential}: ${response.status} ${response.text}`);
