@@ -153,7 +153,10 @@ function write(
   { status, headers: own, body }: OfrepAnswer,
 ): void {
   // In front of the others, where the framework puts them.
-  own.unshift('x-request-id', requestIdFor(headers.requestId), ...echoed(headers));
+  const requestId = requestIdFor(headers.requestId);
+  if (headers.traceParent === undefined && headers.origin === undefined)
+    own.unshift('x-request-id', requestId);
+  else own.unshift('x-request-id', requestId, ...echoed(headers));
   if (body === null) {
     response.writeHead(status, own);
     response.end();
@@ -180,9 +183,6 @@ const NOTHING: readonly string[] = [];
 
 /** What few requests bring: a trace, an origin. */
 function echoed(headers: PlainHeaders): readonly string[] {
-  if (headers.traceParent === undefined && headers.origin === undefined) {
-    return NOTHING;
-  }
   const traceParent = traceParentOf(headers.traceParent);
   const trace = traceParent === null ? NOTHING : ['traceparent', traceParent];
   return headers.origin === undefined ? trace : [...trace, ...ORIGIN_HEADERS];

@@ -46,11 +46,22 @@ const SPECIAL = [
 /** Everything else says nothing to an evaluation. */
 const PASSED_OVER = ['accept', 'accept-encoding', 'accept-language', 'connection', 'user-agent'] as const;
 
-const ROLES: ReadonlyMap<string, number> = new Map([
+const BY_NAME: readonly (readonly [string, number])[] = [
   ...READ.map((name, index) => [name, index] as const),
   ...SPECIAL.map((name) => [name, -1] as const),
   ...PASSED_OVER.map((name) => [name, -2] as const),
+];
+
+/** As most clients write them: all small, or each word with a capital. Others are looked up again in small letters. */
+const ROLES: ReadonlyMap<string, number> = new Map([
+  ...BY_NAME,
+  ...BY_NAME.map(([name, role]) => [withCapitals(name), role] as const),
 ]);
+
+function withCapitals(name: string): string {
+  return name.replace(/(?:^|-)[a-z]/g, (first) => first.toUpperCase());
+}
+
 const SPECIAL_ROLE = -1;
 const PLACE = Object.fromEntries(READ.map((name, index) => [name, index])) as Record<ReadHeader, number>;
 const PLAIN_TYPE = /^application\/json(?:; ?charset=utf-8)?$/i;
