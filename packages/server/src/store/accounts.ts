@@ -64,9 +64,10 @@ export function isLostRace(error: unknown): boolean {
 
 /**
  * A caller waits for the answer, so nothing here may hold a lock longer than 800 ms. Sequential scans are off because plans
- * of prepared statements are kept: one that was made while a fresh partition was empty would scan it for hours.
+ * of prepared statements are kept: one that was made while a fresh partition was empty would scan it for hours. Whoever records usage
+ * does the same, because who consumes may wait for what is locked there.
  */
-const SESSION = `set synchronous_commit = on; set lock_timeout = 800; set idle_in_transaction_session_timeout = 800;
+export const SESSION = `set synchronous_commit = on; set lock_timeout = 800; set idle_in_transaction_session_timeout = 800;
   set statement_timeout = 2000; set enable_seqscan = off; set enable_bitmapscan = off; set jit = off;
   set plan_cache_mode = force_generic_plan; set timezone = 'UTC'`;
 

@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { isLostRace } from './accounts.js';
+import { isLostRace, SESSION } from './accounts.js';
 import { closePool } from './close-pool.js';
 import { surviveLostConnections } from './lost-connections.js';
 import { createEventCopier } from './usage-event-copy.js';
@@ -33,11 +33,6 @@ export function isLostRecord(error: unknown): boolean {
   const code = error instanceof Error && 'code' in error ? error.code : null;
   return code === '23505' || code === '55P03' || isLostRace(error);
 }
-
-/** As those of consume (`accounts.ts`): who consumes may wait for what is locked here. */
-const SESSION = `set synchronous_commit = on; set lock_timeout = 800; set idle_in_transaction_session_timeout = 800;
-  set statement_timeout = 2000; set enable_seqscan = off; set enable_bitmapscan = off; set jit = off;
-  set plan_cache_mode = force_generic_plan; set timezone = 'UTC'`;
 
 const KNOWN_METERS = 100_000;
 
