@@ -1,5 +1,6 @@
 import type { AccountState, CreditLot, Instant } from '@pennon/engine/model/customer';
 import type { ConsumptionDecision, EntitlementDecision } from '@pennon/engine/model/decision';
+import { percentOf } from '@pennon/engine/usage/percent';
 import type {
   AccountKey,
   AccountWrite,
@@ -24,6 +25,8 @@ export interface LiveAccount {
   periodEnd: Instant | null;
   closed: LockedAccount | null;
   touched: boolean;
+  /** In force at the last decision; `null`: none. */
+  limitKnown: number | null;
   readonly credits: LiveCredits;
 }
 
@@ -34,8 +37,8 @@ export function liveAccounts(
 ): Map<string, LiveAccount> {
   return new Map(
     accounts.map((account) => {
-      const { used, reserved, nextHoldEnd, periodStart, periodEnd } = account;
-      const live = { used, reserved, nextHoldEnd, periodStart, periodEnd };
+      const { used, reserved, nextHoldEnd, periodStart, periodEnd, limitKnown } = account;
+      const live = { used, reserved, nextHoldEnd, periodStart, periodEnd, limitKnown };
       const credits = new LiveCredits(account, lots.get(accountText(account)) ?? null);
       return [nameOf(account), { before: account, ...live, closed: null, touched: false, credits }];
     }),
@@ -64,6 +67,15 @@ export function takeOver(account: LiveAccount, decision: ConsumptionDecision, no
   if (account.used !== usedAfter || account.reserved !== reservedAfter) {
     account.used = usedAfter;
     account.reserved = reservedAfter;
+    account.touched = true;
+  }
+}
+
+/** Follows the limit that is in force now: who is near it is read from the account. */
+export function takeOverLimit(account: LiveAccount, { limit }: EntitlementDecision): void {
+  const value = limit?.kind === 'finite' ? limit.value : null;
+  if (account.limitKnown !== value) {
+    account.limitKnown = value;
     account.touched = true;
   }
 }
@@ -146,13 +158,14 @@ export function accountWrites(accounts: Iterable<LiveAccount>): {
   const writes: AccountWrite[] = [];
   const closed: LockedAccount[] = [];
   for (const account of accounts) {
-    const { before, used, reserved, periodStart, periodEnd, credits } = account;
+    const { before, used, reserved, periodStart, periodEnd, credits, limitKnown } = account;
     const nextHoldEnd = reserved === 0 ? null : account.nextHoldEnd;
     if (account.touched) {
       const { feature, scope } = before;
       const { covered, lots } = credits;
       const row = { feature, scope, used, reserved, nextHoldEnd, periodStart, periodEnd, covered };
-      writes.push({ ...row, hasLots: lots.length > 0, lots, before });
+      const percent = percentOf(used + reserved, limitKnown);
+      writes.push({ ...row, hasLots: lots.length > 0, lots, limitKnown, percent, before });
     }
     if (account.closed !== null) {
       closed.push(account.closed);

@@ -24,8 +24,10 @@ import {
   opensPeriod,
   takeOffEnded,
   takeOver,
+  takeOverLimit,
 } from './batch-accounts.js';
 import { createBatchHolders } from './batch-holders.js';
+import { createBatchHours } from './batch-hours.js';
 import { type BatchReservations, createBatchReservations, type EndQuestion } from './batch-reservations.js';
 import { createResolver } from './batch-resolver.js';
 import type { ConsumeItem, ConsumeRequest } from './consume-request.js';
@@ -66,6 +68,7 @@ export function createBatchDecider(
   const rows: ConsumptionRow[] = takeOffEnded(accounts, ended, frame);
   const reservations = createBatchReservations(frame, ended);
   const holders = createBatchHolders(frame);
+  const hours = createBatchHours(frame);
   const resolve = createResolver(frame, accounts);
   const encoder = createAnswerEncoder();
   const addRemedies = createConsumptionRemedies();
@@ -77,7 +80,7 @@ export function createBatchDecider(
   ): Decided {
     try {
       const decisions = decideItems(request, evaluation, items);
-      record(request, items, decisions);
+      record(request, evaluation, items, decisions);
       return { kind: 'decided', decisions };
     } catch (error) {
       if (error instanceof ServiceError) {
@@ -195,11 +198,13 @@ export function createBatchDecider(
     if (opensPeriod(account, resolved)) {
       openPeriod(account, resolved, lotsToStore(resolve.lockedRequest(evaluation), resolved));
     }
+    takeOverLimit(account, resolved);
     return account;
   }
 
   function record(
     request: ConsumeRequest,
+    { snapshot }: EvaluationRequest<Snapshot>,
     items: readonly ConsumeItem[],
     decisions: readonly ConsumptionDecision[],
   ): void {
@@ -207,8 +212,11 @@ export function createBatchDecider(
     for (const [item, decision] of decisions.entries()) {
       const { entitlement } = decision;
       const account = accounts.get(nameOf({ feature: decision.key, scope: entitlement.scope }));
+      const attributes = recordedAttributes(request, items[item], reservations);
       if (account !== undefined) {
+        const change = decision.usedAfter - account.used;
         takeOver(account, decision, frame.now);
+        hours.add(account, snapshot.features.get(decision.key), change, attributes);
       }
       rows.push({
         id,
@@ -228,7 +236,7 @@ export function createBatchDecider(
         limitAtDecision: decision.limitAtDecision,
         periodStart: account?.periodStart ?? null,
         revision: entitlement.revision,
-        attributes: recordedAttributes(request, items[item], reservations),
+        attributes,
         answer: encoder.encode(decision, {
           item,
           operation: request.operation,
@@ -252,6 +260,7 @@ export function createBatchDecider(
       reservations: reservations.write(),
       holders: holders.write(),
       lots,
+      hours: hours.rows(),
     };
   }
 

@@ -9,7 +9,7 @@ export function numberOrNull(text: string | null | undefined): number | null {
 }
 
 export function toLockedAccount(row: Row): LockedAccount {
-  const [feature, scope, start, end, used, reserved, nextHoldEnd, covered, hasLots] = row;
+  const [feature, scope, start, end, used, reserved, nextHoldEnd, covered, hasLots, limitKnown] = row;
   return {
     feature: feature ?? '',
     scope: scope ?? '',
@@ -20,6 +20,7 @@ export function toLockedAccount(row: Row): LockedAccount {
     nextHoldEnd: numberOrNull(nextHoldEnd),
     covered: Number(covered),
     hasLots: hasLots === 't',
+    limitKnown: numberOrNull(limitKnown),
   };
 }
 

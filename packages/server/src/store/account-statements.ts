@@ -10,7 +10,7 @@ import type { GroupStatement } from './statement-group.js';
 const AT = (milliseconds: string) => `to_timestamp(${milliseconds} / 1000.0)`;
 const MILLISECONDS = (instant: string) => `floor(extract(epoch from ${instant}) * 1000)::bigint`;
 const ACCOUNT_COLUMNS = `feature, scope, ${MILLISECONDS('period_start')}, ${MILLISECONDS('period_end')}, used, reserved,
-  ${MILLISECONDS('next_hold_end')}, covered, has_lots`;
+  ${MILLISECONDS('next_hold_end')}, covered, has_lots, limit_known`;
 
 export const INSERT_ACCOUNTS = `
 insert into account (customer_id, product_id, feature, scope, environment_id, used, reserved, updated_at)
@@ -85,9 +85,10 @@ const UPDATE_ACCOUNTS = `
 with written as (
   update account a
   set used = n.used, reserved = n.reserved, period_start = ${AT('n.period_start')}, period_end = ${AT('n.period_end')},
-    next_hold_end = ${AT('n.next_hold_end')}, updated_at = ${AT('$3::bigint')}
+    next_hold_end = ${AT('n.next_hold_end')}, updated_at = ${AT('$3::bigint')}, limit_known = n.limit_known, percent = n.percent
   from unnest($4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[],
-    $12::bigint[]) as n (feature, scope, used_before, reserved_before, used, reserved, period_start, period_end, next_hold_end)
+    $12::bigint[], $14::bigint[], $15::integer[])
+    as n (feature, scope, used_before, reserved_before, used, reserved, period_start, period_end, next_hold_end, limit_known, percent)
   where a.customer_id = $1::uuid and a.product_id = $2::uuid and a.feature = n.feature and a.scope = n.scope
     and a.used = n.used_before and a.reserved = n.reserved_before
   returning 1
@@ -137,6 +138,8 @@ export function updateStatement(request: LockRequest, write: BatchWrite): GroupS
       instants(accounts.map((account) => account.periodEnd)),
       instants(accounts.map((account) => account.nextHoldEnd)),
       String(accounts.length),
+      numberArray(accounts.map((account) => account.limitKnown)),
+      numberArray(accounts.map((account) => account.percent)),
     ],
   };
 }

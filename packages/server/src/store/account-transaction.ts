@@ -22,6 +22,7 @@ import {
   type StoredHolder,
   toHolder,
 } from './holder-statements.js';
+import { hoursStatement } from './hour-statements.js';
 import { findLotsStatement, type LotsWrite, lotStatements, toLotsByAccount } from './lot-statements.js';
 import {
   type EndedHolds,
@@ -37,6 +38,7 @@ import {
   toReservation,
 } from './reservation-statements.js';
 import { type GroupResult, type GroupStatement, sendGroup } from './statement-group.js';
+import type { HourWrite } from './usage-transaction.js';
 
 /* One consume transaction in two round trips: lock and read; write and commit. */
 
@@ -57,9 +59,13 @@ export interface LockedAccount extends AccountKey {
   readonly covered: number;
   /** There may be lots that are not closed; without them none are looked for. */
   readonly hasLots: boolean;
+  /** The limit in force at the last decision; `null`: none, or nobody decided yet. */
+  readonly limitKnown: number | null;
 }
 
 export interface AccountWrite extends LockedAccount {
+  /** Of `limitKnown`, by `percentOf`. */
+  readonly percent: number | null;
   /** As they stand then, for this process's own evaluations. */
   readonly lots: readonly CreditLot[];
   /** What stood there when it was locked: the update goes through only if it still does. */
@@ -164,7 +170,11 @@ export interface BatchWrite {
   /** What those whose amount changed hold now. */
   readonly holders: readonly StoredHolder[];
   readonly lots: LotsWrite;
+  /** What the batch adds to the history of usage. */
+  readonly hours: readonly ConsumedHour[];
 }
+
+export type ConsumedHour = Omit<HourWrite, 'customerId'>;
 
 export interface CommitReport {
   /** By `heldAccountName`, of the accounts whose holds the batch changed: what they hold now. */
@@ -369,6 +379,15 @@ function writeStatements(
   statements.push(...lotStatements(request, write.now, write.lots));
   if (write.consumptions.length > 0) {
     statements.push(copier.copyOf(request, write.now, write.consumptions));
+  }
+  if (write.hours.length > 0) {
+    const { customerId } = request;
+    statements.push(
+      hoursStatement(
+        request,
+        write.hours.map((hour) => ({ ...hour, customerId })),
+      ),
+    );
   }
   statements.push(...reservationStatements(request, write), ...holderStatements(request, write));
   if (write.reservations.accounts.length > 0) {

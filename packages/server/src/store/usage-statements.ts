@@ -96,23 +96,6 @@ on conflict (customer_id, product_id, scope, feature) do update set used = exclu
   period_end = excluded.period_end, updated_at = excluded.updated_at, latest_at = excluded.latest_at,
   limit_known = excluded.limit_known, percent = excluded.percent`;
 
-const WRITE_HOURS = `
-insert into usage_hour as h (customer_id, product_id, feature, scope, hour, dimensions, environment_id, aggregation, amount, events,
-  last_at, used_after, limit_after)
-select n.customer_id, $1::uuid, n.feature, n.scope, ${AT('n.hour')}, n.dimensions, $2::uuid, n.aggregation, n.amount, n.events,
-  ${AT('n.last_at')}, n.used_after, n.limit_after
-from unnest($3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::bigint[], $10::bigint[], $11::bigint[],
-  $12::bigint[], $13::bigint[])
-  as n (customer_id, feature, scope, hour, dimensions, aggregation, amount, events, last_at, used_after, limit_after)
-on conflict (customer_id, product_id, feature, scope, hour, dimensions) do update set
-  amount = case excluded.aggregation
-    when 'max' then greatest(h.amount, excluded.amount)
-    when 'latest' then case when excluded.last_at >= h.last_at then excluded.amount else h.amount end
-    else h.amount + excluded.amount end,
-  events = h.events + excluded.events, last_at = greatest(h.last_at, excluded.last_at),
-  used_after = coalesce(excluded.used_after, h.used_after),
-  limit_after = case when excluded.used_after is null then h.limit_after else excluded.limit_after end`;
-
 export function insertMeters(request: UsageLockRequest, missing: UsageLockRequest['meters']): GroupStatement {
   return {
     name: 'usage-meter-insert',
@@ -211,29 +194,6 @@ export function writeMeters(
       numberArray(meters.map((one) => one.latestAt)),
       numberArray(meters.map((one) => one.limit)),
       numberArray(meters.map((one) => one.percent)),
-    ],
-  };
-}
-
-export function writeHours(
-  { productId, environmentId }: UsageLockRequest,
-  hours: UsageWrite['hours'],
-): GroupStatement {
-  return {
-    name: 'usage-hour-write',
-    text: WRITE_HOURS,
-    values: [
-      productId,
-      environmentId,
-      ...namesOf(hours),
-      numberArray(hours.map((one) => one.hour)),
-      textArray(hours.map((one) => one.dimensions)),
-      textArray(hours.map((one) => one.aggregation)),
-      numberArray(hours.map((one) => one.amount)),
-      numberArray(hours.map((one) => one.events)),
-      numberArray(hours.map((one) => one.lastAt)),
-      numberArray(hours.map((one) => one.usedAfter)),
-      numberArray(hours.map((one) => one.limitAfter)),
     ],
   };
 }

@@ -3,6 +3,7 @@ import type pg from 'pg';
 import { numberOrNull } from './account-rows.js';
 import { READ_FRAME } from './account-statements.js';
 import { frameRow } from './account-transaction.js';
+import { hoursStatement } from './hour-statements.js';
 import { type GroupResult, type GroupStatement, sendGroup } from './statement-group.js';
 import type { EventCopier } from './usage-event-copy.js';
 import {
@@ -11,7 +12,6 @@ import {
   lockStatements,
   periodsStatement,
   valuesStatement,
-  writeHours,
   writeMeters,
   writePeriods,
 } from './usage-statements.js';
@@ -274,7 +274,7 @@ function writeStatements(
     statements.push(writeMeters(request, write));
   }
   if (write.hours.length > 0) {
-    statements.push(writeHours(request, write.hours));
+    statements.push(hoursStatement(request, write.hours));
   }
   if (write.events.length > 0) {
     statements.push(copier.copyOf(request, write.now, write.events));

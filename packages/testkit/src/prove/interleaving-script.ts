@@ -151,6 +151,7 @@ export function writeOf(frame: LockedFrame, plan: WritePlan): BatchWrite {
       periodStart,
       periodEnd: periodStart + PERIOD_MILLISECONDS,
       lots: [],
+      percent: null,
       before,
     };
   });
@@ -158,7 +159,7 @@ export function writeOf(frame: LockedFrame, plan: WritePlan): BatchWrite {
   const consumptions = accounts.map((account, item) => rowOf(plan, account, account.used, item));
   const reservations = { made: [], finished: [], accounts: [] };
   const lots = { credits: [], changed: [], made: [] };
-  return { now: frame.now, accounts, closed, consumptions, reservations, holders: [], lots };
+  return { now: frame.now, accounts, closed, consumptions, reservations, holders: [], lots, hours: [] };
 }
 
 function rowOf(plan: WritePlan, { feature, scope }: AccountKey, used: number, item: number): ConsumptionRow {

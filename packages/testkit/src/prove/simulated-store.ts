@@ -350,6 +350,7 @@ export function insertAccounts(customerId: string, accounts: readonly AccountKey
             nextHoldEnd: null,
             covered: 0,
             hasLots: false,
+            limitKnown: null,
           });
         }
       }
@@ -471,7 +472,8 @@ function updateAccounts(session: SimulatedSession, customerId: string, write: Ba
         store.periods.set(row, account);
       }
     }
-    for (const { feature, scope, periodStart, periodEnd, used, reserved, nextHoldEnd } of write.accounts) {
+    for (const account of write.accounts) {
+      const { feature, scope, periodStart, periodEnd, used, reserved, nextHoldEnd, limitKnown } = account;
       store.accounts.set(rowOf(customerId, { feature, scope }), {
         feature,
         scope,
@@ -482,6 +484,7 @@ function updateAccounts(session: SimulatedSession, customerId: string, write: Ba
         nextHoldEnd,
         covered: 0,
         hasLots: false,
+        limitKnown,
       });
     }
   });

@@ -73,7 +73,8 @@ export class HourRows {
   }
 }
 
-function hourOf(at: Instant): Instant {
+/** The first instant of its hour. */
+export function hourOf(at: Instant): Instant {
   return at - (at % HOUR);
 }
 
