@@ -284,7 +284,7 @@ export async function composeServer(settings: ServerSettings): Promise<PennonSer
     trustedProxies: settings.trustedProxies ?? [],
   });
   await collectOpenApi(app, settings.version);
-  await registerRoutes(app, parts, () => readinessOf(parts, draining));
+  registerRoutes(app, parts, () => readinessOf(parts, draining));
   measureParts(parts);
   let closing: Promise<void> | null = null;
   return {

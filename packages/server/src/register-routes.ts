@@ -20,7 +20,7 @@ import { createFlagsEvaluation } from './service/evaluate-flags.js';
 import { createCustomerRegistration } from './service/register-customer.js';
 
 /** Every route of the server. What is not listed here does not exist. */
-export async function registerRoutes(app: App, parts: Parts, readiness: () => Readiness): Promise<void> {
+export function registerRoutes(app: App, parts: Parts, readiness: () => Readiness): void {
   registerOperationsRoutes(app, { metrics: parts.metrics, readiness });
   registerProductRoutes(app, parts.management);
   registerEnvironmentRoutes(app, parts.management);
@@ -52,6 +52,6 @@ export async function registerRoutes(app: App, parts: Parts, readiness: () => Re
   };
   registerOepRoutes(app, oep);
   registerOepUsageRoutes(app, { ...oep, recorder: parts.recorder });
-  await registerOpenApiRoutes(app);
+  registerOpenApiRoutes(app);
   openOfrepShortWay(app, { ...ofrep, authenticator: parts.authenticator, metrics: parts.metrics });
 }

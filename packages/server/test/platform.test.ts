@@ -32,6 +32,15 @@ describe('operations', () => {
     const docs = await server.request('GET', '/docs/', { key: null });
     expect(docs.status).toBe(200);
     expect(docs.text).not.toMatch(/(src|href)="https?:/);
+    expect(docs.headers.get('content-security-policy')).toContain("default-src 'self'");
+    for (const [, path] of docs.text.matchAll(/(?:src|href)="(?:\.\/)?([^"]+)"/g)) {
+      expect((await server.request('GET', `/docs/${path}`, { key: null })).status).toBe(200);
+    }
+    const described = await server.request('GET', '/docs/json', { key: null });
+    expect(described.body).toEqual(body);
+    const missing = await server.request('GET', '/docs/no-such-page', { key: null });
+    expect(missing.status).toBe(404);
+    expect(missing.body.code).toBe('ROUTE_NOT_FOUND');
   });
 
   it('echoes the request id and a traceparent', async () => {

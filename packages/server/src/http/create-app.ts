@@ -4,6 +4,7 @@ import Fastify, {
   type FastifyBaseLogger,
   type FastifyReply,
   type FastifyRequest,
+  type FastifyServerOptions,
   LogController,
   type RouteOptions,
 } from 'fastify';
@@ -51,8 +52,16 @@ export function createApp(options: AppOptions): App {
   const index = new RouteIndex();
   const alone = createTurns();
   const { trustedProxies = [] } = options;
+  const serializer = createSerializer(options.checkResponses === true);
   const app: App = Fastify({
     loggerInstance: options.log,
+    // Else the framework loads two compilers of its own, which nobody would ever call.
+    schemaController: {
+      compilersFactory: {
+        buildValidator: () => compileValidator,
+        buildSerializer: () => serializer,
+      },
+    } as unknown as NonNullable<FastifyServerOptions['schemaController']>,
     // A logger per request costs more than an evaluation; whoever logs names the request.
     childLoggerFactory: (logger) => logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -82,7 +91,7 @@ export function createApp(options: AppOptions): App {
   app.decorateRequest('call', null);
   app.decorateRequest('refusedReach', null);
   app.setValidatorCompiler(compileValidator);
-  app.setSerializerCompiler(createSerializer(options.checkResponses === true));
+  app.setSerializerCompiler(serializer);
   app.setErrorHandler(answerFault);
   const answerNotFound = createNotFoundHandler((path) => index.methodsOf(path));
   app.setNotFoundHandler((request, reply) => {
@@ -94,11 +103,7 @@ export function createApp(options: AppOptions): App {
     return answerNotFound(request, reply);
   });
   readBodies(app);
-  app.addHook('onRoute', function (route) {
-    if (this.hasDecorator('isPublicScope')) {
-      route.config = { ...route.config, access: 'public', changes: false };
-      route.schema = { ...route.schema, hide: true };
-    }
+  app.addHook('onRoute', (route) => {
     const rule = toRouteRule(route);
     index.add(route);
     attach(route, rule, options, alone);

@@ -124,7 +124,7 @@ export function createNotFoundHandler(methodsOf: (path: string) => readonly stri
   return (request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     const path = request.url.split('?', 1)[0] ?? '/';
     const methods = methodsOf(path);
-    if (methods.length > 0) {
+    if (methods.length > 0 && !methods.includes(request.method)) {
       void reply.header('allow', methods.join(', '));
       return sendFault(
         request,

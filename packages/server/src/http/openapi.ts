@@ -1,9 +1,9 @@
 import swagger from '@fastify/swagger';
-import swaggerUi from '@fastify/swagger-ui';
 import { IdempotencyKeySchema } from '@pennon/protocol/management/common';
 import type { FastifySchema } from 'fastify';
 import { Type } from 'typebox';
 import type { App } from './app.js';
+import { registerDocumentationPages } from './documentation-pages.js';
 import { addOpenApiExamples } from './openapi-examples.js';
 import type { RouteRule } from './route-rule.js';
 import { isStreamed } from './streamed-body.js';
@@ -22,9 +22,6 @@ const SECURITY_SCHEMES = {
     description: 'A token that the backend of a customer signed, beside a client key.',
   },
 } as const;
-
-/** The page speaks of Pennon, not of the tools that it is made with. */
-const STYLE = '.swagger-ui .topbar { display: none } .swagger-ui .info { margin: 32px 0 }';
 
 /** Collects the routes that are registered after it. Call before any of them. */
 export async function collectOpenApi(app: App, version: string): Promise<void> {
@@ -75,8 +72,15 @@ function securityOf(rule: RouteRule): FastifySchema & { readonly 'x-pennon-acces
 }
 
 /** `/openapi.json` and `/docs`, which needs nothing from outside. Call after every other route. */
-export async function registerOpenApiRoutes(app: App): Promise<void> {
-  let document: ReturnType<App['swagger']> | null = null;
+export function registerOpenApiRoutes(app: App): void {
+  let document: Exclude<ReturnType<App['swagger']>, string> | null = null;
+  const described = () => {
+    if (document === null) {
+      document = app.swagger();
+      addOpenApiExamples(document);
+    }
+    return document;
+  };
   app.get(
     '/openapi.json',
     {
@@ -89,21 +93,8 @@ export async function registerOpenApiRoutes(app: App): Promise<void> {
       },
     },
     (_request, reply) => {
-      if (document === null) {
-        document = app.swagger();
-        addOpenApiExamples(document);
-      }
-      return reply.header('cache-control', 'no-cache').send(document);
+      return reply.header('cache-control', 'no-cache').send(described());
     },
   );
-  await app.register(async (scope) => {
-    // Routes of the plugin declare no access of their own; within this scope they are public pages.
-    scope.decorate('isPublicScope', true);
-    await scope.register(swaggerUi, {
-      routePrefix: '/docs',
-      staticCSP: true,
-      uiConfig: { docExpansion: 'list', deepLinking: true, persistAuthorization: false },
-      theme: { title: 'Pennon API', css: [{ filename: 'pennon.css', content: STYLE }] },
-    });
-  });
+  registerDocumentationPages(app, described);
 }

@@ -13,13 +13,15 @@ const SHOWN_ITEMS = 20;
  * headers arrive as texts, so numbers and booleans among them are converted.
  */
 export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
-  const validator = validatorOf(schema);
   const part = httpPart ?? 'body';
   if (part === 'body') {
-    return (value: unknown) =>
-      validator.Check(value) ? true : { error: refusal(validator, schema, value, part) };
+    return (value: unknown) => {
+      const validator = validatorOf(schema);
+      return validator.Check(value) ? true : { error: refusal(validator, schema, value, part) };
+    };
   }
   return (value: unknown) => {
+    const validator = validatorOf(schema);
     // Queries and paths have no prototype when the framework parses them; conversion expects ordinary objects.
     const converted =
       part === 'headers' ? value : validator.Default(validator.Convert({ ...(value as object) }));
@@ -31,7 +33,10 @@ export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpP
 
 const validators = new WeakMap<TSchema, Validator>();
 
-/** Compiling costs milliseconds, and many routes share a schema: every one answers the same problem. */
+/**
+ * Compiling costs milliseconds, and many routes share a schema: every one answers the same problem. It is done for the first request
+ * that needs it, because a process that starts has hundreds of schemas and will be asked for a few of them.
+ */
 function validatorOf(schema: TSchema): Validator {
   const known = validators.get(schema);
   if (known !== undefined) return known;
