@@ -62,6 +62,7 @@ export function checkFeature(feature: Feature, scope: CheckScope): void {
   checkNeedsReset(feature, scope);
   checkRollover(feature, scope);
   checkAggregation(feature, scope);
+  checkStoreAway(feature, scope);
   if (
     feature.type === 'metered' &&
     !memberOf(scope.nodeOf(feature), 'reset') &&
@@ -91,6 +92,19 @@ function checkRollover({ rollover, ...feature }: Feature, scope: CheckScope): vo
   if (rollover === undefined || (rollover.minimum ?? 0) <= rollover.maximum) return;
   const message = `\`minimum\` is ${rollover.minimum}, more than \`maximum\` (${rollover.maximum}); no more than the maximum is rolled over.`;
   scope.fault(feature, 'rollover', 'NOT_FOR_TYPE', message);
+}
+
+/** Law 2: without the store nobody knows what is left of a hard limit. What is recorded only is not consumed at all. */
+function checkStoreAway(feature: Feature, scope: CheckScope): void {
+  const { type, onStoreAway: policy = 'closed', enforcement = 'hard', aggregation = 'sum' } = feature;
+  if (type !== 'metered' || policy === 'closed') return;
+  if (enforcement === 'hard') {
+    const message = `\`onStoreAway: ${policy}\` would let a hard limit be exceeded while the database is away; write \`closed\`, or give ${quoted(feature.key)} \`enforcement: soft\` or \`observe\`.`;
+    scope.fault(feature, 'onStoreAway', 'HARD_IS_CLOSED', message);
+  } else if (aggregation !== 'sum' && aggregation !== 'count') {
+    const message = `\`onStoreAway\` is about consumes, and what has \`aggregation: ${aggregation}\` is recorded only; leave it out.`;
+    scope.fault(feature, 'onStoreAway', 'NOT_FOR_TYPE', message);
+  }
 }
 
 /** What is only known once it has happened cannot be refused before it happens. */

@@ -271,6 +271,21 @@ const VALUES: readonly Case[] = [
     "features: [{ key: a, type: metered, reset: never, aggregation: count, measure: ▲'a + b' }]\n",
     ['NOT_FOR_TYPE'],
   ],
+  [
+    'a hard limit that is open while the store is away',
+    'features: [{ key: a, type: metered, reset: never, onStoreAway: ▲open }]\n',
+    ['HARD_IS_CLOSED'],
+  ],
+  [
+    'a hard limit that goes by the last known balance',
+    'features: [{ key: a, type: metered, reset: never, enforcement: hard, onStoreAway: ▲lastKnown }]\n',
+    ['HARD_IS_CLOSED'],
+  ],
+  [
+    'a store that is away from what is only recorded',
+    'features: [{ key: a, type: metered, reset: never, enforcement: soft, aggregation: max, onStoreAway: ▲open }]\n',
+    ['NOT_FOR_TYPE'],
+  ],
   ['dimensions of a boolean', feature(', dimensions: ▲[a]'), ['NOT_FOR_TYPE']],
   ['reset on a limit', 'features: [{ key: a, type: limit, reset: ▲{ every: month } }]\n', ['NOT_FOR_TYPE']],
   ['enforcement on a config', 'features: [{ key: a, type: config, enforcement: ▲soft }]\n', ['NOT_FOR_TYPE']],

@@ -11,6 +11,7 @@ import {
   PLAN_CHANGE_POLICIES,
   SETTLE_LATE,
   SETTLE_MORE,
+  STORE_AWAY_POLICIES,
 } from '../model/catalog.js';
 import { KEY_PATTERN, LIMITS } from '../model/limits.js';
 import type { JsonSchema } from './json-schema.js';
@@ -234,7 +235,10 @@ const definitions: Record<string, JsonSchema> = {
       ),
       late: choice('A reservation that ended: refused (default), or tried as a consume.', SETTLE_LATE),
     }),
-    onStoreAway: choice('The answer while the store cannot be reached.', ['closed', 'open', 'lastKnown']),
+    onStoreAway: choice(
+      'Soft and observed limits: what a consume is answered while the store cannot be reached.',
+      STORE_AWAY_POLICIES,
+    ),
     measure: expression('CEL over the attributes of a usage, an integer: the amount when none is sent.'),
     aggregation: choice(
       'How usage adds up in a period. Default: sum. Only sum and count can be limited hard.',

@@ -100,6 +100,10 @@ export const SETTLE_LATE = ['refuse', 'consume'] as const;
 /** A reservation that ended: nothing is settled any more, or it is tried as a consume. */
 export type SettleLate = (typeof SETTLE_LATE)[number];
 
+export const STORE_AWAY_POLICIES = ['closed', 'open', 'lastKnown'] as const;
+/** A consume while the store cannot be reached: none, all that is asked, or as far as the last known balance allows. */
+export type StoreAwayPolicy = (typeof STORE_AWAY_POLICIES)[number];
+
 export interface SettlePolicy {
   readonly more?: SettleMore;
   readonly late?: SettleLate;
@@ -121,7 +125,8 @@ export interface Feature extends Governed {
   readonly rollover?: RolloverDocument;
   /** What of a reservation may be settled that was not held, and whether one that ended still may be. Default: refuse both. */
   readonly settle?: SettlePolicy;
-  readonly onStoreAway?: 'closed' | 'open' | 'lastKnown';
+  /** Soft and observed limits only: a hard one is always closed (law 2). Default `closed`. */
+  readonly onStoreAway?: StoreAwayPolicy;
   /** CEL over the attributes of a usage, giving an integer: the amount when the caller sends none (K-9). */
   readonly measure?: string;
   /** Default `sum`. */

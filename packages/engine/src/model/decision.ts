@@ -1,4 +1,11 @@
-import type { DowngradePolicy, Enforcement, EntitlementValue, FeatureType, FlagType } from './catalog.js';
+import type {
+  DowngradePolicy,
+  Enforcement,
+  EntitlementValue,
+  FeatureType,
+  FlagType,
+  StoreAwayPolicy,
+} from './catalog.js';
 import type { Instant } from './customer.js';
 import type { JsonObject, JsonValue } from './json.js';
 import type { Remedy } from './remedy.js';
@@ -189,6 +196,15 @@ export interface EntitlementDecision extends DecisionStamp {
   readonly remedy?: Remedy | 'omitted' | null;
   /** Present where use is above what is granted, or where an earlier limit still stands. `overOf` tells by how much. */
   readonly downgrade?: Downgrade;
+  /** Present where a consume was answered without the store. */
+  readonly fallback?: Fallback;
+}
+
+/** Answered without the store: kept in a journal of the process, and counted when the store is back. */
+export interface Fallback {
+  readonly policy: Exclude<StoreAwayPolicy, 'closed'>;
+  /** When it was answered, by the clock of the process. */
+  readonly at: Instant;
 }
 
 /** A limit that was lowered, below what is in use or while the one before it stands for a time. */

@@ -94,6 +94,7 @@ export function compileFeature(
       !resets || feature.rollover === undefined ? null : { minimum: 0, periods: 1, ...feature.rollover },
     measure,
     settle: { more: feature.settle?.more ?? 'refuse', late: feature.settle?.late ?? 'refuse' },
+    onStoreAway: (feature.enforcement ?? 'hard') === 'hard' ? 'closed' : (feature.onStoreAway ?? 'closed'),
     aggregation: feature.aggregation ?? 'sum',
     uniqueBy: feature.uniqueBy ?? null,
     lateEvents: {

@@ -16,6 +16,7 @@ import type {
   RolloverDocument,
   SettleLate,
   SettleMore,
+  StoreAwayPolicy,
   UsageScope,
 } from '../model/catalog.js';
 import type { Instant } from '../model/customer.js';
@@ -125,6 +126,8 @@ export interface CompiledFeature {
   readonly rollover: Required<RolloverDocument> | null;
   readonly measure: Condition | null;
   readonly settle: { readonly more: SettleMore; readonly late: SettleLate };
+  /** INVARIANT: `closed` for every hard limit (law 2). */
+  readonly onStoreAway: StoreAwayPolicy;
   readonly aggregation: Aggregation;
   /** `null` but for `unique`. */
   readonly uniqueBy: string | null;

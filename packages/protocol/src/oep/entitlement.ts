@@ -1,4 +1,4 @@
-import type { EntitlementDecision, Period, Source } from '@pennon/engine/model/decision';
+import type { EntitlementDecision, Fallback, Period, Source } from '@pennon/engine/model/decision';
 import { limitStateOf, overLimitOf, overOf } from '@pennon/engine/model/over-limit';
 import { toOepRemedy } from './remedy.js';
 import type { OepEntitlement } from './schemas.js';
@@ -30,13 +30,18 @@ export function toOepEntitlement(decision: EntitlementDecision, asOf: number): O
     remedy: toRemedy(decision),
     asOf: toInstantText(asOf),
     revision: decision.revision,
-    isFallback: false,
+    isFallback: decision.fallback !== undefined,
     metadata: {
       whenDenied: decision.whenDenied,
       ...(decision.remedy === 'omitted' ? { remedyOmitted: true } : {}),
       ...(decision.planNotFound === true ? { warning: 'PLAN_NOT_FOUND' } : {}),
+      ...(decision.fallback === undefined ? {} : toFallback(decision.fallback)),
     },
   };
+}
+
+function toFallback({ policy, at }: Fallback): OepEntitlement['metadata'] {
+  return { fallbackCause: 'STORE_AWAY', fallbackPolicy: policy, journaledAt: toInstantText(at) };
 }
 
 function toLimit(decision: EntitlementDecision): OepEntitlement['limit'] {

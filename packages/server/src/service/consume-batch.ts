@@ -17,6 +17,7 @@ import type { Settlement } from './consume-batcher.js';
 import type { ConsumeAnswer, ConsumeEvaluation, ConsumeRequest } from './consume-request.js';
 import { decodeAnswer, referenceOf, rowText } from './consumption-record.js';
 import { createBatchDecider } from './decide-batch.js';
+import { OutcomeUnknown } from './outcome-unknown.js';
 import type { CustomerStates, EnvironmentVersions, Snapshots } from './ports.js';
 import { ServiceError } from './service-error.js';
 import type { TurnClock } from './turn-clock.js';
@@ -361,12 +362,7 @@ function mismatch(idempotencyKey: string): ServiceError {
 }
 
 export function outcomeUnknown(cause: unknown): ServiceError {
-  return new ServiceError(
-    'unavailable',
-    'UNAVAILABLE',
-    'The store did not answer in time, so the outcome is not known. Ask again with the same `Idempotency-Key`.',
-    { retryAfterSeconds: 1, cause },
-  );
+  return new OutcomeUnknown(cause);
 }
 
 /** Balances that this process wrote show in its own evaluations at once. */

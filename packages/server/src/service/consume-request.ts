@@ -27,6 +27,11 @@ export interface ConsumeRequest {
   readonly actor: string;
   /** Absent: neither reserve, nor settle, nor the release of a hold. */
   readonly reservation?: ReservationAsk;
+  /**
+   * Consume only: what its caller was told while the store was away, item by item. It has happened, so that it is counted whatever room is
+   * left, and these are the decisions that a repeat gets.
+   */
+  readonly happened?: readonly ConsumptionDecision[];
   /** From what this process knew when the call came. */
   readonly evaluation: ConsumeEvaluation;
   /** The same from what it knows now: asked when the store turned out to know more. Never rejects. */

@@ -187,7 +187,11 @@ const OWN_NAMES: ReadonlySet<string> = new Set(OWN_MEMBERS);
 function sameFrame(left: EntitlementDecision, right: EntitlementDecision): boolean {
   // Members that may be absent are not met by walking over the other's.
   if (left.downgrade !== right.downgrade || left.planNotFound !== right.planNotFound) return false;
-  if (left.remedy !== right.remedy || left.allowance !== right.allowance) {
+  if (
+    left.remedy !== right.remedy ||
+    left.allowance !== right.allowance ||
+    left.fallback !== right.fallback
+  ) {
     return false;
   }
   for (const name in left) {

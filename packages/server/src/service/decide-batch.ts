@@ -9,6 +9,7 @@ import {
   refuseConsumption,
 } from '@pennon/engine/usage/decide-consumption';
 import { decideConsumptions } from '@pennon/engine/usage/decide-consumptions';
+import { countFallback } from '@pennon/engine/usage/decide-fallback';
 import { decideRelease, refuseRelease } from '@pennon/engine/usage/decide-release';
 import { measureAmount } from '@pennon/engine/usage/measure';
 import { lotsToStore } from '@pennon/engine/usage/opening';
@@ -81,7 +82,7 @@ export function createBatchDecider(
     try {
       const decisions = decideItems(request, evaluation, items);
       record(request, evaluation, items, decisions);
-      return { kind: 'decided', decisions };
+      return { kind: 'decided', decisions: request.happened ?? decisions };
     } catch (error) {
       if (error instanceof ServiceError) {
         return { kind: 'refused', error };
@@ -99,6 +100,9 @@ export function createBatchDecider(
     const [only] = items;
     if (reservation?.kind === 'end' && only !== undefined) {
       return [endReservation(request, evaluation, only, reservation.id)];
+    }
+    if (request.happened !== undefined) {
+      return countHappened(request.happened, evaluation, items);
     }
     const named = new Set<string>();
     const inputs = items.map((item): ConsumptionInput => {
@@ -121,6 +125,27 @@ export function createBatchDecider(
       reservation?.kind === 'make' ? reserve(request, evaluation, items, inputs) : consume(inputs);
     for (const [index, decision] of decisions.entries()) holders.note(items[index], decision, 'taken');
     return addRemedies(() => resolve.lockedRequest(evaluation), decisions);
+  }
+
+  /** What was allowed while the store was away counts into the period that is current now, whatever room is left in it. */
+  function countHappened(
+    happened: readonly ConsumptionDecision[],
+    evaluation: EvaluationRequest<Snapshot>,
+    items: readonly ConsumeItem[],
+  ): readonly ConsumptionDecision[] {
+    const usage = new Map<LiveAccount, number>();
+    return items.map((item, index) => {
+      const told = happened[index];
+      if (told === undefined) {
+        throw new Error('What was told of an item is missing.');
+      }
+      const resolved = resolve.entitlement(evaluation, item.key);
+      const account = accountFor(evaluation, resolved);
+      const used = usage.get(account) ?? account.used;
+      const decision = countFallback({ ...resolved, usage: used, reserved: account.reserved }, told);
+      usage.set(account, decision.usedAfter);
+      return decision;
+    });
   }
 
   /** Held before this call, or named by an earlier item of it. */
@@ -237,7 +262,7 @@ export function createBatchDecider(
         periodStart: account?.periodStart ?? null,
         revision: entitlement.revision,
         attributes,
-        answer: encoder.encode(decision, {
+        answer: encoder.encode(request.happened?.[item] ?? decision, {
           item,
           operation: request.operation,
           idempotencyKey: request.idempotencyKey,
