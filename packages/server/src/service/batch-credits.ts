@@ -5,9 +5,12 @@ import type { LockedAccount } from '../store/account-transaction.js';
 import type { LotsWrite, LotWrite, NewLot } from '../store/lot-statements.js';
 import { newId } from './new-id.js';
 
+/** What an account's row says of its credits. */
+type CreditedAccount = Pick<LockedAccount, 'feature' | 'scope' | 'covered' | 'hasLots'>;
+
 /** The lots of one account of a batch, and what of its use they cover, as they stand between two decisions. */
 export class LiveCredits {
-  readonly #account: LockedAccount;
+  readonly #account: CreditedAccount;
   /** As they were read; `null`: the account has none, or nobody decides about it. */
   readonly #before: readonly CreditLot[] | null;
   #made: readonly CreditLot[] = [];
@@ -15,7 +18,7 @@ export class LiveCredits {
   covered: number;
   lots: readonly CreditLot[];
 
-  constructor(account: LockedAccount, lots: readonly CreditLot[] | null) {
+  constructor(account: CreditedAccount, lots: readonly CreditLot[] | null) {
     this.#account = account;
     this.#before = lots;
     this.covered = account.covered;

@@ -23,7 +23,14 @@ import {
   toHolder,
 } from './holder-statements.js';
 import { hoursStatement } from './hour-statements.js';
-import { findLotsStatement, type LotsWrite, lotStatements, toLotsByAccount } from './lot-statements.js';
+import {
+  accountText,
+  findLotsStatement,
+  type LotsWrite,
+  lotStatements,
+  toAccountLots,
+} from './lot-statements.js';
+import { BEGIN, openTransaction } from './open-transaction.js';
 import {
   type EndedHolds,
   endedStatements,
@@ -196,10 +203,6 @@ export interface AccountTransaction {
   rollback(): Promise<void>;
 }
 
-const BEGIN: GroupStatement = { name: 'begin', text: 'begin', values: [] };
-const COMMIT: GroupStatement = { name: 'commit', text: 'commit', values: [] };
-const ROLLBACK: GroupStatement = { name: 'rollback', text: 'rollback', values: [] };
-
 export interface AccountConnection {
   readonly client: pg.PoolClient;
   readonly copier: ConsumptionCopier;
@@ -289,18 +292,7 @@ function transactionOf(
   request: LockRequest,
   frame: LockedFrame,
 ): AccountTransaction {
-  const { client } = connection;
-  let broken = false;
-
-  async function send(statements: readonly GroupStatement[]): Promise<readonly GroupResult[]> {
-    try {
-      return await sendGroup(client, statements);
-    } catch (error) {
-      // The connection may be in the middle of anything: it is not used again.
-      broken = true;
-      throw error;
-    }
-  }
+  const { send, commit, rollback } = openTransaction(connection.client);
 
   return {
     frame,
@@ -314,36 +306,22 @@ function transactionOf(
       );
     },
     async lotsOf(accounts) {
-      const [found] = await send([findLotsStatement(request, accounts)]);
-      return toLotsByAccount(found);
+      const { customerId, productId } = request;
+      const named = accounts.map(({ feature, scope }) => ({ customerId, feature, scope }));
+      const [found] = await send([findLotsStatement(productId, named)]);
+      return new Map(toAccountLots(found).map((one) => [accountText(one), one.lots]));
     },
     async endedHolds(accounts) {
       const [ended, next] = await send(endedStatements(request, accounts, frame.now));
       return toEndedHolds(ended, next);
     },
     async commit(write) {
-      try {
-        const results = await send(writeStatements(connection.copier, request, write));
-        // INVARIANT: acknowledge only after commit. A commit of an aborted transaction succeeds as a rollback.
-        if (results.at(-1)?.tag !== 'COMMIT') {
-          throw new Error('The store rolled the batch back instead of committing it.');
-        }
-        return {
-          holds: toHoldsByAccount(write.reservations.accounts.length > 0 ? results.at(-2) : undefined),
-        };
-      } finally {
-        client.release(broken);
-      }
+      const results = await commit(writeStatements(connection.copier, request, write));
+      return {
+        holds: toHoldsByAccount(write.reservations.accounts.length > 0 ? results.at(-2) : undefined),
+      };
     },
-    async rollback() {
-      try {
-        if (!broken) {
-          await send([ROLLBACK]);
-        }
-      } finally {
-        client.release(broken);
-      }
-    },
+    rollback,
   };
 }
 
@@ -393,6 +371,5 @@ function writeStatements(
   if (write.reservations.accounts.length > 0) {
     statements.push(holdsStatement(request, write.reservations.accounts));
   }
-  statements.push(COMMIT);
   return statements;
 }

@@ -35,33 +35,37 @@ export function toLots(json: unknown): readonly CreditLot[] {
 
 /** Every open lot of the accounts; which of them are in force is the engine's to say. */
 const FIND_LOTS = `
-select n.feature, n.scope, (
+select n.customer_id, n.feature, n.scope, (
   select json_agg(${LOT} order by l.id) from credit_lot l
-  where l.customer_id = $1::uuid and l.product_id = $2::uuid and l.feature = n.feature and l.scope = n.scope
+  where l.customer_id = n.customer_id and l.product_id = $1::uuid and l.feature = n.feature and l.scope = n.scope
     and l.closed_at is null)
-from unnest($3::text[], $4::text[]) as n (feature, scope)`;
+from unnest($2::uuid[], $3::text[], $4::text[]) as n (customer_id, feature, scope)`;
 
-export function findLotsStatement(request: LockRequest, accounts: readonly AccountKey[]): GroupStatement {
+/** An account of one of several customers. */
+type CustomerAccount = AccountKey & { readonly customerId: string };
+
+export function findLotsStatement(productId: string, accounts: readonly CustomerAccount[]): GroupStatement {
   return {
     name: 'lots-find',
     text: FIND_LOTS,
     values: [
-      request.customerId,
-      request.productId,
+      productId,
+      textArray(accounts.map(({ customerId }) => customerId)),
       textArray(accounts.map(({ feature }) => feature)),
       textArray(accounts.map(({ scope }) => scope)),
     ],
   };
 }
 
-/** By `accountText`. */
-export function toLotsByAccount(result: GroupResult | undefined): ReadonlyMap<string, readonly CreditLot[]> {
-  return new Map(
-    (result?.rows ?? []).map(([feature, scope, lots]) => [
-      accountText({ feature: feature ?? '', scope: scope ?? '' }),
-      toLots(lots),
-    ]),
-  );
+export function toAccountLots(
+  result: GroupResult | undefined,
+): readonly (CustomerAccount & { readonly lots: readonly CreditLot[] })[] {
+  return (result?.rows ?? []).map(([customerId, feature, scope, lots]) => ({
+    customerId: customerId ?? '',
+    feature: feature ?? '',
+    scope: scope ?? '',
+    lots: toLots(lots),
+  }));
 }
 
 export function accountText({ feature, scope }: AccountKey): string {
@@ -86,6 +90,7 @@ export interface NewLot extends AccountKey {
   readonly lot: CreditLot;
 }
 
+/** Of one customer. */
 export interface LotsWrite {
   readonly credits: readonly CreditsWrite[];
   readonly changed: readonly LotWrite[];
@@ -103,9 +108,10 @@ where a.customer_id = $1::uuid and a.product_id = $2::uuid and a.feature = n.fea
 const UPDATE_LOTS = `
 with written as (
   update credit_lot l set remaining = n.remaining, version = l.version + 1,
-    closed_at = case when n.closed = 1 then ${AT('$2::bigint')} else l.closed_at end
-  from unnest($3::uuid[], $4::bigint[], $5::bigint[], $6::integer[]) as n (id, before, remaining, closed)
-  where l.customer_id = $1::uuid and l.id = n.id and l.remaining = n.before and l.closed_at is null
+    closed_at = case when n.closed = 1 then ${AT('$1::bigint')} else l.closed_at end
+  from unnest($2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::integer[])
+    as n (customer_id, id, before, remaining, closed)
+  where l.customer_id = n.customer_id and l.id = n.id and l.remaining = n.before and l.closed_at is null
   returning 1
 )
 select 1 / (case when (select count(*) from written) = $7::integer then 1 else 0 end)`;
@@ -113,26 +119,32 @@ select 1 / (case when (select count(*) from written) = $7::integer then 1 else 0
 const INSERT_LOTS = `
 insert into credit_lot (customer_id, id, environment_id, product_id, feature, scope, kind, priority, amount, remaining,
   starts_at, ends_at, source, reason, version, created_at)
-select $1::uuid, n.id, $3::uuid, $2::uuid, n.feature, n.scope, n.kind, n.priority, n.amount, n.remaining,
+select n.customer_id, n.id, $3::uuid, $2::uuid, n.feature, n.scope, n.kind, n.priority, n.amount, n.remaining,
   ${AT('n.starts_at')}, ${AT('n.ends_at')}, null, 'Left of the period before.', 1, ${AT('n.created_at')}
-from unnest($4::uuid[], $5::text[], $6::text[], $7::text[], $8::integer[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[],
-  $13::bigint[]) as n (id, feature, scope, kind, priority, amount, remaining, starts_at, ends_at, created_at)`;
+from unnest($1::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::integer[], $9::bigint[], $10::bigint[], $11::bigint[],
+  $12::bigint[], $13::bigint[]) as n (customer_id, id, feature, scope, kind, priority, amount, remaining, starts_at, ends_at, created_at)`;
 
-/** Nothing for the accounts without lots, which is nearly all of them. */
-export function lotStatements(
-  request: LockRequest,
+/** What becomes of the lots of one of several customers. */
+export type CustomerLots = Pick<LotsWrite, 'changed' | 'made'> & { readonly customerId: string };
+
+/** The rows of lots alone; nothing for accounts without lots, which is nearly all of them. */
+export function lotRowStatements(
+  { productId, environmentId }: Pick<LockRequest, 'productId' | 'environmentId'>,
   now: Instant,
-  { credits, changed, made }: LotsWrite,
+  customers: readonly CustomerLots[],
 ): readonly GroupStatement[] {
-  const { customerId, productId, environmentId } = request;
   const statements: GroupStatement[] = [];
+  const made = customers.flatMap((one) => one.made.map((lot) => ({ ...lot, customerId: one.customerId })));
+  const changed = customers.flatMap((one) =>
+    one.changed.map((lot) => ({ ...lot, customerId: one.customerId })),
+  );
   if (made.length > 0) {
     const lots = made.map(({ lot }) => lot);
     statements.push({
       name: 'lots-insert',
       text: INSERT_LOTS,
       values: [
-        customerId,
+        textArray(made.map(({ customerId }) => customerId)),
         productId,
         environmentId,
         textArray(lots.map(({ id }) => id)),
@@ -153,8 +165,8 @@ export function lotStatements(
       name: 'lots-update',
       text: UPDATE_LOTS,
       values: [
-        customerId,
         String(now),
+        textArray(changed.map(({ customerId }) => customerId)),
         textArray(changed.map(({ id }) => id)),
         numberArray(changed.map(({ remainingBefore }) => remainingBefore)),
         numberArray(changed.map(({ remaining }) => remaining)),
@@ -163,8 +175,21 @@ export function lotStatements(
       ],
     });
   }
-  if (credits.length > 0) {
-    statements.push({
+  return statements;
+}
+
+/** The lots of one customer, with what its accounts say of them. */
+export function lotStatements(
+  request: LockRequest,
+  now: Instant,
+  { credits, changed, made }: LotsWrite,
+): readonly GroupStatement[] {
+  const { customerId, productId } = request;
+  const rows = lotRowStatements(request, now, [{ customerId, changed, made }]);
+  if (credits.length === 0) return rows;
+  return [
+    ...rows,
+    {
       name: 'credits-update',
       text: UPDATE_CREDITS,
       values: [
@@ -175,7 +200,6 @@ export function lotStatements(
         numberArray(credits.map(({ covered }) => covered)),
         numberArray(credits.map(({ hasLots }) => (hasLots ? 1 : 0))),
       ],
-    });
-  }
-  return statements;
+    },
+  ];
 }

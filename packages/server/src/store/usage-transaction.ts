@@ -1,9 +1,11 @@
-import type { Instant } from '@pennon/engine/model/customer';
+import type { CreditLot, Instant } from '@pennon/engine/model/customer';
 import type pg from 'pg';
 import { numberOrNull } from './account-rows.js';
 import { READ_FRAME } from './account-statements.js';
 import { frameRow } from './account-transaction.js';
 import { hoursStatement } from './hour-statements.js';
+import { type CustomerLots, findLotsStatement, lotRowStatements, toAccountLots } from './lot-statements.js';
+import { BEGIN, openTransaction } from './open-transaction.js';
 import { type GroupResult, type GroupStatement, sendGroup } from './statement-group.js';
 import type { EventCopier } from './usage-event-copy.js';
 import {
@@ -32,9 +34,18 @@ export interface LockedMeter extends MeterName {
   readonly used: number;
   readonly reserved: number;
   readonly latestAt: Instant | null;
+  /** Of `used`, what was taken out of lots. */
+  readonly covered: number;
+  /** There may be lots that are not closed; without them none are looked for. */
+  readonly hasLots: boolean;
 }
 
-export interface MeterWrite extends LockedMeter {
+/** The lots of an account that are not closed. */
+export interface MeterLots extends MeterName {
+  readonly lots: readonly CreditLot[];
+}
+
+export interface MeterWrite extends LockedMeter, MeterLots {
   /** The limit in force; `null`: none. */
   readonly limit: number | null;
   readonly percent: number | null;
@@ -121,10 +132,14 @@ export interface UsageWrite {
   readonly periods: readonly PeriodWrite[];
   readonly hours: readonly HourWrite[];
   readonly events: readonly EventRow[];
+  /** Of the customers that have some. */
+  readonly lots: readonly CustomerLots[];
 }
 
 export interface UsageTransaction {
   readonly frame: UsageFrame;
+  /** The lots of these accounts. Asked only of those whose row says that they have some. */
+  lotsOf(meters: readonly MeterName[]): Promise<readonly MeterLots[]>;
   /** The period of each account that began last before an instant, among those that are over. */
   periodsAt(
     asked: readonly (MeterName & { readonly at: Instant })[],
@@ -143,10 +158,6 @@ export interface UsageValue extends MeterName {
   /** A hash, as a UUID. */
   readonly value: string;
 }
-
-const BEGIN: GroupStatement = { name: 'begin', text: 'begin', values: [] };
-const COMMIT: GroupStatement = { name: 'commit', text: 'commit', values: [] };
-const ROLLBACK: GroupStatement = { name: 'rollback', text: 'rollback', values: [] };
 
 export interface UsageConnection {
   readonly client: pg.PoolClient;
@@ -196,21 +207,14 @@ function transactionOf(
   request: UsageLockRequest,
   frame: UsageFrame,
 ): UsageTransaction {
-  const { client } = connection;
-  let broken = false;
-
-  async function send(statements: readonly GroupStatement[]): Promise<readonly GroupResult[]> {
-    try {
-      return await sendGroup(client, statements);
-    } catch (error) {
-      // The connection may be in the middle of anything: it is not used again.
-      broken = true;
-      throw error;
-    }
-  }
+  const { send, commit, rollback } = openTransaction(connection.client);
 
   return {
     frame,
+    async lotsOf(meters) {
+      const [found] = await send([findLotsStatement(request.productId, meters)]);
+      return toAccountLots(found);
+    },
     async periodsAt(asked) {
       const [found] = await send([periodsStatement(request.productId, asked)]);
       return rowsOf(found).map(([at, customerId, feature, scope, start, end, used, latestAt]) => ({
@@ -239,25 +243,9 @@ function transactionOf(
       }));
     },
     async commit(write) {
-      try {
-        const results = await send(writeStatements(connection.copier, request, write));
-        // INVARIANT: acknowledge only after commit. A commit of an aborted transaction succeeds as a rollback.
-        if (results.at(-1)?.tag !== 'COMMIT') {
-          throw new Error('The store rolled the events back instead of committing them.');
-        }
-      } finally {
-        client.release(broken);
-      }
+      await commit(writeStatements(connection.copier, request, write));
     },
-    async rollback() {
-      try {
-        if (!broken) {
-          await send([ROLLBACK]);
-        }
-      } finally {
-        client.release(broken);
-      }
-    },
+    rollback,
   };
 }
 
@@ -273,13 +261,13 @@ function writeStatements(
   if (write.meters.length > 0) {
     statements.push(writeMeters(request, write));
   }
+  statements.push(...lotRowStatements(request, write.now, write.lots));
   if (write.hours.length > 0) {
     statements.push(hoursStatement(request, write.hours));
   }
   if (write.events.length > 0) {
     statements.push(copier.copyOf(request, write.now, write.events));
   }
-  statements.push(COMMIT);
   return statements;
 }
 
@@ -290,7 +278,7 @@ function rowsOf(result: GroupResult | undefined): readonly Row[] {
 }
 
 function toMeter(row: Row): LockedMeter {
-  const [customerId, feature, scope, start, end, used, reserved, latestAt] = row;
+  const [customerId, feature, scope, start, end, used, reserved, latestAt, covered, hasLots] = row;
   return {
     customerId: customerId ?? '',
     feature: feature ?? '',
@@ -300,6 +288,8 @@ function toMeter(row: Row): LockedMeter {
     used: Number(used),
     reserved: Number(reserved),
     latestAt: numberOrNull(latestAt),
+    covered: Number(covered),
+    hasLots: hasLots === 't',
   };
 }
 

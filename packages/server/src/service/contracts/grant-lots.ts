@@ -6,7 +6,7 @@ import type { ProductRecord } from '../ports.js';
 import type { DataChange } from './data-change.js';
 import type { GrantRow } from './grant-record.js';
 import { type LotNames, type LotRow, lotEntry, toApiTopUp } from './lot-record.js';
-import { type LotOwner, makeLot, voidLot } from './make-lots.js';
+import { lockLot, type LotOwner, makeLot, voidLot } from './make-lots.js';
 import { refuse } from './refusals.js';
 
 /* A grant whose effect is `topUp` makes one balance, which begins, ends and is taken back with it. */
@@ -100,7 +100,8 @@ export async function changeGrantedLots(
   if (action === 'grant.change') return;
   for (const row of rows) {
     if (topUpOf(row) === null) continue;
-    for (const { customer_key: customer, ...lot } of await lockedLots(change, row)) {
+    for (const { customer_key: customer, ...found } of await lockedLots(change, row)) {
+      const lot = await lockLot(change, found);
       const target = { kind: row.target_kind, key: row.target_key };
       const names: LotNames = { customer, product: product.key, target };
       if (action === 'grant.extend') await extendLot(change, row, lot, names);

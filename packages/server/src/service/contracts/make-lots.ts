@@ -11,7 +11,10 @@ import type { DataChange } from './data-change.js';
 import { type LotNames, type LotRow, lotEntry, toApiTopUp } from './lot-record.js';
 import { refuse } from './refusals.js';
 
-/* Lots as management makes and ends them. INVARIANT: under the customer's lock, which every consume takes first. */
+/*
+ * Lots as management makes and ends them. INVARIANT: under the lock of their account, which every consume and every record takes; before it
+ * the customer's, because that is the order of all who take both.
+ */
 
 type Target = ApiTopUp['target'];
 
@@ -128,7 +131,27 @@ function namesOf({ customer, product, target }: LotDraft): LotNames {
   return { customer: customer.key, product: product.key, target };
 }
 
-/** What is left of it can be used no more; what was used stays used. */
+/** The lot as it stands once nobody else writes it. */
+export async function lockLot(change: DataChange, lot: LotRow): Promise<LotRow> {
+  const { transaction } = change;
+  await transaction
+    .selectFrom('account')
+    .select('customer_id')
+    .where('customer_id', '=', lot.customer_id)
+    .where('product_id', '=', lot.product_id)
+    .where('feature', '=', lot.feature)
+    .where('scope', '=', lot.scope)
+    .forUpdate()
+    .execute();
+  return transaction
+    .selectFrom('credit_lot')
+    .selectAll()
+    .where('customer_id', '=', lot.customer_id)
+    .where('id', '=', lot.id)
+    .executeTakeFirstOrThrow();
+}
+
+/** What is left of it can be used no more; what was used stays used. @param row as `lockLot` answered it. */
 export async function voidLot(
   change: DataChange,
   row: LotRow,

@@ -15,7 +15,7 @@ import { customerNotFound, findCustomer } from './customer-record.js';
 import type { CustomerName } from './customers.js';
 import { type Changed, type ContractServices, changeData, type DataChange } from './data-change.js';
 import { type LotNames, type LotRow, toApiTopUp } from './lot-record.js';
-import { checkCountsFor, makeLot, voidLot } from './make-lots.js';
+import { checkCountsFor, lockLot, makeLot, voidLot } from './make-lots.js';
 import { productNamed } from './named-product.js';
 import { PublishedItems } from './published-items.js';
 import { checkSpan, notFound, refuse, timeOr, unknownName } from './refusals.js';
@@ -116,7 +116,8 @@ export async function voidTopUp(
   return changeData(services, context, environment.id, async (change) => {
     const customer = await change.lockCustomer(named.customer);
     if (customer === null) throw customerNotFound(named.customer);
-    const { row, names } = await findLot(services, credential, change.transaction, customer, named);
+    const { row: found, names } = await findLot(services, credential, change.transaction, customer, named);
+    const row = await lockLot(change, found);
     const item = toApiTopUp(row, names, change.now);
     if (row.voided_at !== null) return { item, created: false };
     if (precondition.kind !== 'none') {

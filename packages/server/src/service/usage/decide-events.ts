@@ -6,6 +6,7 @@ import { type Place, placeEvent } from '@pennon/engine/usage/place-event';
 import type {
   EarlierEvent,
   EventRow,
+  MeterLots,
   MeterName,
   UsageFrame,
   UsageTransaction,
@@ -26,7 +27,7 @@ export async function decideEvents(
   transaction: UsageTransaction,
   items: readonly UsageItem[],
 ): Promise<{ readonly results: readonly UsageResult[]; readonly write: UsageWrite }> {
-  const chunk = new EventChunk(transaction.frame, items);
+  const chunk = new EventChunk(transaction.frame, await openLots(transaction), items);
   const late = chunk.lateInstants();
   if (late.length > 0) {
     for (const period of await transaction.periodsAt(late)) chunk.meters.addPeriod(period);
@@ -41,6 +42,12 @@ export async function decideEvents(
   }
   const results = items.map((item) => chunk.decide(item));
   return { results, write: chunk.write() };
+}
+
+/** Only of accounts whose row says that they have some. */
+async function openLots(transaction: UsageTransaction): Promise<readonly MeterLots[]> {
+  const meters = transaction.frame.meters.filter(({ hasLots }) => hasLots);
+  return meters.length === 0 ? [] : transaction.lotsOf(meters);
 }
 
 /** What is known of an event that another one may correct. */
@@ -63,10 +70,10 @@ class EventChunk {
   readonly #hours: HourRows;
   readonly #rows: EventRow[] = [];
 
-  constructor(frame: UsageFrame, items: readonly UsageItem[]) {
+  constructor(frame: UsageFrame, lots: readonly MeterLots[], items: readonly UsageItem[]) {
     this.#frame = frame;
     this.#items = items;
-    this.meters = new LiveMeters(frame);
+    this.meters = new LiveMeters(frame, lots);
     this.#hours = new HourRows(frame.now);
     this.#earlier = new Map(frame.earlier.map((event) => [event.eventKey, event]));
     for (const event of frame.earlier) this.#known.set(event.eventKey, event);
@@ -224,10 +231,13 @@ class EventChunk {
       at: place.at,
       isNew: this.#takeNewValue(item),
     });
+    const usedBefore = target.used;
     target.used = counted.used;
     target.latestAt = counted.latestAt;
     target.touched = true;
     const current = place.kind !== 'earlier';
+    // A period that is over is settled: what is told of it late takes nothing out of lots.
+    if (current) this.meters.cover(live, usedBefore);
     this.#hours.add(item, place.at, amount, counted, current ? live : null);
     const periodStart = place.kind === 'earlier' ? place.period.start : live.periodStart;
     const row: EventRow = {
@@ -264,8 +274,7 @@ class EventChunk {
   write(): UsageWrite {
     return {
       now: this.#frame.now,
-      meters: this.meters.meterWrites(),
-      periods: this.meters.periodWrites(),
+      ...this.meters.write(),
       hours: this.#hours.rows(),
       events: this.#rows,
     };

@@ -1,15 +1,18 @@
 import { resolveEntitlement } from '@pennon/engine/entitlement/resolve-entitlement';
-import type { Instant } from '@pennon/engine/model/customer';
+import type { CreditLot, Instant } from '@pennon/engine/model/customer';
 import type { EntitlementDecision, Period } from '@pennon/engine/model/decision';
 import { percentOf } from '@pennon/engine/usage/percent';
 import type {
   LockedMeter,
+  MeterLots,
   MeterName,
   MeterWrite,
   PeriodWrite,
   UsageFrame,
+  UsageWrite,
 } from '../../store/usage-transaction.js';
 import { ServiceError } from '../service-error.js';
+import { hasCredits, type MeterCredits, openMeterCredits } from './meter-credits.js';
 import { meterText, type UsageItem } from './usage-item.js';
 
 /*
@@ -31,7 +34,9 @@ export interface LiveMeter extends LiveCount {
   periodStart: Instant | null;
   periodEnd: Instant | null;
   /** The limit in force; `null`: none. */
-  readonly limit: number | null;
+  limit: number | null;
+  /** `null`: nothing but the period's allowance counts, as nearly everywhere. */
+  readonly credits: MeterCredits | null;
   /** Periods that are over, by their start; `null` until one is asked for, which is rare. */
   periods: Map<Instant, LivePeriod> | null;
 }
@@ -44,10 +49,13 @@ export interface LivePeriod extends LiveCount {
 export class LiveMeters {
   readonly #now: Instant;
   readonly #locked: ReadonlyMap<string, LockedMeter>;
+  readonly #lots: ReadonlyMap<string, readonly CreditLot[]>;
   readonly #live = new Map<string, LiveMeter>();
 
-  constructor(frame: UsageFrame) {
+  /** @param lots of the accounts that have some. */
+  constructor(frame: UsageFrame, lots: readonly MeterLots[]) {
     this.#now = frame.now;
+    this.#lots = new Map(lots.map((one) => [meterText(one), one.lots]));
     this.#locked = new Map(frame.meters.map((meter) => [meterText(meter), meter]));
   }
 
@@ -73,7 +81,10 @@ export class LiveMeters {
         },
       );
     }
-    const { limit, period } = entitlementAt(item, this.#now);
+    const credits = hasCredits(item, locked)
+      ? openMeterCredits(item, locked, this.#lots.get(item.meterKey) ?? null, this.#now)
+      : null;
+    const { limit, period } = credits?.entitlement ?? entitlementAt(item, this.#now);
     const live: LiveMeter = {
       name: item.meter,
       used: locked.used,
@@ -83,12 +94,21 @@ export class LiveMeters {
       periodStart: locked.periodStart,
       periodEnd: locked.periodEnd,
       limit: limit?.kind === 'finite' ? limit.value : null,
+      credits,
       periods: null,
     };
     if (period !== null && (locked.periodStart === null || period.start > locked.periodStart)) {
       roll(live, period);
+      credits?.open();
     }
     return live;
+  }
+
+  /** What was counted into the account itself is taken out of its lots, or goes back into them, as a consume or a release does it. */
+  cover(live: LiveMeter, usedBefore: number): void {
+    if (live.credits === null) return;
+    live.credits.cover(usedBefore, live.used, this.#now);
+    live.limit = live.credits.limitAt(this.#now) ?? live.limit;
   }
 
   /** A period that was read from the store. */
@@ -106,31 +126,44 @@ export class LiveMeters {
     }
   }
 
-  meterWrites(): readonly MeterWrite[] {
-    const writes: MeterWrite[] = [];
-    for (const meter of this.#live.values()) {
-      const { name, used, reserved, periodStart, periodEnd, latestAt, limit, touched } = meter;
-      if (touched) {
-        const percent = percentOf(used + reserved, limit);
-        const { customerId, feature, scope } = name;
-        writes.push({
-          customerId,
-          feature,
-          scope,
-          used,
-          reserved,
-          periodStart,
-          periodEnd,
-          latestAt,
-          limit,
-          percent,
-        });
-      }
-    }
-    return writes;
+  write(): Pick<UsageWrite, 'meters' | 'periods' | 'lots'> {
+    const touched = [...this.#live.values()].filter((live) => live.touched);
+    // Before the accounts: what is over is not told any more.
+    const lots = touched.flatMap(({ name, credits }) => credits?.write(name.customerId, this.#now) ?? []);
+    const meters = touched.map((live) => this.#meterWrite(live));
+    return { meters, periods: this.#periodWrites(), lots };
   }
 
-  periodWrites(): readonly PeriodWrite[] {
+  #meterWrite({
+    name,
+    used,
+    reserved,
+    periodStart,
+    periodEnd,
+    latestAt,
+    limit,
+    credits,
+  }: LiveMeter): MeterWrite {
+    const { customerId, feature, scope } = name;
+    const lots = credits?.lots ?? [];
+    return {
+      customerId,
+      feature,
+      scope,
+      used,
+      reserved,
+      periodStart,
+      periodEnd,
+      latestAt,
+      limit,
+      percent: percentOf(used + reserved, limit),
+      covered: credits?.covered ?? 0,
+      hasLots: lots.length > 0,
+      lots,
+    };
+  }
+
+  #periodWrites(): readonly PeriodWrite[] {
     const writes: PeriodWrite[] = [];
     for (const { name, periods } of this.#live.values()) {
       for (const { start, end, used, latestAt, touched } of periods?.values() ?? []) {

@@ -206,16 +206,19 @@ function noteBalances(customers: CustomerStates, placed: readonly Placed[], writ
   const keys = new Map(placed.map(({ item }) => [item.subject.customerId, item.subject.customerKey]));
   const first = placed[0]?.item;
   if (first === undefined) return;
-  for (const { customerId, feature, scope, periodStart, used, reserved } of write.meters) {
+  for (const { customerId, ...meter } of write.meters) {
     const key = keys.get(customerId);
     if (key !== undefined) {
       customers.noteBalance(first.environmentId, key, {
         productId: first.productId,
-        feature,
-        scope,
-        periodStart,
-        used,
-        reserved,
+        feature: meter.feature,
+        scope: meter.scope,
+        periodStart: meter.periodStart,
+        used: meter.used,
+        reserved: meter.reserved,
+        periodEnd: meter.periodEnd,
+        covered: meter.covered,
+        lots: meter.lots,
       });
     }
   }

@@ -1,0 +1,54 @@
+import type pg from 'pg';
+import { type GroupResult, type GroupStatement, sendGroup } from './statement-group.js';
+
+/* What transactions over accounts have in common: one connection, groups of statements, and an end that is known or is not. */
+
+export const BEGIN: GroupStatement = { name: 'begin', text: 'begin', values: [] };
+const COMMIT: GroupStatement = { name: 'commit', text: 'commit', values: [] };
+const ROLLBACK: GroupStatement = { name: 'rollback', text: 'rollback', values: [] };
+
+export interface OpenTransaction {
+  /** One round trip. When it rejects, the connection may be in the middle of anything: it is not used again. */
+  send(statements: readonly GroupStatement[]): Promise<readonly GroupResult[]>;
+  /** Writes and commits, in one round trip; when it rejects, the outcome may be unknown. The results end with the commit's. */
+  commit(statements: readonly GroupStatement[]): Promise<readonly GroupResult[]>;
+  rollback(): Promise<void>;
+}
+
+export function openTransaction(client: pg.PoolClient): OpenTransaction {
+  let broken = false;
+
+  async function send(statements: readonly GroupStatement[]): Promise<readonly GroupResult[]> {
+    try {
+      return await sendGroup(client, statements);
+    } catch (error) {
+      broken = true;
+      throw error;
+    }
+  }
+
+  return {
+    send,
+    async commit(statements) {
+      try {
+        const results = await send([...statements, COMMIT]);
+        // INVARIANT: acknowledge only after commit. A commit of an aborted transaction succeeds as a rollback.
+        if (results.at(-1)?.tag !== 'COMMIT') {
+          throw new Error('The store rolled the transaction back instead of committing it.');
+        }
+        return results;
+      } finally {
+        client.release(broken);
+      }
+    },
+    async rollback() {
+      try {
+        if (!broken) {
+          await send([ROLLBACK]);
+        }
+      } finally {
+        client.release(broken);
+      }
+    },
+  };
+}
