@@ -6,7 +6,7 @@ import type { ProductRecord } from '../ports.js';
 import type { DataChange } from './data-change.js';
 import type { GrantRow } from './grant-record.js';
 import { type LotNames, type LotRow, lotEntry, toApiTopUp } from './lot-record.js';
-import { lockLot, type LotOwner, makeLot, voidLot } from './make-lots.js';
+import { type LotOwner, lockLot, makeLot, voidLot } from './make-lots.js';
 import { refuse } from './refusals.js';
 
 /* A grant whose effect is `topUp` makes one balance, which begins, ends and is taken back with it. */
