@@ -235,7 +235,7 @@ describe('on several processes', () => {
   it('law 2: consume, record, top-ups and voids at once, through kill -9: every unit is in one place', async () => {
     const who = await customer();
     await topUp(who, 30, { endsAt: inDays(1) });
-    await topUp(who, 500);
+    await topUp(who, 1000);
     const victim = await startServerProcess(server);
     const urls = [victim.url, ...processes.map((one) => one.url)];
     const authorization = `Bearer ${server.serverKey}`;
