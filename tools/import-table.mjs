@@ -67,6 +67,7 @@ export const storeWithoutAdapters = [
   'lot-statements',
   'plan-move-rows',
   'account-pages',
+  'usage-history',
   'catalog-rows',
   'catalog-reads',
   'catalog-references',

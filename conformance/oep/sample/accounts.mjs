@@ -32,7 +32,7 @@ export function createAccounts(fixture, faults) {
     const scope = feature.per === 'user' && !faults.has('users-shared') ? user : '';
     const owner = faults.has('customers-shared') ? 'all' : customer;
     const name = JSON.stringify([owner, feature.key, scope]);
-    if (!accounts.has(name)) accounts.set(name, { used: 0, holds: new Map(), holders: new Map() });
+    if (!accounts.has(name)) accounts.set(name, newAccount());
     return accounts.get(name);
   }
 
@@ -269,17 +269,55 @@ export function createAccounts(fixture, faults) {
       }
       return hold.state === 'held' ? finish(hold, 'released', 0) : holdAnswer(hold);
     },
-    record(who, key, amount, thisPeriod) {
+    record(who, key, amount, thisPeriod, happened) {
       const feature = meteredOf(key);
       const account = accountOf(feature, who);
       seen.add(who.customer);
       if (faults.has('event-room') && amount > roomOf(feature, account))
         throw new Refusal(400, 'LIMIT_REACHED', 'Full.');
-      if (thisPeriod || faults.has('late-now')) account.used += amount;
+      const isCounted = thisPeriod || faults.has('late-now');
+      if (isCounted) account.used += amount;
+      if (isCounted && amount !== 0) account.log.pop();
+      account.log.push({ at: happened, amount });
+    },
+    /** Windows are of UTC, as all that is refilled here. */
+    history(who, key, { from, to, window }) {
+      const feature = meteredOf(key);
+      const account = accountOf(feature, who);
+      const points = [];
+      for (let start = startOf(window, from); start < to && start <= Date.now(); ) {
+        const end = nextOf(window, start);
+        const own = account.log.filter(({ at }) => at >= start && at < end);
+        if (own.length > 0 || !faults.has('history-gaps'))
+          points.push(pointOf(feature, account, own, start, end));
+        start = end;
+      }
+      return { targetingKey: who.customer, key, window, timeZone: 'UTC', points };
     },
     amountOfEvent: (key, data) => amountOf(meteredOf(key), data),
     periodOf: (key) => periodOf(meteredOf(key).reset),
   };
+
+  function pointOf(feature, { log }, own, start, end) {
+    const { reset, limit } = feature;
+    const seenUntil = Math.min(end - 1, Date.now());
+    const period = reset === undefined || reset === 'never' ? null : periodOf(reset, new Date(seenUntil));
+    const since = period === null ? 0 : Date.parse(period.start);
+    const usage = sumOf(log.filter(({ at }) => at >= since && at < end));
+    const left = limit === 'unlimited' ? MAXIMUM : Math.max(0, limit - usage);
+    return {
+      start: new Date(start).toISOString(),
+      end: new Date(end).toISOString(),
+      amount: sumOf(own),
+      events: own.length,
+      usage: faults.has('history-window-usage') ? sumOf(own) : usage,
+      limit: limit === 'unlimited' ? { kind: limit } : { kind: 'finite', value: limit },
+      balance: faults.has('history-no-balance') ? 0 : left,
+      overage: limit === 'unlimited' ? 0 : Math.max(0, usage - limit),
+      reset: since >= start,
+      period: period === null ? null : { start: period.start, end: period.end },
+    };
+  }
 
   function finish(hold, state, amount) {
     hold.state = state;
@@ -317,8 +355,42 @@ function accessReason({ limit, enforcement }, { overage }) {
   return overage > 0 && enforcement === 'observe' ? 'OBSERVE_ONLY' : 'PLAN';
 }
 
-function periodOf(reset) {
-  const now = new Date();
+/** Every change of `used` is kept with its time. */
+function newAccount() {
+  let used = 0;
+  const log = [];
+  return {
+    get used() {
+      return used;
+    },
+    set used(value) {
+      if (value !== used) log.push({ at: Date.now(), amount: value - used });
+      used = value;
+    },
+    log,
+    holds: new Map(),
+    holders: new Map(),
+  };
+}
+
+function sumOf(entries) {
+  return entries.reduce((sum, { amount }) => sum + amount, 0);
+}
+
+function startOf(window, instant) {
+  const at = new Date(instant);
+  const [year, month, day] = [at.getUTCFullYear(), at.getUTCMonth(), at.getUTCDate()];
+  if (window === 'month') return Date.UTC(year, month, 1);
+  return Date.UTC(year, month, day, window === 'hour' ? at.getUTCHours() : 0);
+}
+
+function nextOf(window, start) {
+  const at = new Date(start);
+  if (window === 'month') return Date.UTC(at.getUTCFullYear(), at.getUTCMonth() + 1, 1);
+  return start + (window === 'hour' ? 3_600_000 : 86_400_000);
+}
+
+function periodOf(reset, now = new Date()) {
   const parts = [now.getUTCFullYear(), now.getUTCMonth(), now.getUTCDate(), now.getUTCHours()];
   const [year, month, day, hour] = parts;
   const [start, end, interval] =

@@ -53,4 +53,8 @@ export const FAULTS = [
   ['a correction takes back what it likes', 'usage events', 'correction-free'],
   ['a late event counts now', 'usage events', 'late-now'],
   ['the future is recorded', 'usage events', 'future-now'],
+  ['windows in which nothing happened are left out', 'history', 'history-gaps'],
+  ['usage is that of the window alone', 'history', 'history-window-usage'],
+  ['the balance is not told', 'history', 'history-no-balance'],
+  ['a span of nothing is answered', 'history', 'history-empty-span'],
 ].map(([what, area, fault]) => ({ what, area, fault }));

@@ -80,7 +80,7 @@ const CAPABILITIES = {
   holders: true,
   reservations: true,
   usageEvents: true,
-  history: false,
+  history: true,
 };
 
 async function route(state, request, text) {
@@ -97,6 +97,7 @@ async function route(state, request, text) {
     if (key !== '') return { body: accounts.evaluate(who, key, body.amount) };
     return bulk(accounts.bulk(who), request.headers['if-none-match'], faults);
   }
+  if (path === '/oep/v1/history') return history(state, kind, request);
   if (kind !== 'server' && !faults.has('client-consumes'))
     throw new Refusal(403, 'GENERAL', 'Not with this key.');
   if (path === '/oep/v1/usage') return usage(state, request, text);
@@ -240,6 +241,21 @@ function itemsOf(body) {
   return items;
 }
 
+function history({ accounts, faults }, kind, request) {
+  if (kind !== 'server') throw new Refusal(403, 'GENERAL', 'Not with this key.');
+  const query = new URL(request.url, 'http://localhost').searchParams;
+  const [key, window] = [query.get('key'), query.get('window') ?? 'day'];
+  const [from, to] = [query.get('from'), query.get('to')].map((text) =>
+    /^\d{4}-\d{2}-\d{2}T/.test(text ?? '') ? Date.parse(text) : Number.NaN,
+  );
+  const isSpan = from < to || (from === to && faults.has('history-empty-span'));
+  if (key === null || !isSpan || !['hour', 'day', 'month'].includes(window)) {
+    throw new Refusal(400, 'PARSE_ERROR', 'Send `key`, `from` before `to`, and a `window`.');
+  }
+  const who = whoOf({ targetingKey: query.get('targetingKey') ?? undefined });
+  return { body: { ...accounts.history(who, key, { from, to, window }), metadata: {} } };
+}
+
 function usage(state, request, text) {
   const body = text.trimStart().startsWith('[') ? parsed(text) : objectOf(text, state.faults);
   const batch = request.headers['content-type'].startsWith('application/cloudevents-batch+json');
@@ -278,7 +294,7 @@ function recorded({ accounts, events, faults }, { specversion, id, source, subje
     }
     const amount = corrects === undefined ? accounts.amountOfEvent(key, data) : sent;
     const { start } = accounts.periodOf(key);
-    accounts.record({ customer: subject }, key, amount, happened >= Date.parse(start));
+    accounts.record({ customer: subject }, key, amount, happened >= Date.parse(start), happened);
     events.set(name, { left: amount });
     return { status: 'accepted' };
   } catch (error) {

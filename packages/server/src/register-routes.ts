@@ -9,6 +9,7 @@ import { registerEnvironmentRoutes } from './http/routes/environments.js';
 import { registerExplainRoutes } from './http/routes/explain.js';
 import { registerKeyRoutes } from './http/routes/keys.js';
 import { registerOepRoutes } from './http/routes/oep.js';
+import { registerOepHistoryRoutes } from './http/routes/oep-history.js';
 import { registerOepUsageRoutes } from './http/routes/oep-usage.js';
 import { registerOfrepRoutes } from './http/routes/ofrep.js';
 import { type Readiness, registerOperationsRoutes } from './http/routes/operations.js';
@@ -52,6 +53,7 @@ export function registerRoutes(app: App, parts: Parts, readiness: () => Readines
   };
   registerOepRoutes(app, oep);
   registerOepUsageRoutes(app, { ...oep, recorder: parts.recorder });
+  registerOepHistoryRoutes(app, { ...evaluation, database: parts.database.kysely });
   registerOpenApiRoutes(app);
   openOfrepShortWay(app, { ...ofrep, authenticator: parts.authenticator, metrics: parts.metrics });
 }

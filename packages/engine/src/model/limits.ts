@@ -122,6 +122,22 @@ export const LIMITS = {
     'Every combination of their values is a row of each hour, written by whoever consumes.',
   ),
   dimensionValueLength: limit(128, 'characters', 'It is part of a primary key; what is longer is cut there.'),
+  historyWindows: limit(
+    1000,
+    'windows',
+    'Of one answer: six weeks by the hour, almost three years by the day, and as many months as are kept.',
+  ),
+  historyGroups: limit(
+    10_000,
+    'amounts',
+    'Windows times values of the attributes that an answer is taken apart by: it is made in memory.',
+  ),
+  historyFilters: limit(4, 'filters', 'One for each attribute that a feature can keep apart.'),
+  nearPage: limit(
+    100,
+    'accounts',
+    'Of each, the limit is resolved anew by the engine; a page is to be there in 50 ms.',
+  ),
   usageMonthsLeast: limit(2, 'months', 'Idempotency looks back 35 days; two whole months always hold them.'),
   usageMonthsMost: limit(
     120,

@@ -110,6 +110,12 @@ export function spanOf(prepared: PreparedCustomer, feature: CompiledFeature, now
   return start === period.start && end === period.end ? period : { ...period, start, end };
 }
 
+/** The zone in which a feature's days and months are those of the calendar: that of its periods, whether it has any or not (law 9). */
+export function timeZoneOf(prepared: PreparedCustomer, feature: CompiledFeature, now: Instant): string {
+  const { anchor, timeZone } = anchorOf(prepared, feature, anchoringLicense(prepared, feature, now), now);
+  return timeZone ?? parseAnchor(anchor)?.timeZone ?? 'UTC';
+}
+
 /** Periods found last, by customer and feature: they hold for weeks, and are asked for in every evaluation that reads usage. */
 const known = new WeakMap<
   PreparedCustomer,

@@ -225,7 +225,7 @@ const CONFIGURATION: OepConfiguration = {
     holders: true,
     reservations: true,
     usageEvents: true,
-    history: false,
+    history: true,
     eventStreams: false,
   },
   limits: {
@@ -236,6 +236,7 @@ const CONFIGURATION: OepConfiguration = {
     reservationSeconds: LIMITS.reservationSeconds.value,
     usageEventsPerBatch: LIMITS.usageEventsPerBatch.value,
     usageBatchBytes: LIMITS.usageBatchBytes.value,
+    historyWindows: LIMITS.historyWindows.value,
     quantity: LIMITS.quantity.value,
     contextBytes: LIMITS.contextBytes.value,
   },
