@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -232,5 +233,85 @@ describe('a holder', () => {
       },
     );
     expect(settled.body).toMatchObject({ state: 'settled', settled: 1 });
+  });
+});
+
+describe('OEP 4 a holder on recorded events', () => {
+  const tellOf = (who: string, holder: unknown, more: Record<string, unknown> = {}, id = randomUUID()) => ({
+    ...{ specversion: '1.0', id, source: '/seats', type: 'seat', subject: who },
+    data: { key: SEATS, holder, ...more },
+  });
+
+  async function tell(events: readonly object[], on = server) {
+    const answer = await on.request('POST', '/oep/v1/usage', {
+      body: events,
+      key: server.serverKey,
+      headers: { 'content-type': 'application/cloudevents-batch+json' },
+    });
+    expect(answer.status, answer.text).toBe(202);
+    return answer.body.items.map(
+      (item: { status: string; errorCode?: string }) => item.errorCode ?? item.status,
+    );
+  }
+
+  it('takes once, in one batch and in the next, on each process, and whether it was consumed or recorded first', async () => {
+    const who = await fresh();
+    const first = tellOf(who, 'seat:ada');
+    expect(await tell([first, tellOf(who, 'seat:ada'), tellOf(who, 'seat:bob')])).toEqual([
+      'accepted',
+      'accepted',
+      'accepted',
+    ]);
+    expect(await tell([first, tellOf(who, 'seat:ada', { amount: 1 })], second)).toEqual([
+      'duplicate',
+      'accepted',
+    ]);
+    expect((await claim(who, 'seat:bob')).body).toMatchObject({ allowed: true, consumed: 0 });
+    await claim(who, 'seat:cyd');
+    expect(await tell([tellOf(who, 'seat:cyd')])).toEqual(['accepted']);
+    expect((await holders(who)).items).toHaveLength(3);
+    expect((await entitlement(server, SEATS, who)).body).toMatchObject({ usage: 3 });
+  });
+
+  it('a correction gives back what its holder holds, a second time nothing, and never what others hold', async () => {
+    const who = await fresh();
+    const told = tellOf(who, 'seat:ada', { amount: 2 });
+    await tell([told, tellOf(who, 'seat:bob')]);
+    const undo = tellOf(who, 'seat:ada', { corrects: told.id });
+    expect(await tell([undo])).toEqual(['accepted']);
+    expect(await tell([undo])).toEqual(['duplicate']);
+    expect(await tell([tellOf(who, 'seat:ada', { corrects: told.id, amount: -1 })])).toEqual([
+      'CORRECTION_EXCEEDS_EVENT',
+    ]);
+    expect(await names(who)).toEqual(['seat:bob']);
+    expect((await entitlement(server, SEATS, who)).body).toMatchObject({ usage: 1 });
+    // An event of one who holds already counted nothing, so that there is nothing of it to take back.
+    const nothing = tellOf(who, 'seat:bob', { amount: 5 });
+    expect(await tell([nothing, nothing])).toEqual(['accepted', 'duplicate']);
+    expect(await tell([tellOf(who, 'seat:bob', { corrects: nothing.id, amount: -5 })])).toEqual([
+      'CORRECTION_EXCEEDS_EVENT',
+    ]);
+    expect((await entitlement(server, SEATS, who)).body).toMatchObject({ usage: 1 });
+  });
+
+  it('both processes at once: one unit', async () => {
+    const who = await fresh();
+    const events = () => Array.from({ length: 5 }, () => tellOf(who, 'seat:ada'));
+    await Promise.all([
+      tell(events()),
+      tell(events(), second),
+      claim(who, 'seat:ada'),
+      tell(events(), second),
+    ]);
+    expect((await entitlement(server, SEATS, who)).body).toMatchObject({ usage: 1 });
+  });
+
+  it('is refused where it means nothing', async () => {
+    const who = await fresh();
+    expect(await tell([tellOf(who, ''), tellOf(who, 7), tellOf(who, 'x'.repeat(5000))])).toEqual([
+      'EVENT_INVALID',
+      'EVENT_INVALID',
+      'EVENT_INVALID',
+    ]);
   });
 });

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BATCH, event, tell, USAGE_CATALOG, usageOf } from './usage-support.js';
@@ -46,6 +47,31 @@ describe('record usage', () => {
     expect(denied.body).toMatchObject({ allowed: false, reason: 'LIMIT_REACHED' });
   });
 
+  it('OEP 4 of `aggregation: count` a consume is one, as an event is: another amount is refused', async () => {
+    const ask = (path: string, body: object) =>
+      server.request('POST', `/oep/v1/${path}`, {
+        body: { context: { targetingKey: 'counted' }, ...body },
+        key: server.serverKey,
+        headers: { 'idempotency-key': randomUUID() },
+      });
+    const item = (amount: number) => ({ key: 'logins', amount });
+    for (const [path, body] of [
+      ['consume', item(2)],
+      ['consume', item(0)],
+      ['consume', { ...item(7), mode: 'upTo' }],
+      ['consume', { items: [{ key: 'calls', amount: 3 }, item(3)] }],
+      ['reservations', item(2)],
+    ] as const) {
+      const refused = await ask(path, body);
+      expect([refused.status, refused.body.errorCode]).toEqual([400, 'TYPE_MISMATCH']);
+      expect(refused.body.errorDetails).toContain('`logins` has `aggregation: count`');
+    }
+    expect((await ask('consume', { key: 'logins' })).body).toMatchObject({ allowed: true, consumed: 1 });
+    expect((await ask('consume', { items: [item(1), item(1)] })).status).toBe(200);
+    expect(await usageOf(server, 'counted', 'logins')).toMatchObject({ usage: 3 });
+    expect(await usageOf(server, 'counted', 'calls')).toMatchObject({ usage: 0 });
+  });
+
   it('OEP 4 an event told again counts once, in one batch and in another, and another one under its name is told so', async () => {
     const told = event('twice', { key: 'calls', amount: 2 });
     expect(codes(await tell(server, [told, told]))).toEqual(['accepted', 'duplicate']);
@@ -77,7 +103,7 @@ describe('record usage', () => {
       [event('mixed', { key: 'visitors' }), 'TYPE_MISMATCH'],
       [event('mixed', { key: 'logins', amount: 2 }), 'TYPE_MISMATCH'],
       [event('mixed', { key: 'per-user' }), 'TARGETING_KEY_MISSING'],
-      [event('mixed', { key: 'calls', holder: 'x' }), 'NOT_SUPPORTED'],
+      [event('mixed', { key: 'calls', holder: 'x' }), 'TYPE_MISMATCH'],
       [event('mixed', { key: 'calls', attributes: { text: 'x'.repeat(5000) } }), 'EVENT_TOO_LARGE'],
       [event('mixed', { key: 'calls' }, { specversion: '0.3' }), 'EVENT_INVALID'],
       [event('mixed', { key: 'calls' }, { id: '' }), 'EVENT_INVALID'],

@@ -202,14 +202,18 @@ function itemOf(members: JsonObject, path: string, shared: JsonObject): Read<Oep
   return { value: { key, amount: amount.value, attributes: own, holder: holder.value } };
 }
 
+/** The name of a thing that holds units. */
+export function isHolder(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= LIMITS.holderLength.value && HOLDER.test(value);
+}
+
 function holderOf(members: JsonObject, path: string): Read<string | null> | OepRefusal {
   const { holder } = members;
   if (holder === undefined || holder === null) {
     return { value: null };
   }
-  const longest = LIMITS.holderLength.value;
-  if (typeof holder !== 'string' || holder.length > longest || !HOLDER.test(holder)) {
-    const message = `\`${path}holder\` must be a text of 1 to ${longest} characters without control characters.`;
+  if (!isHolder(holder)) {
+    const message = `\`${path}holder\` must be a text of 1 to ${LIMITS.holderLength.value} characters without control characters.`;
     return refuse('PARSE_ERROR', message);
   }
   return { value: holder };

@@ -1,6 +1,6 @@
 import type { JsonObject } from '@pennon/engine/model/json';
 import { LIMITS } from '@pennon/engine/model/limits';
-import type { OepRefusal } from './request.js';
+import { isHolder, type OepRefusal } from './request.js';
 
 /*
  * From CloudEvents 1.0 in JSON, single and batch, to usage that already happened (OEP rule 4). Each event is read by itself: what is
@@ -24,6 +24,8 @@ export interface OepUsageEvent {
   readonly instance: string | null;
   /** The `id` of the event of the same source that this one corrects. */
   readonly corrects: string | null;
+  /** The thing that holds the units, of features that never reset. */
+  readonly holder: string | null;
 }
 
 export interface OepUsageRefusal {
@@ -31,7 +33,7 @@ export interface OepUsageRefusal {
   /** As far as they could be read. */
   readonly source: string | null;
   readonly id: string | null;
-  readonly errorCode: 'EVENT_INVALID' | 'TYPE_MISMATCH' | 'NOT_SUPPORTED';
+  readonly errorCode: 'EVENT_INVALID' | 'TYPE_MISMATCH';
   readonly message: string;
 }
 
@@ -127,12 +129,6 @@ function readEvent(event: JsonObject): OepUsageEvent {
   const subject = keyOf(event.subject, 'subject', 'the key of the customer');
   const data = dataOf(event);
   const key = keyOf(data.key, 'data.key', 'the key of a feature');
-  if (data.holder !== undefined && data.holder !== null) {
-    throw new Unreadable(
-      '`data.holder` cannot be recorded; claim a place with `POST /oep/v1/consume`.',
-      'NOT_SUPPORTED',
-    );
-  }
   const corrects = data.corrects;
   if (corrects !== undefined && corrects !== null && !isText(corrects)) {
     throw new Unreadable('`data.corrects` must be the `id` of an earlier event of the same `source`.');
@@ -150,7 +146,16 @@ function readEvent(event: JsonObject): OepUsageEvent {
     user: partOf(data, 'user'),
     instance: partOf(data, 'instance'),
     corrects: typeof corrects === 'string' ? corrects : null,
+    holder: holderOf(data),
   };
+}
+
+function holderOf({ holder }: JsonObject): string | null {
+  if (holder === undefined || holder === null) return null;
+  if (isHolder(holder)) return holder;
+  throw new Unreadable(
+    `\`data.holder\` must be a text of 1 to ${LIMITS.holderLength.value} characters without control characters.`,
+  );
 }
 
 const UNSTORABLE = /[\p{Cc}\p{Cs}]/u;

@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox';
-import { OepAttributes, OepMetadata } from './schemas.js';
+import { OepAttributes, OepHolder, OepMetadata } from './schemas.js';
 
 /* The wire of recorded usage: CloudEvents in, a result for each of them out. */
 
@@ -28,6 +28,7 @@ export const OepUsageEvent = Type.Object(
         attributes: Type.Optional(OepAttributes),
         user: Type.Optional(Part),
         instance: Type.Optional(Part),
+        holder: Type.Optional(OepHolder),
         corrects: Type.Optional(
           Type.String({
             description:

@@ -24,6 +24,8 @@ export function itemsOf(
       );
     }
     refuseRecordedOnly(feature);
+    if (input.operation === 'consume' || input.operation === 'reserve')
+      refuseAmountOfCount(feature, item.amount);
     const holder = item.holder ?? null;
     if (holder !== null) refuseHolder(feature);
     return {
@@ -36,8 +38,18 @@ export function itemsOf(
   });
 }
 
+/** Of `aggregation: count` each attempt is one, as each recorded event is: an amount would be lost, or counted as what it is not. */
+function refuseAmountOfCount({ key, aggregation }: CompiledFeature, amount: number | null): void {
+  if (aggregation !== 'count' || amount === null || amount === 1) return;
+  throw new ServiceError(
+    'invalid',
+    'TYPE_MISMATCH',
+    `\`${key}\` has \`aggregation: count\`: each call is one, and \`amount\` is ${amount}. Leave \`amount\` out, send an item for each, or declare the feature with \`aggregation: sum\`.`,
+  );
+}
+
 /** What resets by itself is used up, and nothing holds it. */
-function refuseHolder({ key, type, reset }: CompiledFeature): void {
+export function refuseHolder({ key, type, reset }: CompiledFeature): void {
   if (type !== 'metered' || reset === 'never') return;
   throw new ServiceError(
     'invalid',

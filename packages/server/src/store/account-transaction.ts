@@ -271,7 +271,10 @@ function lockStatements(request: LockRequest): readonly GroupStatement[] {
     { name: 'frame-read', text: READ_FRAME, values: [productId, environmentId] },
     { name: 'consumption-find', text: FIND_EARLIER, values: [customerId, textArray(idempotencyKeys)] },
     ...(reservationIds.length > 0 ? [findReservationsStatement(request, reservationIds)] : []),
-    ...findHoldersStatement(request),
+    ...findHoldersStatement(
+      productId,
+      request.holders.map((holder) => ({ ...holder, customerId })),
+    ),
   ];
 }
 
@@ -367,7 +370,8 @@ function writeStatements(
       ),
     );
   }
-  statements.push(...reservationStatements(request, write), ...holderStatements(request, write));
+  const holders = write.holders.map((holder) => ({ ...holder, customerId: request.customerId }));
+  statements.push(...reservationStatements(request, write), ...holderStatements(request, write.now, holders));
   if (write.reservations.accounts.length > 0) {
     statements.push(holdsStatement(request, write.reservations.accounts));
   }

@@ -3,6 +3,13 @@ import type pg from 'pg';
 import { numberOrNull } from './account-rows.js';
 import { READ_FRAME } from './account-statements.js';
 import { frameRow } from './account-transaction.js';
+import {
+  type CustomerHolder,
+  type CustomerHolderKey,
+  findHoldersStatement,
+  holderStatements,
+  toHolder,
+} from './holder-statements.js';
 import { hoursStatement } from './hour-statements.js';
 import { type CustomerLots, findLotsStatement, lotRowStatements, toAccountLots } from './lot-statements.js';
 import { BEGIN, openTransaction } from './open-transaction.js';
@@ -134,12 +141,16 @@ export interface UsageWrite {
   readonly events: readonly EventRow[];
   /** Of the customers that have some. */
   readonly lots: readonly CustomerLots[];
+  /** What those whose amount changed hold now. */
+  readonly holders: readonly CustomerHolder[];
 }
 
 export interface UsageTransaction {
   readonly frame: UsageFrame;
   /** The lots of these accounts. Asked only of those whose row says that they have some. */
   lotsOf(meters: readonly MeterName[]): Promise<readonly MeterLots[]>;
+  /** Those that hold anything. Asked only where an event names one. */
+  holdersOf(holders: readonly CustomerHolderKey[]): Promise<readonly CustomerHolder[]>;
   /** The period of each account that began last before an instant, among those that are over. */
   periodsAt(
     asked: readonly (MeterName & { readonly at: Instant })[],
@@ -215,6 +226,10 @@ function transactionOf(
       const [found] = await send([findLotsStatement(request.productId, meters)]);
       return toAccountLots(found);
     },
+    async holdersOf(holders) {
+      const [found] = await send(findHoldersStatement(request.productId, holders));
+      return rowsOf(found).map(toHolder);
+    },
     async periodsAt(asked) {
       const [found] = await send([periodsStatement(request.productId, asked)]);
       return rowsOf(found).map(([at, customerId, feature, scope, start, end, used, latestAt]) => ({
@@ -261,7 +276,10 @@ function writeStatements(
   if (write.meters.length > 0) {
     statements.push(writeMeters(request, write));
   }
-  statements.push(...lotRowStatements(request, write.now, write.lots));
+  statements.push(
+    ...lotRowStatements(request, write.now, write.lots),
+    ...holderStatements(request, write.now, write.holders),
+  );
   if (write.hours.length > 0) {
     statements.push(hoursStatement(request, write.hours));
   }

@@ -13,6 +13,7 @@ import type {
   UsageValue,
   UsageWrite,
 } from '../../store/usage-transaction.js';
+import { EventHolders, holderKeys, mayCountLess } from './event-holders.js';
 import { valueKeyOf } from './event-key.js';
 import { HourRows } from './hour-rows.js';
 import { LiveMeters, type LivePeriod, periodOver } from './live-meters.js';
@@ -28,6 +29,8 @@ export async function decideEvents(
   items: readonly UsageItem[],
 ): Promise<{ readonly results: readonly UsageResult[]; readonly write: UsageWrite }> {
   const chunk = new EventChunk(transaction.frame, await openLots(transaction), items);
+  const holders = holderKeys(items);
+  if (holders.length > 0) chunk.holders.add(await transaction.holdersOf(holders));
   const late = chunk.lateInstants();
   if (late.length > 0) {
     for (const period of await transaction.periodsAt(late)) chunk.meters.addPeriod(period);
@@ -60,6 +63,7 @@ interface Known extends MeterName {
 
 class EventChunk {
   readonly meters: LiveMeters;
+  readonly holders = new EventHolders();
   readonly #frame: UsageFrame;
   readonly #items: readonly UsageItem[];
   readonly #earlier: ReadonlyMap<string, EarlierEvent>;
@@ -165,7 +169,7 @@ class EventChunk {
       before.productId === productId &&
       meterText(before) === meterKey &&
       before.corrects === item.correctsKey &&
-      (event.amount === null || event.amount === before.amount);
+      (event.amount === null || event.amount === before.amount || mayCountLess(item, before.amount));
     return same
       ? { status: 'duplicate' }
       : refused(
@@ -197,7 +201,7 @@ class EventChunk {
         `Of the event \`${event.corrects}\` ${corrected.left} are left, and \`data.amount\` takes ${-measured.amount} back. Take back at most what is left.`,
       );
     }
-    return measured.amount;
+    return this.holders.countedOf(item, measured.amount);
   }
 
   /** How much is left of the event that is corrected. */
@@ -238,6 +242,7 @@ class EventChunk {
     const current = place.kind !== 'earlier';
     // A period that is over is settled: what is told of it late takes nothing out of lots.
     if (current) this.meters.cover(live, usedBefore);
+    this.holders.note(item, amount);
     this.#hours.add(item, place.at, amount, counted, current ? live : null);
     const periodStart = place.kind === 'earlier' ? place.period.start : live.periodStart;
     const row: EventRow = {
@@ -275,6 +280,7 @@ class EventChunk {
     return {
       now: this.#frame.now,
       ...this.meters.write(),
+      holders: this.holders.write(),
       hours: this.#hours.rows(),
       events: this.#rows,
     };

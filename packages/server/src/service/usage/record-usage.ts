@@ -2,7 +2,7 @@ import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
 import { LIMITS } from '@pennon/engine/model/limits';
 import type { CompiledFeature, Snapshot } from '@pennon/engine/snapshot/snapshot';
 import type { ConsumeDependencies } from '../consume-input.js';
-import { accountScope } from '../consume-items.js';
+import { accountScope, refuseHolder } from '../consume-items.js';
 import type { Credential } from '../credential.js';
 import type { EvaluationInput } from '../evaluation-request.js';
 import { evaluationScopeOf } from '../scope.js';
@@ -144,6 +144,8 @@ function toItem(told: Told, subject: UsageSubject | ServiceError, placeOf: Place
   const { event, environmentId } = told;
   const place = placeOf(subject, event.key);
   if (place instanceof ServiceError) return refused(place.code, place.message);
+  const unheld = event.holder === null ? null : holderRefusal(place.feature);
+  if (unheld !== null) return unheld;
   const text = attributesText(event.attributes);
   if (text !== null && Buffer.byteLength(text) > LIMITS.usageAttributesBytes.value) {
     return refused(
@@ -170,6 +172,24 @@ function toItem(told: Told, subject: UsageSubject | ServiceError, placeOf: Place
 function attributesText(attributes: RecordedEvent['attributes']): string | null {
   for (const _ in attributes) return JSON.stringify(attributes);
   return null;
+}
+
+/** What resets by itself, and what only shows a value, is held by nobody. */
+function holderRefusal(feature: CompiledFeature): UsageResult | null {
+  const { key, aggregation } = feature;
+  if (aggregation !== 'sum' && aggregation !== 'count') {
+    return refused(
+      'TYPE_MISMATCH',
+      `\`${key}\` has \`aggregation: ${aggregation}\`, so that nothing holds its units. Leave \`data.holder\` out.`,
+    );
+  }
+  try {
+    refuseHolder(feature);
+    return null;
+  } catch (error) {
+    if (error instanceof ServiceError) return refused(error.code, error.message);
+    throw error;
+  }
 }
 
 /** Where an event of a subject counts. */

@@ -17,6 +17,8 @@ export interface RecordedEvent {
   readonly attributes: JsonObject;
   /** The `id` of the event of the same source that it corrects. */
   readonly corrects: string | null;
+  /** The thing that holds the units. */
+  readonly holder: string | null;
 }
 
 /** Who one or several events of a call are about. */
