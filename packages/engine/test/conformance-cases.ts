@@ -16,6 +16,15 @@ interface CaseSpan {
   readonly endsAt?: string;
 }
 
+/** An amount besides what a period allows, made in the order in which they stand. */
+export interface CaseLot extends CaseSpan {
+  readonly as: string;
+  readonly feature: string;
+  readonly amount: number;
+  readonly kind?: 'promotional' | 'topup';
+  readonly priority?: number;
+}
+
 export interface CaseCustomer {
   readonly key: string;
   readonly registered?: boolean;
@@ -66,6 +75,7 @@ export interface CaseCustomer {
     readonly reserved?: number;
     readonly periodStart?: string;
   }[];
+  readonly lots?: readonly CaseLot[];
 }
 
 export interface CaseExpectation {
@@ -105,6 +115,11 @@ export interface Case {
     };
     readonly settle?: { readonly of: string; readonly amount?: number };
     readonly releaseHold?: { readonly of: string };
+    readonly topUp?: CaseLot;
+    readonly void?: { readonly of: string; readonly key: string };
+    /** From here on it is that instant; what `key` reads as then. */
+    readonly at?: string;
+    readonly key?: string;
     readonly expect: CaseExpectation;
   }[];
 }

@@ -14,6 +14,7 @@ features:
   - { key: seats, type: metered, reset: never, ${governed} }
   - { key: exports, type: metered, per: user, reset: { every: day }, ${governed} }
   - { key: lists, type: limit, ${governed} }
+  - { key: leaving, type: metered, reset: { every: month }, ${governed} }
 plans:
   - { key: free, version: 0, rank: 0, entitlements: [] }
   - { key: pro, version: 0, rank: 1, entitlements: [{ feature: calls, value: 100 }, { feature: soft, value: 10 }, { feature: rolls, value: 100 }, { feature: seats, value: 3 }, { feature: exports, value: 2 }] }
@@ -249,6 +250,29 @@ describe('K-5 top-ups', () => {
     expect(page.body.items).toHaveLength(3);
     expect(await lots(who, `?limit=3&cursor=${page.body.nextCursor}`)).toHaveLength(1);
     expect(await lots(who, '?feature=seats')).toEqual([]);
+  });
+});
+
+describe('a feature that leaves the catalog', () => {
+  const remove = () =>
+    server.request('DELETE', '/api/v1/products/test/features/leaving?reason=smaller', {
+      headers: { 'if-match': '*' },
+    });
+
+  it('K-5 is held while somebody has a top-up of it, by name, and not by one that is over', async () => {
+    const who = await customer();
+    const { id } = await topUp(who, 3, { feature: 'leaving' });
+    const ended = await topUp(await customer(), 2, { feature: 'leaving' });
+    await ok(call('POST', `/customers/${ended.customer}/top-ups/${ended.id}/void`, {}));
+    const used = await topUp(await customer(), 2, { feature: 'leaving' });
+    await consume(used.customer, 2, { key: 'leaving' });
+    const refused = await remove();
+    expect([refused.status, refused.body.code]).toEqual([409, 'STILL_IN_USE']);
+    expect(refused.text).toContain(`the top-up \`${id}\` of the customer \`${who}\` in \`production\``);
+    expect(refused.text).not.toContain(ended.id);
+    expect(refused.text).not.toContain(used.id);
+    await ok(call('POST', `/customers/${who}/top-ups/${id}/void`, {}));
+    expect((await remove()).status).toBeLessThan(300);
   });
 });
 

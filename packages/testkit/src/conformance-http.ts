@@ -13,6 +13,14 @@ interface CaseSpan {
   readonly endsAt?: string;
 }
 
+interface CaseLot extends CaseSpan {
+  readonly as: string;
+  readonly feature: string;
+  readonly amount: number;
+  readonly kind?: string;
+  readonly priority?: number;
+}
+
 export interface HttpCase {
   readonly name: string;
   readonly catalog: string;
@@ -70,6 +78,7 @@ export interface HttpCase {
       readonly reserved?: number;
       readonly periodStart?: string;
     }[];
+    readonly lots?: readonly CaseLot[];
   };
   readonly context: unknown;
   readonly ask?: { readonly flag?: string; readonly entitlement?: string; readonly amount?: number };
@@ -80,6 +89,10 @@ export interface HttpCase {
     readonly reserve?: Readonly<Record<string, unknown>> & { readonly as: string };
     readonly settle?: Readonly<Record<string, unknown>> & { readonly of: string };
     readonly releaseHold?: { readonly of: string };
+    readonly topUp?: CaseLot;
+    readonly void?: { readonly of: string; readonly key: string };
+    /** Sets the clock: of those, none can be asked over HTTP. */
+    readonly at?: string;
     readonly expect: Readonly<Record<string, unknown>>;
   }[];
 }
@@ -103,6 +116,7 @@ const TABLES = [
   'consumption',
   'reservation',
   'usage_holder',
+  'credit_lot',
 ];
 
 export interface ConformanceServer {
@@ -117,6 +131,7 @@ export function createConformanceServer(server: TestServer): ConformanceServer {
   let signingKey: (JWK & { readonly kid: string }) | null = null;
 
   async function run(one: HttpCase): Promise<readonly HttpOutcome[] | null> {
+    if (one.steps?.some(({ at }) => at !== undefined)) return null;
     if (one.clock !== 'real' && (one.steps !== undefined || endsBefore(one, realNow()))) return null;
     if (one.ask?.entitlement !== undefined && one.credential === 'client') return null;
     const names = await arrange(server, one);
@@ -145,7 +160,18 @@ export function createConformanceServer(server: TestServer): ConformanceServer {
     }
     const outcomes: HttpOutcome[] = [];
     const reservations = new Map<string, string>();
+    const lots = createLots(server, one.customer?.key ?? '');
+    for (const lot of one.customer?.lots ?? []) await lots.make(lot);
     for (const step of one.steps) {
+      const changed = await lots.change(step);
+      if (changed !== null) {
+        const body = { context: one.context, consistency: 'strong' };
+        const path = `/oep/v1/evaluate/entitlements/${changed}`;
+        const answer = await retried(() => server.request('POST', path, { key: server.serverKey, body }));
+        const actual = { ...entitlementAnswer(answer.body), lots: await lots.remaining() };
+        outcomes.push(compare(actual, step.expect));
+        continue;
+      }
       const { as: name, ...reserve } = step.reserve ?? {};
       const { of: _, ...settle } = step.settle ?? {};
       const answer = await server.request('POST', pathOf(step, reservations), {
@@ -154,7 +180,11 @@ export function createConformanceServer(server: TestServer): ConformanceServer {
         body: { context: one.context, ...step.consume, ...step.release, ...reserve, ...settle },
       });
       if (name !== undefined && answer.status === 201) reservations.set(name, answer.body.id);
-      outcomes.push(compare(consumptionAnswer(JSON.parse(names.back(answer.text))), step.expect));
+      const actual = consumptionAnswer(JSON.parse(names.back(answer.text)));
+      const { lots: expected } = step.expect;
+      outcomes.push(
+        compare(expected === undefined ? actual : { ...actual, lots: await lots.remaining() }, step.expect),
+      );
     }
     return outcomes;
   }
@@ -188,6 +218,41 @@ export function createConformanceServer(server: TestServer): ConformanceServer {
   }
 
   return { run };
+}
+
+/** The lots of a case, made, voided and read over the management API. */
+function createLots(server: TestServer, customer: string) {
+  const path = `/api/v1/environments/production/customers/${customer}/top-ups`;
+  const named = new Map<string, string>();
+
+  async function send(to: string, body: object): Promise<TestResponse> {
+    const answer = await server.request('POST', to, { body: { ...body, reason: 'A test.' } });
+    if (answer.status >= 300) throw new Error(answer.text);
+    return answer;
+  }
+
+  async function make({ as, ...lot }: CaseLot): Promise<void> {
+    const { body } = await send(path, { product: server.product, ...lot });
+    named.set(body.id, as);
+  }
+
+  return {
+    make,
+    /** Of a step that changes lots: the feature whose entitlement is then looked at. */
+    async change({ topUp, void: voided }: NonNullable<HttpCase['steps']>[number]): Promise<string | null> {
+      if (topUp !== undefined) await make(topUp);
+      if (voided !== undefined) {
+        const id = [...named].find(([, name]) => name === voided.of)?.[0];
+        await send(`${path}/${id}/void`, {});
+      }
+      return topUp?.feature ?? voided?.key ?? null;
+    },
+    async remaining(): Promise<Record<string, unknown>> {
+      const { body } = await server.request('GET', `${path}?closed=true`);
+      const items = body.items as { id: string; remaining: number }[];
+      return Object.fromEntries(items.map(({ id, remaining }) => [named.get(id) ?? id, remaining]));
+    },
+  };
 }
 
 function pathOf(
@@ -459,10 +524,13 @@ function consumptionAnswer(body: Body): Record<string, unknown> {
   if (body.items !== undefined) return { allowed: body.allowed, items: body.items.map(consumptionAnswer) };
   const { allowed, reason, consumed, released, entitlement } = body;
   const refusedBy = body.refusedBy?.item ?? null;
-  const { usage, reserved, balance, overage, hasAccess, state, over } = entitlement;
+  const { usage, reserved, balance, overage, hasAccess, state, over, limit } = entitlement;
   const taken = released === undefined ? { allowed, reason, consumed, refusedBy } : { released };
   const hold = body.id === undefined ? {} : { held: body.amount, state: body.state, settled: body.settled };
-  const after = { reservedAfter: reserved, usedAfter: usage, balance, overage, hasAccess, over };
+  const after = {
+    ...{ reservedAfter: reserved, usedAfter: usage, balance, overage, hasAccess, over },
+    limit: limit === null ? null : limit.kind === 'unlimited' ? 'unlimited' : limit.value,
+  };
   return { ...taken, state, ...hold, ...after };
 }
 

@@ -19,7 +19,7 @@ interface ReferenceRow {
   readonly name: string;
 }
 
-/** Which licenses, memberships and grants that are in force, or will be, and which bundles name the item; `null` where none does. */
+/** Which licenses, memberships, grants and top-ups that are in force, or will be, and which bundles name the item; `null` where none does. */
 export async function findItemReferences(
   database: Kysely<Tables>,
   productId: string,
@@ -81,18 +81,35 @@ function queriesFor(
     case 'addon':
       return [licensesWithAddon(productId, versioned(item.key), now)];
     case 'feature':
+      return [...effectsOn(productId, item, now), lotsOf(productId, item.key, now)];
     case 'flag':
-      return [
-        grantsOf(productId, item.kind, item.key, now),
-        bundlesWith(productId, item.kind, item.key),
-        vouchersOf(productId, item.kind, item.key, now),
-      ];
+      return effectsOn(productId, item, now);
     case 'group':
     case 'segment':
       return [membersOf(productId, item.kind, item.key, now), grantsTo(productId, item.kind, item.key, now)];
     default:
       return [];
   }
+}
+
+function effectsOn(
+  productId: string,
+  { kind, key }: { readonly kind: string; readonly key: string },
+  now: Date,
+): RawBuilder<unknown>[] {
+  return [
+    grantsOf(productId, kind, key, now),
+    bundlesWith(productId, kind, key),
+    vouchersOf(productId, kind, key, now),
+  ];
+}
+
+/** What was bought or given and is not used up. What only rolled over goes with the feature; what a grant made is told as the grant. */
+function lotsOf(productId: string, feature: string, now: Date): RawBuilder<unknown> {
+  return sql`select 'the top-up \`' || l.id || '\` of the customer \`' || coalesce(c.key, '') || '\` in \`' || e.key || '\`' as name
+    from credit_lot l join environment e on e.id = l.environment_id left join customer c on c.id = l.customer_id
+    where l.product_id = ${productId} and l.feature = ${feature} and l.closed_at is null and l.remaining > 0
+      and l.kind <> 'rollover' and l.grant_id is null and (l.ends_at is null or l.ends_at > ${now})`;
 }
 
 function versioned(key: string): { readonly key: string; readonly version: number } {
