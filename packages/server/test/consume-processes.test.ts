@@ -1,7 +1,7 @@
+import { type ServerProcess, startServerProcess } from '@pennon/testkit/server-process';
 import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { customer, idempotencyKey, RUNTIME_CATALOG, warm } from './runtime-support.js';
-import { type ServerProcess, startServerProcess } from './server-process.js';
 
 let server: TestServer;
 let processes: ServerProcess[];

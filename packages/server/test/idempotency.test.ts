@@ -1,8 +1,8 @@
 import { openDatabase } from '@pennon/server/store/database';
+import { type ServerProcess, startServerProcess } from '@pennon/testkit/server-process';
 import { startTestServer, type TestResponse, type TestServer } from '@pennon/testkit/test-server';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type ServerProcess, startServerProcess } from './server-process.js';
 
 const CATALOG = `
 product: { key: test, name: Test }

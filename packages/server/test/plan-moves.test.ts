@@ -1,8 +1,8 @@
+import { startServerProcess } from '@pennon/testkit/server-process';
 import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { auditOf, type Call, caller } from './contracts-support.js';
 import { consume, entitlement } from './runtime-support.js';
-import { startServerProcess } from './server-process.js';
 
 const governed = 'category: limit, owner: a@example.com, purpose: A test, removal: permanent';
 const CATALOG = `

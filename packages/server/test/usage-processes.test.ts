@@ -1,6 +1,6 @@
+import { type ServerProcess, startServerProcess } from '@pennon/testkit/server-process';
 import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type ServerProcess, startServerProcess } from './server-process.js';
 import { BATCH, event, USAGE_CATALOG, usageOf } from './usage-support.js';
 
 let server: TestServer;

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { startServerProcess } from '@pennon/testkit/server-process';
 import type { TestResponse, TestServer } from '@pennon/testkit/test-server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ENVIRONMENT } from './contracts-support.js';
-import { startServerProcess } from './server-process.js';
 import { startVoucherServer, type VoucherCalls, voucherCalls } from './vouchers-support.js';
 
 let one: TestServer;

@@ -19,11 +19,13 @@ export function callHttp(
   url: string,
   headers: Readonly<Record<string, string>>,
   body?: string | Uint8Array,
+  signal?: AbortSignal,
 ): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
     const bytes = typeof body === 'string' ? Buffer.from(body, 'utf8') : body;
     const length = bytes === undefined ? {} : { 'content-length': String(bytes.byteLength) };
-    const call = request(new URL(url), { agent, method, headers: { ...headers, ...length } }, (answer) => {
+    const options = { agent, method, headers: { ...headers, ...length }, ...(signal && { signal }) };
+    const call = request(new URL(url), options, (answer) => {
       readAll(answer).then(resolve, reject);
     });
     call.on('error', reject);

@@ -1,5 +1,7 @@
 import type pg from 'pg';
-import type { RealAnswer, RealCall } from './real-client.js';
+import { checkLots, type MadeLot, type StoredLot } from './check-lots.js';
+import type { EventStatus, RealAnswer, RealCall, RealEvent } from './real-client.js';
+import { CREDITS_ALLOWANCE } from './real-installation.js';
 
 /* What the tables say against what clients were told, with arithmetic of its own. */
 
@@ -8,10 +10,24 @@ export interface Acknowledged {
   readonly answer: RealAnswer;
 }
 
+/** What was answered when an event was told, each time that it was. */
+export interface Told {
+  readonly event: RealEvent;
+  readonly status: EventStatus;
+}
+
 /** From that instant of the database's clock on, every decision is under that limit, or under a later one. */
 export interface LimitChange {
   readonly value: number;
   readonly knownAt: number;
+}
+
+/** What clients were told about one customer. */
+export interface Heard {
+  readonly acknowledged: readonly Acknowledged[];
+  readonly told?: readonly Told[];
+  readonly changes?: readonly LimitChange[];
+  readonly lots?: readonly MadeLot[];
 }
 
 interface Row {
@@ -26,28 +42,58 @@ interface Row {
   readonly decidedAt: number;
 }
 
+interface Account {
+  readonly used: number;
+  readonly covered: number;
+}
+
+interface Hours {
+  readonly amount: number;
+  readonly changes: number;
+}
+
+interface EventRow {
+  readonly id: string;
+  readonly feature: string;
+  readonly amount: number;
+}
+
 export async function checkRealHistory(
   pool: pg.Pool,
   customer: string,
-  acknowledged: readonly Acknowledged[],
-  changes: readonly LimitChange[],
+  { acknowledged, told = [], changes = [], lots = [] }: Heard,
 ): Promise<readonly string[]> {
   const rows = await readRows(pool, customer);
-  const used = await readUsed(pool, customer);
+  const accounts = await readAccounts(pool, customer);
+  const events = await readEvents(pool, customer);
+  const holders = await readHolders(pool, customer);
   return [
     ...checkAcknowledged(rows, acknowledged),
     ...rows.flatMap(checkRow),
-    ...checkSums(rows, used),
+    ...checkSums(rows, events, accounts),
     ...checkChain(rows.filter((row) => row.feature === 'calls')),
     ...checkLimits(rows, changes),
+    ...checkEvents(events, told),
+    ...checkHours(rows, events, await readHours(pool, customer)),
+    ...checkHolders(rows, acknowledged, holders),
+    ...checkLots({
+      allowance: CREDITS_ALLOWANCE,
+      decisions: rows.filter((row) => row.feature === 'credits'),
+      stored: await readLots(pool, customer),
+      made: acknowledged.length === 0 ? [] : lots,
+      covered: accounts.get('credits')?.covered ?? 0,
+    }),
   ].map((violation) => `${customer}: ${violation}`);
 }
 
+const MILLISECONDS = (column: string) => `floor(extract(epoch from ${column}) * 1000)::bigint`;
+
+/** In the order in which they were decided. */
 async function readRows(pool: pg.Pool, customer: string): Promise<readonly Row[]> {
   const { rows } = await pool.query(
     `select x.idempotency_key, x.operation, x.feature, x.allowed, x.requested, x.consumed, x.used_after,
-       x.limit_at_decision, floor(extract(epoch from x.decided_at) * 1000)::bigint as decided_at
-     from consumption x join customer c on c.id = x.customer_id where c.key = $1`,
+       x.limit_at_decision, ${MILLISECONDS('x.decided_at')} as decided_at
+     from consumption x join customer c on c.id = x.customer_id where c.key = $1 order by x.decided_at, x.id, x.item`,
     [customer],
   );
   return rows.map((row) => ({
@@ -63,12 +109,65 @@ async function readRows(pool: pg.Pool, customer: string): Promise<readonly Row[]
   }));
 }
 
-async function readUsed(pool: pg.Pool, customer: string): Promise<ReadonlyMap<string, number>> {
+async function readAccounts(pool: pg.Pool, customer: string): Promise<ReadonlyMap<string, Account>> {
   const { rows } = await pool.query(
-    'select a.feature, a.used from account a join customer c on c.id = a.customer_id where c.key = $1',
+    'select a.feature, a.used, a.covered from account a join customer c on c.id = a.customer_id where c.key = $1',
     [customer],
   );
-  return new Map(rows.map((row) => [String(row.feature), Number(row.used)]));
+  return new Map(
+    rows.map((row) => [String(row.feature), { used: Number(row.used), covered: Number(row.covered) }]),
+  );
+}
+
+async function readEvents(pool: pg.Pool, customer: string): Promise<readonly EventRow[]> {
+  const { rows } = await pool.query(
+    `select e.event_id, e.feature, e.amount from usage_event e join customer c on c.id = e.customer_id
+     where c.key = $1`,
+    [customer],
+  );
+  return rows.map((row) => ({
+    id: String(row.event_id),
+    feature: String(row.feature),
+    amount: Number(row.amount),
+  }));
+}
+
+/** What the history by hours says of each feature. */
+async function readHours(pool: pg.Pool, customer: string): Promise<ReadonlyMap<string, Hours>> {
+  const { rows } = await pool.query(
+    `select h.feature, sum(h.amount) as amount, sum(h.events) as changes
+     from usage_hour h join customer c on c.id = h.customer_id where c.key = $1 group by h.feature`,
+    [customer],
+  );
+  return new Map(
+    rows.map((row) => [String(row.feature), { amount: Number(row.amount), changes: Number(row.changes) }]),
+  );
+}
+
+async function readHolders(pool: pg.Pool, customer: string): Promise<ReadonlyMap<string, number>> {
+  const { rows } = await pool.query(
+    `select h.holder, h.amount from usage_holder h join customer c on c.id = h.customer_id
+     where c.key = $1 and h.feature = 'members'`,
+    [customer],
+  );
+  return new Map(rows.map((row) => [String(row.holder), Number(row.amount)]));
+}
+
+async function readLots(pool: pg.Pool, customer: string): Promise<readonly StoredLot[]> {
+  const { rows } = await pool.query(
+    `select l.id, l.kind, l.amount, l.remaining, ${MILLISECONDS('l.starts_at')} as starts_at,
+       ${MILLISECONDS('l.ends_at')} as ends_at
+     from credit_lot l join customer c on c.id = l.customer_id where c.key = $1`,
+    [customer],
+  );
+  return rows.map((row) => ({
+    id: String(row.id),
+    kind: row.kind === 'promotional' ? 'promotional' : 'topup',
+    amount: Number(row.amount),
+    remaining: Number(row.remaining),
+    startsAt: Number(row.starts_at),
+    endsAt: row.ends_at === null ? null : Number(row.ends_at),
+  }));
 }
 
 /** INVARIANT: no acknowledged unit is lost, nothing is taken twice, and nobody took what nobody asked for. */
@@ -104,15 +203,103 @@ function checkRow(row: Row): readonly string[] {
     : [];
 }
 
-function checkSums(rows: readonly Row[], used: ReadonlyMap<string, number>): readonly string[] {
+function checkSums(
+  rows: readonly Row[],
+  events: readonly EventRow[],
+  accounts: ReadonlyMap<string, Account>,
+): readonly string[] {
   const sums = new Map<string, number>();
+  const add = (feature: string, amount: number) => sums.set(feature, (sums.get(feature) ?? 0) + amount);
   for (const { feature, operation, consumed } of rows) {
-    const sign = operation === 'release' ? -1 : 1;
-    sums.set(feature, (sums.get(feature) ?? 0) + sign * consumed);
+    add(feature, operation === 'release' ? -consumed : consumed);
   }
-  return [...sums]
-    .filter(([feature, sum]) => (used.get(feature) ?? 0) !== sum)
-    .map(([feature, sum]) => `${feature} holds ${used.get(feature)}, and its rows sum to ${sum}.`);
+  for (const { feature, amount } of events) add(feature, amount);
+  const found = (feature: string) => accounts.get(feature)?.used ?? 0;
+  return [...new Set([...sums.keys(), ...accounts.keys()])]
+    .filter((feature) => found(feature) !== (sums.get(feature) ?? 0))
+    .map((feature) => `${feature} holds ${found(feature)}, and its rows sum to ${sums.get(feature)}.`);
+}
+
+/** INVARIANT: every event counts once, however often it was told; whoever was told so first was told \`accepted\`, or nobody was. */
+function checkEvents(events: readonly EventRow[], told: readonly Told[]): readonly string[] {
+  const violations: string[] = [];
+  const stored = new Map<string, EventRow>();
+  for (const event of events) {
+    if (stored.has(event.id)) violations.push(`The event \`${event.id}\` is recorded twice.`);
+    stored.set(event.id, event);
+  }
+  const accepted = new Set<string>();
+  for (const { event, status } of told) {
+    const row = stored.get(event.id);
+    if (row === undefined) violations.push(`The event \`${event.id}\` was acknowledged and is lost.`);
+    else if (row.amount !== event.amount || row.feature !== event.key) {
+      violations.push(`The event \`${event.id}\` is recorded otherwise than it was told.`);
+    }
+    if (status !== 'accepted') continue;
+    if (accepted.has(event.id)) violations.push(`The event \`${event.id}\` was accepted twice.`);
+    accepted.add(event.id);
+  }
+  const names = new Set(told.map(({ event }) => event.id));
+  if (stored.size !== names.size) {
+    violations.push(`${stored.size} events stand for ${names.size} that were told.`);
+  }
+  return violations;
+}
+
+/** INVARIANT: the history by hours has every change once: what was taken, given back and told. */
+function checkHours(
+  rows: readonly Row[],
+  events: readonly EventRow[],
+  hours: ReadonlyMap<string, Hours>,
+): readonly string[] {
+  const changes = [
+    ...rows.map(({ feature, operation, consumed }) => ({
+      feature,
+      amount: operation === 'release' ? -consumed : consumed,
+    })),
+    ...events,
+  ].filter(({ amount }) => amount !== 0);
+  return [...new Set([...changes.map(({ feature }) => feature), ...hours.keys()])].flatMap((name) => {
+    const own = changes.filter(({ feature }) => feature === name);
+    const sum = own.reduce((total, { amount }) => total + amount, 0);
+    const found = hours.get(name) ?? { amount: 0, changes: 0 };
+    return sum === found.amount && own.length === found.changes
+      ? []
+      : [
+          `The hours of ${name} hold ${found.amount} in ${found.changes} changes, not ${sum} in ${own.length}.`,
+        ];
+  });
+}
+
+/** INVARIANT: a holder takes once. At every instant each holds nothing or one, and in the end those who do stand in the table. */
+function checkHolders(
+  rows: readonly Row[],
+  acknowledged: readonly Acknowledged[],
+  stored: ReadonlyMap<string, number>,
+): readonly string[] {
+  const violations: string[] = [];
+  const holderOf = new Map(acknowledged.map(({ call }) => [call.idempotencyKey, call.body.holder]));
+  const held = new Map<string, number>();
+  for (const { key, feature, operation, consumed, allowed } of rows) {
+    const holder = holderOf.get(key);
+    if (feature !== 'members' || holder === undefined) continue;
+    const before = held.get(holder) ?? 0;
+    const after = before + (operation === 'release' ? -consumed : consumed);
+    held.set(holder, after);
+    if (after < 0 || after > 1) violations.push(`\`${holder}\` held ${after} after \`${key}\`.`);
+    if (operation === 'release' && consumed !== before) {
+      violations.push(`\`${key}\` gave back ${consumed} of ${before} that \`${holder}\` held.`);
+    }
+    if (operation === 'consume' && before === 1 && !allowed) {
+      violations.push(`\`${holder}\` held one and was refused by \`${key}\`.`);
+    }
+  }
+  for (const holder of new Set([...held.keys(), ...stored.keys()])) {
+    if ((held.get(holder) ?? 0) !== (stored.get(holder) ?? 0)) {
+      violations.push(`\`${holder}\` holds ${stored.get(holder)}, and ${held.get(holder)} by its rows.`);
+    }
+  }
+  return violations;
 }
 
 /** Where nothing is given back, each allowed row begins where another one ended: one clerk with one book. */

@@ -61,6 +61,11 @@ const { values, positionals } = parseArgs({
     histories: { type: 'string' },
     interleavings: { type: 'string' },
     'real-histories': { type: 'string' },
+    processes: { type: 'string' },
+    /** (b) begins no history after so long. */
+    minutes: { type: 'string' },
+    /** (b) starts the built files as they lie there, which costs three times the processor time. */
+    'as-installed': { type: 'boolean', default: false },
     pauses: { type: 'string' },
     reservations: { type: 'string' },
     fault: { type: 'string', multiple: true },
@@ -76,6 +81,7 @@ const figures: Figures = {
   histories: Number(values.histories ?? standard.histories),
   interleavings: Number(values.interleavings ?? standard.interleavings),
   realHistories: Number(values['real-histories'] ?? standard.realHistories),
+  processes: Number(values.processes ?? standard.processes),
   pauses: Number(values.pauses ?? standard.pauses),
   reservations: Number(values.reservations ?? standard.reservations),
 };
@@ -139,6 +145,8 @@ async function partB(database: OwnDatabase): Promise<void> {
       processes,
       killsEach,
       databaseKillEvery,
+      asInstalled: values['as-installed'],
+      ...(values.minutes === undefined ? {} : { minutes: Number(values.minutes) }),
       onViolation,
       onProgress,
     }),

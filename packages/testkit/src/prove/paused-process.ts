@@ -90,7 +90,7 @@ async function runOne(
     totals.holding += 1;
     totals.longestBlock = Math.max(totals.longestBlock, block);
   }
-  const violations = [...(await checkRealHistory(tables, customer, acknowledged, []))];
+  const violations = [...(await checkRealHistory(tables, customer, { acknowledged }))];
   if (block > LONGEST_BLOCK_MILLISECONDS + 2 * usual) {
     violations.push(`Others were blocked for ${Math.round(block)} ms (usually ${Math.round(usual)} ms).`);
   }

@@ -1,100 +1,41 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import pg from 'pg';
+import { type ServerProcess, startServerProcess } from '../server-process.js';
+import { type BundledServer, bundleServer } from './bundled-server.js';
 
-/* Server processes as users run them (`main`), over one PostgreSQL, that are killed without warning and come back. */
+/* Server processes over one PostgreSQL that are killed without warning and come back. */
 
 export const ADMIN_KEY = 'prove-admin-key-0123456789abcdef0123456789abcdef';
 export const SERVER_KEY = 'prove-server-key-0123456789abcdef0123456789abcdef';
 const CLIENT_KEY = 'prove-client-key-0123456789abcdef0123456789abcdef';
-const READY_MILLISECONDS = 120_000;
+const READY_MILLISECONDS = 180_000;
+const PASSWORD = 'prove';
 
-export interface RealProcess {
-  readonly url: string;
-  readonly pid: number;
-  /** Resolves once it is gone. */
-  kill(): Promise<void>;
-  signal(name: 'SIGSTOP' | 'SIGCONT'): void;
+export interface RealProcess extends ServerProcess {
+  /** Whom PostgreSQL takes it for: each has a role of its own, so that its connections are told from those of others. */
+  readonly role: string;
 }
 
-export async function startRealProcess(databaseUrl: string): Promise<RealProcess> {
-  const folder = mkdtempSync(join(tmpdir(), 'pennon-prove-process-'));
-  const port = await freePort();
-  const main = import.meta.resolve('@pennon/server/main');
-  // It ends with this process, whatever becomes of that.
-  const program = `import { main } from ${JSON.stringify(main)}; process.exit(await main({ parentPid: ${process.pid} }));`;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: {
-      PATH: process.env.PATH ?? '',
-      HOST: '127.0.0.1',
-      PORT: String(port),
-      DATABASE_URL: databaseUrl,
-      PENNON_DATA_DIR: folder,
-      PENNON_EXAMPLE: 'off',
-      PENNON_PRODUCT: 'test',
-      PENNON_ADMIN_KEY: ADMIN_KEY,
-      PENNON_SERVER_KEY: SERVER_KEY,
-      PENNON_CLIENT_KEY: CLIENT_KEY,
-      PENNON_LOG_LEVEL: 'error',
-    },
-  });
-  let said = '';
-  child.stderr?.setEncoding('utf8').on('data', (part: string) => {
-    said = `${said}${part}`.slice(-4000);
-  });
-  const ended = new Promise<void>((resolve) => child.on('close', () => resolve()));
-  const url = `http://127.0.0.1:${port}`;
-  await ready(url, child, () => said);
-  return {
-    url,
-    pid: child.pid ?? 0,
-    async kill() {
-      child.kill('SIGKILL');
-      await ended;
-      rmSync(folder, { recursive: true, force: true });
-    },
-    signal(name) {
-      child.kill(name);
-    },
-  };
-}
-
-async function ready(url: string, child: ChildProcess, said: () => string): Promise<void> {
-  const deadline = Date.now() + READY_MILLISECONDS;
-  while (Date.now() < deadline && child.exitCode === null) {
-    const answer = await fetch(`${url}/readyz`).catch(() => null);
-    if (answer?.status === 200) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  child.kill('SIGKILL');
-  throw new Error(`A server process did not become ready: ${said()}`);
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.on('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
+export interface PoolOptions {
+  /** Started from the built files as they lie there, instead of from a bundle of them. */
+  readonly asInstalled?: boolean;
 }
 
 /** So many processes; one that is killed is replaced in the background. */
 export class ProcessPool {
   readonly #databaseUrl: string;
+  readonly #options: PoolOptions;
   readonly #alive: RealProcess[] = [];
   readonly #starting = new Set<Promise<void>>();
+  readonly #freeRoles: string[] = [];
+  #bundle: Promise<BundledServer> | null = null;
+  #roles = 0;
   #closed = false;
   #failure: unknown = null;
   kills = 0;
 
-  constructor(databaseUrl: string) {
+  constructor(databaseUrl: string, options: PoolOptions = {}) {
     this.#databaseUrl = databaseUrl;
+    this.#options = options;
   }
 
   get alive(): readonly RealProcess[] {
@@ -104,8 +45,12 @@ export class ProcessPool {
 
   async grow(count: number): Promise<void> {
     const before = this.#starting.size + this.#alive.length;
-    for (let index = before; index < count; index += 1) this.#start();
+    for (let index = before; index < count; index += 1) {
+      this.#freeRoles.push(await this.#makeRole());
+      this.#start();
+    }
     await Promise.all(this.#starting);
+    void this.alive;
   }
 
   async kill(process: RealProcess): Promise<void> {
@@ -114,6 +59,7 @@ export class ProcessPool {
     this.#alive.splice(place, 1);
     this.kills += 1;
     await process.kill();
+    this.#freeRoles.push(process.role);
     this.#start();
   }
 
@@ -121,6 +67,7 @@ export class ProcessPool {
     this.#closed = true;
     await Promise.all(this.#starting);
     await Promise.all(this.#alive.splice(0).map((process) => process.kill()));
+    (await this.#bundle?.catch(() => null))?.remove();
   }
 
   #start(): void {
@@ -131,9 +78,10 @@ export class ProcessPool {
 
   /** A database that is away lets a start fail; then the next one is tried. */
   async #startOne(): Promise<void> {
+    const role = this.#freeRoles.pop() ?? '';
     for (let attempt = 0; attempt < 5; attempt += 1) {
       try {
-        const process = await startRealProcess(this.#databaseUrl);
+        const process = { ...(await this.#startAs(role)), role };
         if (this.#closed) await process.kill();
         else this.#alive.push(process);
         return;
@@ -141,5 +89,44 @@ export class ProcessPool {
         if (attempt === 4) this.#failure = error;
       }
     }
+  }
+
+  async #startAs(role: string): Promise<ServerProcess> {
+    const url = new URL(this.#databaseUrl);
+    url.username = role;
+    url.password = PASSWORD;
+    const settings = {
+      databaseUrl: url.href,
+      product: 'test',
+      adminKey: ADMIN_KEY,
+      serverKey: SERVER_KEY,
+      clientKey: CLIENT_KEY,
+    };
+    if (this.#options.asInstalled !== true) this.#bundle ??= bundleServer();
+    const bundle = await this.#bundle;
+    return startServerProcess(settings, {
+      logLevel: 'error',
+      readyMilliseconds: READY_MILLISECONDS,
+      ...(bundle === null ? {} : { main: bundle.main }),
+    });
+  }
+
+  /** It logs in under a name of its own, and is the owner of everything from then on. */
+  async #makeRole(): Promise<string> {
+    this.#roles += 1;
+    const role = `prove_${this.#roles}`;
+    const client = new pg.Client({ connectionString: this.#databaseUrl });
+    await client.connect();
+    try {
+      const { rows } = await client.query('select current_user as owner');
+      const owner = client.escapeIdentifier(String(rows[0]?.owner));
+      await client.query(`do $$ begin
+        create role ${role} login superuser password '${PASSWORD}';
+        exception when duplicate_object then null; end $$`);
+      await client.query(`alter role ${role} set role to ${owner}`);
+    } finally {
+      await client.end();
+    }
+    return role;
   }
 }
