@@ -8,7 +8,8 @@ import {
   type ModelLimits,
   SequentialModel,
 } from './sequential-model.js';
-import type { ClientCall, Heard, History } from './simulated-history.js';
+import type { ClientCall, Heard } from './simulated-clients.js';
+import type { History } from './simulated-history.js';
 import {
   CUSTOMERS,
   customerId,

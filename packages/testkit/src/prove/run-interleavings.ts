@@ -1,17 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { migrate } from '@pennon/server/store/migrate';
 import pg from 'pg';
+import type { World } from './interleaving-parties.js';
 import { PARTIES, type Step, scriptOf } from './interleaving-script.js';
-import {
-  closeRealDatabase,
-  openRealDatabase,
-  type RealDatabase,
-  RealWorld,
-  roleOf,
-  SimulatedWorld,
-  type World,
-} from './interleaving-worlds.js';
 import type { ProofLine } from './proof-line.js';
+import { closeRealDatabase, openRealDatabase, type RealDatabase, RealWorld, roleOf } from './real-world.js';
+import { SimulatedWorld } from './simulated-world.js';
 
 /*
  * The second half of part (a): the simulated store is believed because it does what PostgreSQL does. Each script is played on both, and

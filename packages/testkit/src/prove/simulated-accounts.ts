@@ -10,15 +10,17 @@ import {
   insertAccounts,
   lockAccounts,
   lockCustomer,
-  type Outcome,
   READ_FRAME,
   ROLLBACK,
   rowOf,
+  writeBatch,
+} from './simulated-statements.js';
+import {
+  type Outcome,
   type SimulatedSession,
   type SimulatedStore,
   type Statement,
   StoreError,
-  writeBatch,
 } from './simulated-store.js';
 
 /** What becomes of one exchange with the store. `lost-reply`: done, and nobody hears of it. */

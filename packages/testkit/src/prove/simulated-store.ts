@@ -1,9 +1,4 @@
-import type {
-  AccountKey,
-  BatchWrite,
-  EarlierConsumption,
-  LockedAccount,
-} from '@pennon/server/store/account-transaction';
+import type { BatchWrite, EarlierConsumption, LockedAccount } from '@pennon/server/store/account-transaction';
 import type { SimulatedReservation } from './simulated-reservations.js';
 import type { SimulatedTime } from './simulated-time.js';
 
@@ -47,7 +42,8 @@ export type Outcome =
   | { readonly ok: true; readonly results: readonly unknown[] }
   | { readonly ok: false; readonly error: Error };
 
-const WAITING = Symbol('waiting');
+/** What a statement answers that waits for a lock. */
+export const WAITING = Symbol('waiting');
 export interface Statement {
   readonly name: string;
   readonly run: (session: SimulatedSession) => unknown;
@@ -65,7 +61,6 @@ export interface StoreOptions {
 
 const LOCK_TIMEOUT_MILLISECONDS = 800;
 const IDLE_IN_TRANSACTION_MILLISECONDS = 800;
-const DAY_MILLISECONDS = 86_400_000;
 /** How long after a lock became free its first waiter goes on. */
 const WAKE_MILLISECONDS = 0.01;
 
@@ -309,205 +304,4 @@ export class SimulatedSession {
       );
     }
   }
-}
-
-/* The statements of a consume transaction. */
-
-export const BEGIN: Statement = {
-  name: 'begin',
-  run(session) {
-    session.effects = [];
-    return 'BEGIN';
-  },
-};
-export const COMMIT: Statement = { name: 'commit', run: (session) => session.commit() };
-export const ROLLBACK: Statement = {
-  name: 'rollback',
-  run(session) {
-    session.rollBack();
-    return 'ROLLBACK';
-  },
-};
-
-export function rowOf(customerId: string, { feature, scope }: AccountKey): string {
-  return `${customerId}|${feature}|${scope}`;
-}
-
-export function insertAccounts(customerId: string, accounts: readonly AccountKey[]): Statement {
-  return {
-    name: 'account-insert',
-    run({ store }) {
-      for (const { feature, scope } of accounts) {
-        const row = rowOf(customerId, { feature, scope });
-        if (!store.accounts.has(row)) {
-          store.accounts.set(row, {
-            feature,
-            scope,
-            periodStart: null,
-            periodEnd: null,
-            used: 0,
-            reserved: 0,
-            nextHoldEnd: null,
-            covered: 0,
-            hasLots: false,
-            limitKnown: null,
-          });
-        }
-      }
-      return null;
-    },
-  };
-}
-
-export function lockCustomer(customerId: string): Statement {
-  return {
-    name: 'customer-lock',
-    run(session) {
-      const { store } = session;
-      if (!store.customerVersions.has(customerId)) {
-        return null;
-      }
-      if (!store.lock(session, `customer ${customerId}`)) {
-        return WAITING;
-      }
-      session.customerVersion = store.customerVersions.get(customerId) ?? 0;
-      return { version: session.customerVersion };
-    },
-  };
-}
-
-export function lockAccounts(customerId: string, accounts: readonly AccountKey[]): Statement {
-  return {
-    name: 'account-lock',
-    run(session): readonly LockedAccount[] | typeof WAITING {
-      const rows = accounts.map((account) => rowOf(customerId, account)).sort();
-      const there = rows.filter((row) => session.store.accounts.has(row));
-      for (const row of there) {
-        if (!session.store.lock(session, row)) {
-          return WAITING;
-        }
-      }
-      return there.flatMap((row) => session.store.accounts.get(row) ?? []);
-    },
-  };
-}
-
-export const READ_FRAME: Statement = {
-  name: 'frame-read',
-  run(session) {
-    const { store } = session;
-    session.truth = {
-      at: store.options.time.now,
-      now: store.options.clock(),
-      revision: store.revision,
-      sharedVersion: store.sharedVersion,
-      customerVersion: session.customerVersion,
-    };
-    return {
-      now: session.truth.now,
-      revision: store.revision,
-      versions: { subjects: store.subjectVersion, shared: store.sharedVersion },
-    };
-  },
-};
-
-export function findEarlier(customerId: string, idempotencyKeys: readonly string[]): Statement {
-  return {
-    name: 'consumption-find',
-    run({ store }): readonly StoredConsumption[] {
-      const asked = new Set(idempotencyKeys);
-      const now = store.options.clock();
-      return store.consumptions
-        .filter(
-          (row) =>
-            row.customerId === customerId &&
-            asked.has(row.idempotencyKey) &&
-            row.decidedAt > now - 35 * DAY_MILLISECONDS &&
-            row.decidedAt < now + DAY_MILLISECONDS,
-        )
-        .sort((one, other) => (one.id < other.id ? -1 : one.id > other.id ? 1 : one.item - other.item));
-    },
-  };
-}
-
-/** A change of the customer: a grant given or taken, a license moved. */
-export function raiseCustomer(customerId: string, then: (version: number) => void = () => {}): Statement {
-  return {
-    name: 'customer-update',
-    run(session) {
-      const { store } = session;
-      if (!store.lock(session, `customer ${customerId}`)) {
-        return WAITING;
-      }
-      const version = (store.customerVersions.get(customerId) ?? 0) + 1;
-      session.effects?.push(() => {
-        store.customerVersions.set(customerId, version);
-        then(version);
-      });
-      return version;
-    },
-  };
-}
-
-/** The second group of a consume transaction, but for the commit. */
-export function writeBatch(customerId: string, write: BatchWrite): readonly Statement[] {
-  return [
-    { name: 'account-update', run: (session) => updateAccounts(session, customerId, write) },
-    { name: 'consumption-copy', run: (session) => insertConsumptions(session, customerId, write) },
-  ];
-}
-
-function updateAccounts(session: SimulatedSession, customerId: string, write: BatchWrite): null {
-  const { store } = session;
-  for (const { before } of write.accounts) {
-    const standing = store.accounts.get(rowOf(customerId, before));
-    if (standing === undefined || standing.used !== before.used || standing.reserved !== before.reserved) {
-      throw new StoreError('22012', 'division by zero');
-    }
-  }
-  session.effects?.push(() => {
-    for (const account of write.closed) {
-      const row = `${rowOf(customerId, account)}|${account.periodStart}`;
-      if (!store.periods.has(row)) {
-        store.periods.set(row, account);
-      }
-    }
-    for (const account of write.accounts) {
-      const { feature, scope, periodStart, periodEnd, used, reserved, nextHoldEnd, limitKnown } = account;
-      store.accounts.set(rowOf(customerId, { feature, scope }), {
-        feature,
-        scope,
-        periodStart,
-        periodEnd,
-        used,
-        reserved,
-        nextHoldEnd,
-        covered: 0,
-        hasLots: false,
-        limitKnown,
-      });
-    }
-  });
-  return null;
-}
-
-function insertConsumptions(session: SimulatedSession, customerId: string, write: BatchWrite): null {
-  const { store } = session;
-  for (const row of write.consumptions) {
-    const over = row.limitAtDecision !== null && row.usedAfter + row.reservedAfter > row.limitAtDecision;
-    if (row.allowed && row.enforcement === 'hard' && row.operation === 'consume' && over) {
-      const error = new StoreError('23514', 'new row for relation "consumption" violates check constraint');
-      throw Object.assign(error, { constraint: 'consumption_check' });
-    }
-  }
-  const frame = session.truth;
-  session.effects?.push(() => {
-    for (const row of write.consumptions) {
-      store.consumptions.push({ ...row, answer: row.answer ?? '', customerId, decidedAt: write.now });
-    }
-    if (frame !== null) {
-      store.commits.push({ at: store.options.time.now, customerId, frame, write });
-    }
-  });
-  return null;
 }

@@ -1,0 +1,173 @@
+import type { AccountKey, AccountTransaction, LockedAccount } from '@pennon/server/store/account-transaction';
+import type { Accounts } from '@pennon/server/store/accounts';
+import {
+  type Other,
+  PARTIES,
+  type Party,
+  type Standing,
+  type Step,
+  sayError,
+  sayFrame,
+  writeOf,
+} from './interleaving-script.js';
+
+/* One script in two worlds: on the simulated store (`simulated-world`), and on PostgreSQL through the adapter of servers (`real-world`). */
+
+export interface World {
+  /** Begins the step; what comes of it, at once or later, is told by `settle`. */
+  start(step: Step): Promise<void>;
+  /** Waits until everything under way has ended or waits for a lock. Answers what has ended, sorted. */
+  settle(): Promise<readonly string[]>;
+  standing(): Standing;
+  /** What is stored in the end. */
+  stored(): Promise<string>;
+  /** What went wrong beyond what the script shows. */
+  readonly faults: readonly string[];
+  close(): Promise<void>;
+}
+
+/** What both worlds keep in mind of their parties. */
+export abstract class Parties implements World {
+  readonly faults: string[] = [];
+  protected readonly open = new Map<Party, AccountTransaction>();
+  protected readonly waiting = new Set<Party>();
+  protected readonly busy = new Set<Other>();
+  protected holding = false;
+  readonly #ended: string[] = [];
+
+  protected abstract accountsOf(party: Party): Accounts;
+  protected abstract idsOf(customer: number): {
+    environmentId: string;
+    productId: string;
+    customerId: string;
+  };
+  protected abstract kill(party: Party): Promise<void>;
+  protected abstract change(customer: number): Promise<void>;
+  protected abstract hold(customer: number, accounts: readonly AccountKey[]): Promise<void>;
+  protected abstract letGo(): Promise<void>;
+  protected abstract publish(): Promise<void>;
+  protected abstract share(): Promise<void>;
+  protected abstract wait(): Promise<void>;
+  protected abstract quiet(): Promise<void>;
+  abstract stored(): Promise<string>;
+  abstract close(): Promise<void>;
+  protected frameRead(_party: Party, _now: number): void {}
+
+  async start(step: Step): Promise<void> {
+    switch (step.do) {
+      case 'begin':
+        return this.#begin(step);
+      case 'commit':
+      case 'rollback':
+        return this.#end(step);
+      case 'kill':
+        await this.kill(step.party);
+        return;
+      case 'change':
+        return this.other('changer', this.change(step.customer));
+      case 'hold':
+        return this.other(
+          'holder',
+          this.hold(step.customer, step.accounts).then(() => {
+            this.holding = true;
+          }),
+        );
+      case 'let-go':
+        this.holding = false;
+        return this.other('holder', this.letGo());
+      case 'publish':
+        return this.publish();
+      case 'share':
+        return this.share();
+      case 'wait':
+        return this.wait();
+    }
+  }
+
+  async settle(): Promise<readonly string[]> {
+    await this.quiet();
+    return this.#ended.splice(0).sort();
+  }
+
+  standing(): Standing {
+    const { open, waiting, busy, holding } = this;
+    const free = PARTIES.filter((party) => !open.has(party) && !waiting.has(party));
+    return { free, open: [...open.keys()].sort(), waiting: [...waiting].sort(), holding, busy };
+  }
+
+  #begin(step: Step & { readonly do: 'begin' }): void {
+    const { party } = step;
+    this.waiting.add(party);
+    const request = {
+      ...this.idsOf(step.customer),
+      accounts: step.accounts,
+      idempotencyKeys: step.keys,
+      reservationIds: [],
+      holders: [],
+    };
+    this.accountsOf(party)
+      .begin(request)
+      .then(
+        (transaction) => {
+          this.waiting.delete(party);
+          this.open.set(party, transaction);
+          this.frameRead(party, transaction.frame.now);
+          this.tell(`${party} reads ${sayFrame(transaction.frame)}`);
+        },
+        (error: unknown) => {
+          this.waiting.delete(party);
+          this.tell(`${party} cannot begin: ${sayError(error)}`);
+        },
+      );
+  }
+
+  #end(step: Extract<Step, { readonly do: 'commit' | 'rollback' }>): void {
+    const { party } = step;
+    const transaction = this.open.get(party);
+    if (transaction === undefined) return;
+    this.open.delete(party);
+    this.waiting.add(party);
+    const ended =
+      step.do === 'rollback'
+        ? transaction.rollback()
+        : transaction.commit(writeOf(transaction.frame, step.plan));
+    ended.then(
+      () => {
+        this.waiting.delete(party);
+        this.tell(`${party} has ended: ${step.do}`);
+      },
+      (error: unknown) => {
+        this.waiting.delete(party);
+        this.tell(`${party} cannot ${step.do}: ${sayError(error)}`);
+      },
+    );
+  }
+
+  protected other(name: Other, work: Promise<void>): void {
+    this.busy.add(name);
+    work.then(
+      () => {
+        this.busy.delete(name);
+        this.tell(`${name} is through`);
+      },
+      (error: unknown) => {
+        this.busy.delete(name);
+        this.tell(`${name}: ${sayError(error)}`);
+      },
+    );
+  }
+
+  protected tell(text: string): void {
+    this.#ended.push(text);
+  }
+}
+
+/** What a world stores of an account. */
+export function sayAccount({
+  feature,
+  scope,
+  used,
+  periodStart,
+}: Pick<LockedAccount, 'feature' | 'scope' | 'used' | 'periodStart'>) {
+  return `${feature} ${scope} ${used} ${periodStart}`;
+}
