@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { type ServerProcess, startServerProcess } from '@pennon/testkit/server-process';
 import { startTestServer, type TestResponse, type TestServer } from '@pennon/testkit/test-server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { caller } from './contracts-support.js';
-import { type ServerProcess, startServerProcess } from './server-process.js';
 import { BATCH, event, tell } from './usage-support.js';
 
 const governed = 'category: limit, owner: a@example.com, purpose: A test, removal: permanent';
