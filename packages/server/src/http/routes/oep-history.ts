@@ -7,6 +7,7 @@ import {
   OepHistoryQuery,
   type OepHistory as UsageHistoryBody,
 } from '@pennon/protocol/oep/history-schemas';
+import type { FastifyReply } from 'fastify';
 import {
   type HistoryDependencies,
   readHistory,
