@@ -68,6 +68,8 @@ export const storeWithoutAdapters = [
   'plan-move-rows',
   'account-pages',
   'usage-history',
+  'usage-listings',
+  'usage-standings',
   'catalog-rows',
   'catalog-reads',
   'catalog-references',

@@ -17,6 +17,7 @@ import { registerPlainRoutes } from './http/routes/plain.js';
 import { registerPlanMoveRoutes } from './http/routes/plan-moves.js';
 import { registerProductRoutes } from './http/routes/products.js';
 import { registerTokenKeyRoutes } from './http/routes/token-keys.js';
+import { registerUsageRoutes } from './http/routes/usage.js';
 import { createFlagsEvaluation } from './service/evaluate-flags.js';
 import { createCustomerRegistration } from './service/register-customer.js';
 
@@ -39,6 +40,7 @@ export function registerRoutes(app: App, parts: Parts, readiness: () => Readines
     knownUntil: parts.knownUntil,
   };
   registerContractRoutes(app, { ...parts.management, ...evaluation });
+  registerUsageRoutes(app, parts.planMoveServices);
   registerExplainRoutes(app, evaluation);
   registerPlainRoutes(app, evaluation);
   const ofrep = { ...evaluation, evaluateFlags: createFlagsEvaluation(evaluation) };

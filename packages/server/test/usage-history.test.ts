@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { signCustomerToken } from './customer-token-support.js';
-import { event, tell } from './usage-support.js';
+import { event, told } from './usage-support.js';
 
 /* History over OEP: usage and balance in windows, of one feature of one customer. */
 
@@ -119,7 +119,7 @@ describe('history of usage over OEP', () => {
       .body.points[0];
     const back = Math.min(5, Math.floor((hour - Date.parse(month.start)) / HOUR));
     const first = hour - back * HOUR;
-    await tell(server, [
+    await told(server, [
       event('fresh', { key: 'calls', amount: 7 }, { time: iso(first) }),
       event('fresh', { key: 'calls', amount: 5 }),
       event('fresh', { key: 'calls', amount: 1 }),
@@ -169,7 +169,7 @@ describe('history of usage over OEP', () => {
     ]);
     expect(shown(await ask(), 'usage').at(-1)).toEqual([30]);
     const late = event('mended', { key: 'calls', amount: 4 }, { time: iso(hour - 8 * HOUR + 1) });
-    await tell(server, late);
+    await told(server, late);
     const after = shown(await ask(), 'amount', 'usage');
     expect([after[1], after[2], after[3], after[6]]).toEqual([
       [10, 10],
@@ -177,7 +177,7 @@ describe('history of usage over OEP', () => {
       [4, 14],
       [20, 34],
     ]);
-    await tell(server, event('mended', { key: 'calls', amount: -3, corrects: late.id }));
+    await told(server, event('mended', { key: 'calls', amount: -3, corrects: late.id }));
     const corrected = shown(await ask(), 'amount', 'usage');
     expect([corrected[3], corrected[6]]).toEqual([
       [1, 11],
@@ -273,7 +273,7 @@ describe('history of usage over OEP', () => {
   it('resets of every hour are seen in each, and a day shows the last of them', async () => {
     const now = server.parts.clock.now();
     const hour = now - (now % HOUR);
-    await tell(server, [
+    await told(server, [
       event('quick', { key: 'hourly', amount: 4 }, { time: iso(hour - 3 * HOUR) }),
       event('quick', { key: 'hourly', amount: 20 }, { time: iso(hour - 2 * HOUR) }),
       event('quick', { key: 'hourly', amount: 1 }),
@@ -293,13 +293,13 @@ describe('history of usage over OEP', () => {
   });
 
   it('K-9 takes amounts apart by attributes, and filters by them; the balance stays that of the account', async () => {
-    const told = (model: string | undefined, amount: number) =>
+    const using = (model: string | undefined, amount: number) =>
       event('apart', {
         key: 'calls',
         amount,
         attributes: model === undefined ? {} : { model, region: 'eu' },
       });
-    await tell(server, [told('large', 5), told('small', 2), told('large', 1), told(undefined, 3)]);
+    await told(server, [using('large', 5), using('small', 2), using('large', 1), using(undefined, 3)]);
     const from = iso(server.parts.clock.now());
     const by = await history({ targetingKey: 'apart', key: 'calls', from, by: 'model' });
     expect(by.body.points[0]).toMatchObject({ amount: 11, usage: 11 });
@@ -333,11 +333,11 @@ describe('history of usage over OEP', () => {
 
   it('what is told by its largest or its last value shows that, and no sum', async () => {
     const now = server.parts.clock.now();
-    await tell(server, [
+    await told(server, [
       event('shape', { key: 'peak', amount: 7 }),
       event('shape', { key: 'peak', amount: 4 }),
     ]);
-    await tell(server, [
+    await told(server, [
       event('shape', { key: 'storage', amount: 300 }),
       event('shape', { key: 'storage', amount: 120 }),
     ]);
@@ -371,7 +371,7 @@ describe('history of usage over OEP', () => {
       [-1, 3, 2, false],
       [0, 3, 2, false],
     ]);
-    await tell(server, event('seated', { key: 'boundless', amount: 1_000_000 }));
+    await told(server, event('seated', { key: 'boundless', amount: 1_000_000 }));
     const boundless = await history({
       targetingKey: 'seated',
       key: 'boundless',
@@ -458,11 +458,11 @@ describe('history of usage over OEP', () => {
   });
 
   it('law 11 a customer token reads its own history, whatever the query names; a client key alone reads none', async () => {
-    await tell(server, [
+    await told(server, [
       event('own', { key: 'calls', amount: 6 }),
       event('other', { key: 'calls', amount: 9 }),
     ]);
-    await tell(server, event('own', { key: 'per-user', amount: 2, user: 'ada' }));
+    await told(server, event('own', { key: 'per-user', amount: 2, user: 'ada' }));
     const from = iso(server.parts.clock.now());
     const alone = await history({ targetingKey: 'own', key: 'calls', from }, { key: server.clientKey });
     expect([alone.status, codeOf(alone)]).toEqual([403, 'CUSTOMER_NOT_PROVEN']);

@@ -64,6 +64,15 @@ export function tell(
   });
 }
 
+/** Tells until there is an answer, as a client does: a 503 says that nobody knows, and every event counts once. */
+export async function told(server: TestServer, events: unknown): Promise<TestResponse> {
+  for (let attempt = 0; ; attempt += 1) {
+    const answer = await tell(server, events);
+    if (answer.status === 202 && answer.body.refused === 0) return answer;
+    if (answer.status !== 503 || attempt >= 5) throw new Error(`${answer.status} ${answer.text}`);
+  }
+}
+
 /** What the customer's entitlement says, from the store. */
 export async function usageOf(server: TestServer, who: string, key: string, more: object = {}) {
   const answer = await server.request('POST', `/oep/v1/evaluate/entitlements/${key}`, {

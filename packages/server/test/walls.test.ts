@@ -47,6 +47,7 @@ const shared: Case = { otherEnvironment: 'absent', otherProduct: 'within reach' 
 const both: Case = { otherEnvironment: 'absent', otherProduct: 'absent' };
 /** Of a customer, for server keys and customer tokens only. */
 const PLAIN_QUERY = `?product_id=${HOME.product}&customer=acme`;
+const SINCE = '?from=2026-11-01T00:00:00Z&window=month';
 const withReason = { query: `?reason=${reason}` };
 
 const itemCases = (name: string, list: string, key: string): Record<string, Case> => ({
@@ -137,6 +138,11 @@ const CASES: Readonly<Record<string, Case>> = {
   searchUsers: { ...shared, query: '?search=a' },
   searchInstances: { ...shared, query: '?search=a' },
   listHolders: { otherEnvironment: 'absent', otherProduct: 'without ours' },
+  listUsage: { otherEnvironment: 'absent', otherProduct: 'without ours' },
+  listUsageHistory: { otherEnvironment: 'absent', otherProduct: 'without ours', query: SINCE },
+  listUsageRecords: { otherEnvironment: 'absent', otherProduct: 'without ours' },
+  listNear: both,
+  exportUsage: { ...both, query: SINCE },
   listInstances: shared,
   readInstance: shared,
   putInstance: { ...shared, body: { reason } },

@@ -10,9 +10,16 @@ const EXACT = 90_000_000_000_000;
  * is taken is the most there is.
  */
 export function percentOf(taken: number, limit: number | null): number | null {
-  if (limit === null || taken <= 0) return null;
+  const percent = wholePercent(taken, limit);
+  return percent === null || percent < LEAST_PERCENT ? null : percent;
+}
+
+/** The same, however little it is; `null` only where there is no limit. */
+export function wholePercent(taken: number, limit: number | null): number | null {
+  if (limit === null) return null;
+  if (taken <= 0) return 0;
   if (limit <= 0) return MOST_PERCENT;
   const percent =
     taken < EXACT ? Math.floor((taken * 100) / limit) : Number((BigInt(taken) * 100n) / BigInt(limit));
-  return percent < LEAST_PERCENT ? null : Math.min(percent, MOST_PERCENT);
+  return Math.min(percent, MOST_PERCENT);
 }

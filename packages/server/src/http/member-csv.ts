@@ -4,6 +4,7 @@ import { CsvError, parse } from 'csv-parse';
 import { type MemberLine, UnreadableLine } from '../service/contracts/import-members.js';
 import { ServiceError } from '../service/service-error.js';
 import type { StreamedBody } from './app.js';
+import { toCsvLine } from './csv.js';
 
 const COLUMNS = ['kind', 'key', 'startsAt', 'endsAt', 'reason'] as const;
 type Column = (typeof COLUMNS)[number];
@@ -101,16 +102,6 @@ function toLine(columns: readonly Column[], record: readonly string[], line: num
     endsAt: of('endsAt'),
     reason: of('reason'),
   };
-}
-
-const NEEDS_QUOTES = /[",\r\n]|^\s|\s$/;
-
-/** One line of RFC 4180. */
-export function toCsvLine(values: readonly string[]): string {
-  const cells = values.map((value) =>
-    NEEDS_QUOTES.test(value) ? `"${value.replaceAll('"', '""')}"` : value,
-  );
-  return `${cells.join(',')}\r\n`;
 }
 
 export const MEMBER_CSV_HEADING = toCsvLine([...COLUMNS]);

@@ -19,14 +19,18 @@ export function fromCursor(cursor: string | undefined, length: number): readonly
     position.length !== length ||
     !position.every((part): part is string => typeof part === 'string' && !part.includes('\u0000'))
   ) {
-    throw new ServiceError(
-      'invalid',
-      'CURSOR_INVALID',
-      'The `cursor` is not one that this list gave. Send the `nextCursor` of the page before, unchanged, or none.',
-      { items: [{ code: 'CURSOR_INVALID', message: 'Not a cursor of this list.', pointer: 'cursor' }] },
-    );
+    throw cursorRefused();
   }
   return position;
+}
+
+export function cursorRefused(): ServiceError {
+  return new ServiceError(
+    'invalid',
+    'CURSOR_INVALID',
+    'The `cursor` is not one that this list gave. Send the `nextCursor` of the page before, unchanged, or none.',
+    { items: [{ code: 'CURSOR_INVALID', message: 'Not a cursor of this list.', pointer: 'cursor' }] },
+  );
 }
 
 function parsed(cursor: string): unknown {

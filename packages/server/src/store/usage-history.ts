@@ -120,7 +120,7 @@ interface HoursQuestion {
 }
 
 /** What of the kept attributes has that name. A name is a parameter, so that none can be a piece of a statement. */
-function attributeValue(name: string): RawBuilder<unknown> {
+export function attributeValue(name: string): RawBuilder<unknown> {
   return sql`(case when h.dimensions = '' then null else h.dimensions::jsonb ->> ${name} end)`;
 }
 

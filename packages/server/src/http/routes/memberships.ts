@@ -30,8 +30,9 @@ import {
 } from '../../service/contracts/memberships.js';
 import type { App } from '../app.js';
 import { changeContextOf, credentialOf } from '../authenticate.js';
+import { toCsvLine } from '../csv.js';
 import { preconditionOf, sendWithEtag } from '../etags.js';
-import { MEMBER_CSV_HEADING, readMemberCsv, toCsvLine } from '../member-csv.js';
+import { MEMBER_CSV_HEADING, readMemberCsv } from '../member-csv.js';
 import { PROBLEMS } from '../problem-responses.js';
 import { sendChanged, sendRemoved } from '../send-changed.js';
 import { bodyOf } from '../streamed-body.js';

@@ -32,8 +32,8 @@ import { createCodes, listCodes } from '../../service/vouchers/voucher-codes.js'
 import { getCode, withdrawCode } from '../../service/vouchers/withdraw-code.js';
 import type { App } from '../app.js';
 import { changeContextOf, credentialOf } from '../authenticate.js';
+import { toCsvLine } from '../csv.js';
 import { preconditionOf } from '../etags.js';
-import { toCsvLine } from '../member-csv.js';
 import { PROBLEMS } from '../problem-responses.js';
 import { sendChanged } from '../send-changed.js';
 

@@ -221,7 +221,11 @@ function itemOf(license: LicenseOfMove, effect: PlanChangeEffect): SelectedItem 
 }
 
 /** The customers themselves: what single users, teams and instances were given is not part of a plan. */
-function* statesOf(facts: Facts, product: string): Generator<void, ReadonlyMap<string, CustomerState>> {
+/** Of those that are registered, by key, with the grants of groups and segments. */
+export function* statesOf(
+  facts: Facts,
+  product: string,
+): Generator<void, ReadonlyMap<string, CustomerState>> {
   const accounts = new Map(facts.balances.map((one) => [one.customerKey, one.accounts]));
   const states = new Map<string, CustomerState>();
   for (const [key, { record, licenses, groups, memberships, grants }] of facts.customers) {

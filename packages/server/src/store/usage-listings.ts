@@ -1,0 +1,198 @@
+import type { Instant } from '@pennon/engine/model/customer';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { milliseconds } from './customer-facts.js';
+import type { Tables } from './tables.js';
+import { type AttributeFilter, attributeValue, instants, matches } from './usage-history.js';
+
+/* Usage by the hour, added up into windows, of one customer or of many; and what was decided and recorded, one by one. */
+
+export interface WindowRow {
+  readonly customerKey: string;
+  readonly feature: string;
+  readonly scope: string;
+  /** 1: the first. */
+  readonly window: number;
+  readonly values: readonly (string | null)[];
+  readonly aggregation: string;
+  readonly amount: number;
+  readonly events: number;
+}
+
+export interface WindowsQuestion {
+  readonly productId: string;
+  /** Ascending; at least two. */
+  readonly edges: readonly Instant[];
+  readonly by: readonly string[];
+  readonly where: readonly AttributeFilter[];
+  readonly feature: string | null;
+  readonly scope: string | null;
+  /** In the order of their keys. */
+  readonly customers: readonly { readonly id: string; readonly key: string }[];
+  readonly after: WindowCursor | null;
+  readonly limit: number;
+}
+
+export interface WindowCursor {
+  readonly customerKey: string;
+  readonly feature: string;
+  readonly scope: string;
+  readonly window: number;
+  readonly values: readonly (string | null)[];
+}
+
+/** Where nothing happened there is no row. Reached customer by customer through the key, whatever the sizes of tables were. */
+export async function readWindows(
+  database: Kysely<Tables>,
+  question: WindowsQuestion,
+): Promise<readonly WindowRow[]> {
+  const { edges, by, customers, feature, scope } = question;
+  const values = by.length === 0 ? sql`'{}'::text[]` : sql`array[${sql.join(by.map(attributeValue))}]`;
+  const { rows } = await sql<WindowRow>`
+    with w as (
+      select c.key collate "C" as "customerKey", h.feature, h.scope, h."window", h."values",
+        (array_agg(h.aggregation order by h.hour desc, h.last_at desc))[1] as aggregation,
+        least(sum(h.amount), 9007199254740991)::bigint as sum, max(h.amount) as max,
+        (array_agg(h.amount order by h.hour desc, h.last_at desc))[1] as latest, sum(h.events)::bigint as events
+      from unnest(${customers.map(({ id }) => id)}::uuid[], ${customers.map(({ key }) => key)}::text[]) as c (id, key)
+      cross join lateral (
+        select h.*, width_bucket(h.hour::timestamptz(3), ${instants(edges)}) as "window", ${values} as "values"
+        from usage_hour h
+        where h.customer_id = c.id and h.product_id = ${question.productId}
+          and h.hour >= ${new Date(edges[0] ?? 0)} and h.hour < ${new Date(edges.at(-1) ?? 0)}
+          and ${feature === null ? sql`true` : sql`h.feature = ${feature}`}
+          and ${scope === null ? sql`true` : sql`h.scope = ${scope}`} and ${matches(question.where)}
+        offset 0) h
+      group by 1, 2, 3, 4, 5)
+    select "customerKey", feature, scope, "window", "values", aggregation, events,
+      case aggregation when 'max' then max when 'latest' then latest else sum end as amount
+    from w where ${onwardFrom(question.after)}
+    order by "customerKey", feature, scope, "window", "values" limit ${question.limit}`.execute(database);
+  return rows;
+}
+
+function onwardFrom(after: WindowCursor | null): RawBuilder<unknown> {
+  if (after === null) return sql`true`;
+  const { customerKey, feature, scope, window, values } = after;
+  return sql`("customerKey", feature, scope, "window", "values")
+    > (${customerKey}::text, ${feature}::text, ${scope}::text, ${window}::integer, ${values}::text[])`;
+}
+
+/** Customers of an environment in the order of their keys; erased ones have a new one. */
+export async function readCustomersAfter(
+  database: Kysely<Tables>,
+  environmentId: string,
+  after: string | null,
+  limit: number,
+): Promise<readonly { readonly id: string; readonly key: string }[]> {
+  let select = database
+    .selectFrom('customer')
+    .select(['id', 'key'])
+    .where('environment_id', '=', environmentId)
+    .orderBy('key')
+    .limit(limit);
+  if (after !== null) select = select.where('key', '>', after);
+  return select.execute();
+}
+
+export interface RecordsQuestion {
+  readonly customerId: string;
+  readonly productId: string;
+  readonly feature: string | null;
+  readonly scope: string | null;
+  readonly from: Instant | null;
+  readonly to: Instant | null;
+  readonly kind: 'consumption' | 'event' | null;
+  readonly after: { readonly at: Instant; readonly id: string; readonly item: number } | null;
+  readonly limit: number;
+}
+
+export interface StoredRecord {
+  readonly at: Instant;
+  readonly id: string;
+  readonly item: number;
+  readonly operation: string;
+  readonly feature: string;
+  readonly scope: string;
+  readonly actor: string;
+  readonly attributes: string | null;
+  readonly period_start: Instant | null;
+  /** Of a decision. */
+  readonly allowed: boolean | null;
+  readonly reason: string | null;
+  readonly enforcement: string | null;
+  readonly requested: number | null;
+  readonly amount: number;
+  readonly used_after: number | null;
+  readonly reserved_after: number | null;
+  readonly limit_at_decision: number | null;
+  readonly idempotency_key: string | null;
+  readonly revision: number | null;
+  /** Of an event. */
+  readonly source: string | null;
+  readonly event_id: string | null;
+  readonly type: string | null;
+  readonly counted: number | null;
+  readonly occurred_at: Instant | null;
+  readonly counted_at: Instant | null;
+  readonly corrects: string | null;
+}
+
+/** Decisions and events of one customer, the newest first. */
+export async function readRecords(
+  database: Kysely<Tables>,
+  question: RecordsQuestion,
+): Promise<readonly StoredRecord[]> {
+  const ms = (column: string) => sql.raw(milliseconds(column));
+  const decisions = sql`(
+    select ${ms('r.decided_at')} as at, r.id, r.item, r.operation, r.feature, r.scope, r.actor, r.attributes,
+      ${ms('r.period_start')} as period_start, r.allowed, r.reason, r.enforcement, r.requested, r.consumed as amount,
+      r.used_after, r.reserved_after, r.limit_at_decision, r.idempotency_key, r.revision,
+      null::text as source, null::text as event_id, null::text as type, null::bigint as counted,
+      null::bigint as occurred_at, null::bigint as counted_at, null::text as corrects
+    from consumption r where ${filterOf(question, 'decided_at', 'r.id', 'r.item')}
+    order by r.decided_at desc, r.id desc, r.item desc limit ${question.limit})`;
+  const events = sql`(
+    select ${ms('r.received_at')} as at, r.event_key as id, 0 as item, 'record' as operation, r.feature, r.scope, r.actor,
+      r.attributes, ${ms('r.period_start')} as period_start, null::boolean as allowed, null::text as reason,
+      null::text as enforcement, null::bigint as requested, r.amount, null::bigint as used_after, null::bigint as reserved_after,
+      null::bigint as limit_at_decision, null::text as idempotency_key, null::bigint as revision, r.source, r.event_id, r.type,
+      r.counted, ${ms('r.occurred_at')} as occurred_at, ${ms('r.counted_at')} as counted_at,
+      (select o.event_id from usage_event o where o.event_key = r.corrects limit 1) as corrects
+    from usage_event r where ${filterOf(question, 'received_at', 'r.event_key', '0')}
+    order by r.received_at desc, r.event_key desc limit ${question.limit})`;
+  const asked =
+    question.kind === null
+      ? sql`${decisions} union all ${events}`
+      : question.kind === 'event'
+        ? events
+        : decisions;
+  const { rows } = await sql<StoredRecord>`
+    select * from (${asked}) r order by at desc, id desc, item desc limit ${question.limit}`.execute(
+    database,
+  );
+  return rows;
+}
+
+function filterOf(
+  { customerId, productId, feature, scope, from, to, after }: RecordsQuestion,
+  time: 'decided_at' | 'received_at',
+  id: string,
+  item: string,
+): RawBuilder<unknown> {
+  const at = sql.raw(`r.${time}`);
+  const parts = [
+    sql`r.customer_id = ${customerId} and r.product_id = ${productId}`,
+    ...(feature === null ? [] : [sql`r.feature = ${feature}`]),
+    ...(scope === null ? [] : [sql`r.scope = ${scope}`]),
+    ...(from === null ? [] : [sql`${at} >= ${new Date(from)}`]),
+    ...(to === null ? [] : [sql`${at} < ${new Date(to)}`]),
+    ...(after === null
+      ? []
+      : [
+          // The bound alone spares later partitions; the whole comparison is over what is left.
+          sql`${at} <= ${new Date(after.at)}`,
+          sql`(${at}, ${sql.raw(id)}, ${sql.raw(item)}) < (${new Date(after.at)}, ${after.id}::uuid, ${after.item}::integer)`,
+        ]),
+  ];
+  return sql.join(parts, sql` and `);
+}
