@@ -36,7 +36,8 @@ export function checkHistory(history: History): readonly string[] {
   const violations: string[] = [];
   const model = new SequentialModel(FEATURES);
   const recorded = new Map<string, Recorded>();
-  for (const commit of history.store.commits) {
+  for (const [index, commit] of history.store.commits.entries()) {
+    takeInLots(history, model, index);
     const made = commit.write.reservations.made.values();
     for (const rows of callsOf(commit.write.consumptions)) {
       violations.push(
@@ -45,11 +46,31 @@ export function checkHistory(history: History): readonly string[] {
           : checkCall(history, model, recorded, commit, rows, made)),
       );
     }
-    violations.push(...checkClosed(model, commit));
+    violations.push(...checkClosed(model, commit), ...checkHours(commit));
   }
   for (const call of history.calls) violations.push(...checkHeard(history, model, call, recorded));
-  violations.push(...checkBalances(history, model));
+  takeInLots(history, model, history.store.commits.length);
+  violations.push(...checkBalances(history, model), ...checkCredits(history, model));
   return violations;
+}
+
+/** Lots that were committed before the batch of that number; both are under the locks of customer and account. */
+function takeInLots({ store }: History, model: SequentialModel, index: number): void {
+  for (const [id, { customerId: whose, account, lot, after }] of store.lots) {
+    if (after > index || model.lots.has(id)) continue;
+    const feature = FEATURES.find(({ key }) => key === account.feature);
+    const customer = CUSTOMERS.find((key) => customerId(key) === whose) ?? '';
+    if (feature === undefined) continue;
+    model.lots.set(id, {
+      account: accountName(feature, { customer, user: account.scope }),
+      amount: lot.amount,
+      left: lot.amount,
+      startsAt: lot.startsAt,
+      endsAt: lot.endsAt,
+      promotional: lot.kind === 'promotional',
+      createdAt: lot.createdAt,
+    });
+  }
 }
 
 /** Calls that were refused leave nothing but this: that a period which was over is closed. */
@@ -62,6 +83,21 @@ function checkClosed(model: SequentialModel, { customerId: id, write }: Commit):
     const isClosed = model.closed.has(`${name}|${Math.floor((periodStart ?? 0) / 3_600_000)}`);
     return isClosed || model.close(feature, name, write.now) ? [] : [`${name} was closed too early.`];
   });
+}
+
+/** The history by hours is told of every change, and of nothing else. */
+function checkHours({ write }: Commit): readonly string[] {
+  const changes = new Map<string, number>();
+  const add = ({ feature, scope }: { feature: string; scope: string }, amount: number) =>
+    changes.set(`${feature}|${scope}`, (changes.get(`${feature}|${scope}`) ?? 0) + amount);
+  for (const row of write.consumptions) {
+    if (row.operation === 'consume' || row.operation === 'settle') add(row, -row.consumed);
+    if (row.operation === 'release') add(row, row.consumed);
+  }
+  for (const hour of write.hours) add(hour, hour.amount);
+  return [...changes]
+    .filter(([, amount]) => amount !== 0)
+    .map(([name, amount]) => `The hours of ${name} are told ${amount} too much.`);
 }
 
 /** The rows of one call stand together. */
@@ -169,11 +205,23 @@ function isOf(call: ClientCall, commit: Commit, rows: readonly ConsumptionRow[])
     call.operation === rows[0]?.operation &&
     call.items.length === rows.length &&
     call.items.every(
-      ({ key, amount }, item) =>
-        rows[item]?.feature === key &&
-        (call.operation === 'release-hold' || rows[item]?.requested === amount),
+      ({ key, amount, holder }, item) =>
+        rows[item]?.feature === key && isAsked(call, holder, amount, rows[item]?.requested),
     )
   );
+}
+
+/** A release asks for what is held: of a hold all of it, of a holder at most that. */
+function isAsked(
+  { operation }: ClientCall,
+  holder: string | undefined,
+  amount: number,
+  requested: number | undefined,
+): boolean {
+  if (operation === 'release-hold') return true;
+  return operation === 'release' && holder !== undefined
+    ? requested !== undefined && requested <= amount
+    : requested === amount;
 }
 
 /**
@@ -212,7 +260,8 @@ function sameDecisions(decisions: readonly ModelDecision[], rows: readonly Consu
       row.allowed === decision.allowed &&
       row.consumed === decision.consumed &&
       row.usedAfter === decision.usedAfter &&
-      row.reservedAfter === decision.reservedAfter
+      row.reservedAfter === decision.reservedAfter &&
+      (decision.limit === undefined || row.limitAtDecision === decision.limit)
     );
   });
 }
@@ -321,6 +370,26 @@ function sameAnswer(
   );
 }
 
+/** What lots have left, and who holds what. */
+function checkCredits({ store }: History, model: SequentialModel): readonly string[] {
+  const violations: string[] = [];
+  for (const [id, { lot }] of store.lots) {
+    const left = model.lots.get(id)?.left;
+    if (lot.remaining !== left) violations.push(`A lot has ${lot.remaining} left, not ${left}.`);
+  }
+  const stored = new Map(
+    [...store.holders.values()].map(({ customerId: whose, feature, scope, holder, amount }) => {
+      const customer = CUSTOMERS.find((key) => customerId(key) === whose) ?? '';
+      return [`${customer}|${feature}|${scope}|${holder}`, amount];
+    }),
+  );
+  for (const name of new Set([...stored.keys(), ...model.holders.keys()])) {
+    const [found, expected] = [stored.get(name) ?? 0, model.holders.get(name) ?? 0];
+    if (found !== expected) violations.push(`${name} holds ${found}, not ${expected}.`);
+  }
+  return violations;
+}
+
 function checkBalances(history: History, model: SequentialModel): readonly string[] {
   const violations: string[] = [];
   for (const [id, { state }] of history.store.reservations) {
@@ -335,6 +404,10 @@ function checkBalances(history: History, model: SequentialModel): readonly strin
     const name = accountName(feature, { customer, user: account.scope });
     const expected = model.balances.get(name)?.used ?? 0;
     if (account.used !== expected) violations.push(`${name} used ${account.used}, not ${expected}.`);
+    const covered = model.balances.get(name)?.covered ?? 0;
+    if (account.covered !== covered) {
+      violations.push(`${name} took ${account.covered} out of lots, not ${covered}.`);
+    }
     const held = model.reserved(name);
     if (account.reserved !== held) violations.push(`${name} holds ${account.reserved}, not ${held}.`);
   }

@@ -3,10 +3,10 @@ import { type OwnDatabase, startOwnDatabase } from './own-database.js';
 import { runPauses } from './paused-process.js';
 import { type ProofLine, textOfLine } from './proof-line.js';
 import { runFaults } from './run-faults.js';
-import { runHistories } from './run-histories.js';
+import { NAMES, runHistories } from './run-histories.js';
 import { makeScriptDatabase, runInterleavings, type ScriptDatabase } from './run-interleavings.js';
 import { runRealHistories } from './run-real-histories.js';
-import { runHistory } from './simulated-history.js';
+import { PROFILES, runHistory } from './simulated-history.js';
 
 /*
  * `npm run prove:limits`: the proof that limits are not overshot, part by part, with a line for each. docs/reference/proof-of-limits.md
@@ -26,6 +26,8 @@ interface Figures {
   readonly databaseKillEvery: number;
   readonly pauses: number;
   readonly reservations: number;
+  /** Histories with named holders and lots. */
+  readonly credits: number;
   /** At most so many cases for each planted fault. */
   readonly faultCases: number;
 }
@@ -39,6 +41,7 @@ const LONG: Figures = {
   databaseKillEvery: 7,
   pauses: 40,
   reservations: 5000,
+  credits: 5000,
   faultCases: 1000,
 };
 const SHORT: Figures = {
@@ -50,6 +53,7 @@ const SHORT: Figures = {
   databaseKillEvery: 1,
   pauses: 1,
   reservations: 40,
+  credits: 40,
   faultCases: 300,
 };
 
@@ -68,6 +72,9 @@ const { values, positionals } = parseArgs({
     'as-installed': { type: 'boolean', default: false },
     pauses: { type: 'string' },
     reservations: { type: 'string' },
+    credits: { type: 'string' },
+    /** What kind of history `--trace` tells of; default that of the part. */
+    profile: { type: 'string' },
     fault: { type: 'string', multiple: true },
     trace: { type: 'boolean', default: false },
     /** A PostgreSQL whose role may make databases and roles, instead of an own one. */
@@ -84,6 +91,7 @@ const figures: Figures = {
   processes: Number(values.processes ?? standard.processes),
   pauses: Number(values.pauses ?? standard.pauses),
   reservations: Number(values.reservations ?? standard.reservations),
+  credits: Number(values.credits ?? standard.credits),
 };
 const firstSeed = Number(values.seed);
 let failed = false;
@@ -104,11 +112,15 @@ function report(how: string): (seed: number, violations: readonly string[]) => v
 
 async function partA(database: ScriptDatabase): Promise<void> {
   if (figures.histories > 0) {
-    const onViolation = report('a --histories 1 --interleavings 0 --trace');
+    const onViolation = report('a --trace');
     print(await runHistories({ count: figures.histories, firstSeed, onViolation }));
   }
+  if (figures.credits > 0) {
+    const onViolation = report('a --profile credits --trace');
+    print(await runHistories({ count: figures.credits, firstSeed, profile: 'credits', onViolation }));
+  }
   if (figures.interleavings > 0) {
-    const onViolation = report('a --histories 0 --interleavings 1');
+    const onViolation = report('a --histories 0 --credits 0 --interleavings 1');
     print(await runInterleavings({ count: figures.interleavings, firstSeed, database, onViolation }));
   }
 }
@@ -190,11 +202,12 @@ const RUNS: Readonly<Record<Part, () => Promise<void>>> = {
 
 /** One history, told event by event. */
 async function trace(): Promise<void> {
-  const profile = positionals.includes('d') ? 'reservations' : 'consume';
+  const named = PROFILES.find((name) => name === values.profile);
+  const profile = named ?? (positionals.includes('d') ? 'reservations' : 'consume');
   const result = await runHistory(firstSeed, { profile, trace: true });
   process.stdout.write(`${[...result.trace, ...result.violations].join('\n')}\n`);
   print({
-    name: profile === 'consume' ? 'simulated-histories' : 'reservations-racing',
+    name: NAMES[profile],
     cases: 1,
     kills: result.kills,
     violations: result.violations.length,

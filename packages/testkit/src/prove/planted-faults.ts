@@ -11,7 +11,7 @@ export interface PlantedFault {
   /** Words that stand there once, and what stands there instead. */
   readonly edits: readonly (readonly [find: string, replace: string])[];
   /** Which part of the proof has to notice. */
-  readonly caughtBy: 'histories' | 'reservations' | 'interleavings';
+  readonly caughtBy: 'histories' | 'reservations' | 'credits' | 'interleavings';
   /** Where the search begins, for those that show in few cases only. */
   readonly firstSeed?: number;
 }
@@ -20,6 +20,9 @@ const BATCH = 'server/dist/service/consume-batch.js';
 const BATCHER = 'server/dist/service/consume-batcher.js';
 const DECIDE = 'server/dist/service/decide-batch.js';
 const LIVE_ACCOUNTS = 'server/dist/service/batch-accounts.js';
+const HOLDERS = 'server/dist/service/batch-holders.js';
+const CREDITS = 'server/dist/service/batch-credits.js';
+const LOTS = 'engine/dist/usage/lots.js';
 const RESERVATIONS = 'server/dist/service/batch-reservations.js';
 const STATEMENTS = 'server/dist/store/account-statements.js';
 const TRANSACTION = 'server/dist/store/account-transaction.js';
@@ -192,6 +195,66 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
       ["state === 'expired' ? decideLateSettlement(input)", 'state === null ? decideLateSettlement(input)'],
     ],
     caughtBy: 'reservations',
+  },
+  {
+    name: 'hours-not-told',
+    file: DECIDE,
+    edits: [['hours.add(account, snapshot.features.get(decision.key), change, attributes);', '']],
+    caughtBy: 'histories',
+  },
+  {
+    name: 'holder-takes-again',
+    file: DECIDE,
+    edits: [['holders.heldBy(item) > 0', 'false']],
+    caughtBy: 'credits',
+  },
+  {
+    name: 'holder-gives-back-what-others-hold',
+    file: DECIDE,
+    edits: [['Math.min(item.amount ?? held, held)', '(item.amount ?? held)']],
+    caughtBy: 'credits',
+  },
+  {
+    name: 'holder-not-written',
+    file: HOLDERS,
+    edits: [['changed.add(nameOf(key));', '']],
+    caughtBy: 'credits',
+  },
+  {
+    name: 'lot-used-twice',
+    file: LOTS,
+    edits: [['remaining.set(source, source.remaining - taken);', '']],
+    caughtBy: 'credits',
+  },
+  {
+    name: 'lot-that-ended-counts',
+    file: LOTS,
+    edits: [['if (inForce(lot, now))', 'if (now > 0)']],
+    caughtBy: 'credits',
+  },
+  {
+    name: 'lots-not-carried-on',
+    file: CREDITS,
+    edits: [['this.#set(burn(', 'void (burn(']],
+    caughtBy: 'credits',
+  },
+  {
+    name: 'covered-of-the-last-period',
+    file: CREDITS,
+    edits: [['this.covered = 0;', '']],
+    caughtBy: 'credits',
+  },
+  {
+    name: 'lots-forgotten-by-their-account',
+    file: CREDITS,
+    edits: [['const stillHasLots = standing.length > 0;', 'const stillHasLots = false;']],
+    caughtBy: 'credits',
+  },
+  {
+    name: 'paid-before-promotional',
+    file: LOTS,
+    edits: [['promotional: 0,', 'promotional: 4,']],
+    caughtBy: 'credits',
   },
   {
     name: 'customer-not-locked',

@@ -50,11 +50,12 @@ async function search(fault: PlantedFault, { count, database }: FaultsOptions) {
   };
   switch (fault.caughtBy) {
     case 'histories':
+    case 'credits':
     case 'reservations': {
       const part: typeof import('./run-histories.js') = await import(
         new URL(`./run-histories.js?fault=${fault.name}`, import.meta.url).href
       );
-      const profile = fault.caughtBy === 'histories' ? 'consume' : 'reservations';
+      const profile = fault.caughtBy === 'histories' ? 'consume' : fault.caughtBy;
       const line = await part.runHistories({ ...question, profile });
       return { line, violation };
     }

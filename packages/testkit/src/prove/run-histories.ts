@@ -11,6 +11,13 @@ export interface HistoriesOptions {
   readonly onViolation?: (seed: number, violations: readonly string[]) => void;
 }
 
+/** As the lines of the proof call them. */
+export const NAMES: Readonly<Record<Profile, string>> = {
+  consume: 'simulated-histories',
+  reservations: 'reservations-racing',
+  credits: 'holders-and-lots',
+};
+
 /** Part (a): each history under a seed of its own, the first one and those that follow it. */
 export async function runHistories(options: HistoriesOptions): Promise<ProofLine> {
   const { profile = 'consume' } = options;
@@ -30,7 +37,7 @@ export async function runHistories(options: HistoriesOptions): Promise<ProofLine
     }
   }
   return {
-    name: profile === 'consume' ? 'simulated-histories' : 'reservations-racing',
+    name: NAMES[profile],
     cases,
     kills,
     violations: violated,

@@ -16,14 +16,32 @@ export interface ModelFeature {
   readonly settle: { readonly more: 'refuse' | 'all' | 'upTo'; readonly late: 'refuse' | 'consume' };
 }
 
+export interface ModelItem {
+  readonly key: string;
+  readonly amount: number;
+  /** The thing that holds the unit. */
+  readonly holder?: string;
+}
+
 export interface ModelCall {
   readonly operation: 'consume' | 'release' | 'reserve' | 'settle' | 'release-hold';
   readonly customer: string;
   readonly user: string;
   readonly mode: 'all' | 'upTo';
-  readonly items: readonly { readonly key: string; readonly amount: number }[];
+  readonly items: readonly ModelItem[];
   /** Which hold is to end: the id that its reservation was answered with. */
   readonly holdId?: string;
+}
+
+/** An amount besides what a period allows. */
+export interface ModelLot {
+  readonly account: string;
+  readonly amount: number;
+  readonly startsAt: number;
+  readonly endsAt: number | null;
+  readonly promotional: boolean;
+  readonly createdAt: number;
+  left: number;
 }
 
 export interface ModelHold {
@@ -33,7 +51,7 @@ export interface ModelHold {
   state: 'held' | 'settled' | 'released' | 'expired';
 }
 
-/** What one customer may do at one instant: `null` nothing at all, `Infinity` without a limit. */
+/** What one customer may do at one instant: `null` nothing at all, whatever lots there are. */
 export type ModelLimits = Readonly<Record<string, number | null>>;
 
 export interface ModelDecision {
@@ -43,12 +61,17 @@ export interface ModelDecision {
   readonly consumed: number;
   readonly usedAfter: number;
   readonly reservedAfter: number;
+  /** What plan and grants allowed by themselves, and what they made together with lots; absent where it plays no part. */
+  readonly allowance?: number;
+  readonly limit?: number;
 }
 
 interface Balance {
   used: number;
   /** Number of the hour since the epoch; 0 where nothing resets. */
   period: number;
+  /** Of `used`, what came out of lots. */
+  covered: number;
 }
 
 const HOUR_MILLISECONDS = 3_600_000;
@@ -61,6 +84,9 @@ export class SequentialModel {
   readonly #features: ReadonlyMap<string, ModelFeature>;
   readonly balances = new Map<string, Balance>();
   readonly holds = new Map<string, ModelHold>();
+  readonly lots = new Map<string, ModelLot>();
+  /** By account and name: how much it holds. */
+  readonly holders = new Map<string, number>();
   /** What was used in periods that are over, by account and hour. */
   readonly closed = new Map<string, number>();
 
@@ -90,15 +116,18 @@ export class SequentialModel {
 
   /** Takes (or gives back) what was decided. */
   apply(call: ModelCall, decisions: readonly ModelDecision[], now: number): void {
-    for (const decision of decisions) {
+    for (const [index, decision] of decisions.entries()) {
       const feature = this.#feature(decision.key);
       const name = accountName(feature, call);
-      const { period } = this.#standing(feature, name, now);
+      const { period, covered, used } = this.#standing(feature, name, now);
       const before = this.balances.get(name);
       if (before !== undefined && before.period !== period) {
         this.closed.set(`${name}|${before.period}`, before.used);
       }
-      this.balances.set(name, { used: decision.usedAfter, period });
+      const burned =
+        call.operation === 'consume' ? this.#burn(feature, name, decision, used, covered, now) : 0;
+      this.balances.set(name, { used: decision.usedAfter, period, covered: covered + burned });
+      this.#noteHolder(call, call.items[index], name, decision);
       const hold = call.holdId === undefined ? undefined : this.holds.get(call.holdId);
       if (hold !== undefined && decision.allowed) {
         if (call.operation === 'settle') hold.state = 'settled';
@@ -110,10 +139,10 @@ export class SequentialModel {
   /** A period that is over may be closed by whoever comes by. False: it is not over. */
   close(feature: ModelFeature, name: string, now: number): boolean {
     const before = this.balances.get(name);
-    const { used, period } = this.#standing(feature, name, now);
-    if (before === undefined || before.period === period) return false;
+    const standing = this.#standing(feature, name, now);
+    if (before === undefined || before.period === standing.period) return false;
     this.closed.set(`${name}|${before.period}`, before.used);
-    this.balances.set(name, { used, period });
+    this.balances.set(name, standing);
     return true;
   }
 
@@ -142,31 +171,105 @@ export class SequentialModel {
   #standing(feature: ModelFeature, name: string, now: number): Balance {
     const hour = feature.resets === 'never' ? 0 : Math.floor(now / HOUR_MILLISECONDS);
     const balance = this.balances.get(name);
-    if (balance === undefined) return { used: 0, period: hour };
-    return hour > balance.period ? { used: 0, period: hour } : balance;
+    const opened = { used: 0, period: hour, covered: 0 };
+    return balance === undefined || hour > balance.period ? opened : balance;
+  }
+
+  #inForce(name: string, now: number): readonly ModelLot[] {
+    return [...this.lots.values()].filter(
+      ({ account, startsAt, endsAt }) =>
+        account === name && startsAt <= now && (endsAt === null || now < endsAt),
+    );
+  }
+
+  /** With what lots have left, and what they have given to this period already. Nothing at all is no right. */
+  #limit(feature: ModelFeature, name: string, allowance: number | null, now: number): number | null {
+    if (allowance === null) return null;
+    const { covered } = this.#standing(feature, name, now);
+    const limit = this.#inForce(name, now).reduce((sum, { left }) => sum + left, allowance + covered);
+    return limit === 0 ? null : limit;
+  }
+
+  /** Takes what was used out of lots and allowance, what ends first before the others; answers how much came out of lots. */
+  #burn(
+    feature: ModelFeature,
+    name: string,
+    { consumed, allowance = 0 }: ModelDecision,
+    used: number,
+    covered: number,
+    now: number,
+  ): number {
+    let open = consumed;
+    let burned = 0;
+    const periodEnd =
+      feature.resets === 'never'
+        ? Number.POSITIVE_INFINITY
+        : (Math.floor(now / HOUR_MILLISECONDS) + 1) * HOUR_MILLISECONDS;
+    const lots = this.#inForce(name, now).map((lot) => ({
+      end: lot.endsAt ?? Number.POSITIVE_INFINITY,
+      rank: lot.promotional ? 0 : 2,
+      age: lot.createdAt,
+      lot,
+    }));
+    const own = { end: periodEnd, rank: 1, age: 0, lot: null };
+    const sources = [...lots, own].sort((one, other) =>
+      one.end === other.end ? one.rank - other.rank || one.age - other.age : one.end - other.end,
+    );
+    for (const { lot } of sources) {
+      const taken = Math.min(open, lot === null ? Math.max(0, allowance - (used - covered)) : lot.left);
+      open -= taken;
+      if (lot === null) continue;
+      lot.left -= taken;
+      burned += taken;
+    }
+    return burned;
+  }
+
+  #heldBy(name: string, { holder }: ModelItem): number {
+    return holder === undefined ? 0 : (this.holders.get(`${name}|${holder}`) ?? 0);
+  }
+
+  #noteHolder(call: ModelCall, item: ModelItem | undefined, name: string, decision: ModelDecision): void {
+    if (item?.holder === undefined) return;
+    const moved = call.operation === 'release' ? -decision.requested : decision.consumed;
+    const after = Math.max(0, this.#heldBy(name, item) + moved);
+    if (after === 0) this.holders.delete(`${name}|${item.holder}`);
+    else this.holders.set(`${name}|${item.holder}`, after);
   }
 
   #consume(call: ModelCall, limits: ModelLimits, now: number): readonly ModelDecision[] {
     const taken = new Map<string, number>();
-    const decisions = call.items.map(({ key, amount }): ModelDecision => {
+    const named = new Set<string>();
+    const decisions = call.items.map((item): ModelDecision => {
+      const { key, amount } = item;
       const feature = this.#feature(key);
       const name = accountName(feature, call);
       const used = this.#standing(feature, name, now).used + (taken.get(name) ?? 0);
       const reservedAfter = this.reserved(name);
       const standing = used + reservedAfter;
-      const limit = limits[key] ?? null;
+      const allowance = limits[key] ?? null;
+      const limit = this.#limit(feature, name, allowance, now);
+      const told = { allowance: allowance ?? 0, limit: limit ?? 0 };
+      const claim = item.holder === undefined ? '' : `${name}|${item.holder}`;
+      const claimed = claim !== '' && (named.has(claim) || this.#heldBy(name, item) > 0);
+      named.add(claim);
+      if (claimed) {
+        const allowed = limit !== null;
+        return { key, allowed, requested: amount, consumed: 0, usedAfter: used, reservedAfter };
+      }
       const top = limit === null ? -1 : this.#top(feature, limit);
       const wanted = call.mode === 'all' ? amount : Math.max(0, Math.min(amount, top - standing));
       const fits = limit !== null && standing + wanted <= top && (wanted > 0 || amount === 0);
       const consumed = fits ? wanted : 0;
       taken.set(name, (taken.get(name) ?? 0) + consumed);
-      return { key, allowed: fits, requested: amount, consumed, usedAfter: used + consumed, reservedAfter };
+      const usedAfter = used + consumed;
+      return { key, allowed: fits, requested: amount, consumed, usedAfter, reservedAfter, ...told };
     });
     if (decisions.every((decision) => decision.allowed)) return decisions;
-    return decisions.map(({ key, requested, reservedAfter }) => {
-      const feature = this.#feature(key);
+    return decisions.map((decision) => {
+      const feature = this.#feature(decision.key);
       const { used } = this.#standing(feature, accountName(feature, call), now);
-      return { key, allowed: false, requested, consumed: 0, usedAfter: used, reservedAfter };
+      return { ...decision, allowed: false, consumed: 0, usedAfter: used };
     });
   }
 
@@ -187,7 +290,7 @@ export class SequentialModel {
     const name = accountName(feature, call);
     const { used } = this.#standing(feature, name, now);
     const reserved = this.reserved(name);
-    const limit = limits[key] ?? null;
+    const limit = this.#limit(feature, name, limits[key] ?? null, now);
     const top = limit === null ? -1 : this.#top(feature, limit);
     const excess = Math.max(0, amount - hold.amount);
     const room = Math.max(0, top - used - reserved);
@@ -223,10 +326,13 @@ export class SequentialModel {
   }
 
   #release(call: ModelCall, now: number): readonly ModelDecision[] {
-    return call.items.map(({ key, amount }) => {
+    return call.items.map((item) => {
+      const { key } = item;
       const feature = this.#feature(key);
       const name = accountName(feature, call);
       const { used } = this.#standing(feature, name, now);
+      const amount =
+        item.holder === undefined ? item.amount : Math.min(item.amount, this.#heldBy(name, item));
       const consumed = Math.min(amount, used);
       const reservedAfter = this.reserved(name);
       return { key, allowed: true, requested: amount, consumed, usedAfter: used - consumed, reservedAfter };

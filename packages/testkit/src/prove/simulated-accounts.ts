@@ -1,7 +1,9 @@
+import type { CreditLot } from '@pennon/engine/model/customer';
 import type { RowName } from '@pennon/server/service/consumption-record';
 import type { AccountTransaction, LockedFrame, LockRequest } from '@pennon/server/store/account-transaction';
 import type { Accounts } from '@pennon/server/store/accounts';
 import type { EndedHolds } from '@pennon/server/store/reservation-statements';
+import { findHolders, findLots, writeHolders, writeLots } from './simulated-credits.js';
 import { endedHolds, findReservations, holdsNow, writeReservations } from './simulated-reservations.js';
 import {
   BEGIN,
@@ -55,14 +57,16 @@ export function simulatedAccounts(store: SimulatedStore, wire: Wire): Accounts {
         READ_FRAME,
         findEarlier(request.customerId, request.idempotencyKeys),
         findReservations(request.customerId, request.reservationIds),
+        ...findHolders(request.customerId, request.holders),
       ]);
-      const [, customer, accounts, frame, earlier, reservations] = results as readonly [
+      const [, customer, accounts, frame, earlier, reservations, holders = []] = results as readonly [
         unknown,
         LockedFrame['customer'],
         LockedFrame['accounts'],
         Pick<LockedFrame, 'now' | 'revision' | 'versions'>,
         LockedFrame['earlier'],
         LockedFrame['reservations'],
+        LockedFrame['holders'] | undefined,
       ];
       return transactionOf(store, wire, connection, request, {
         ...frame,
@@ -70,7 +74,7 @@ export function simulatedAccounts(store: SimulatedStore, wire: Wire): Accounts {
         accounts,
         earlier,
         reservations,
-        holders: [],
+        holders,
       });
     },
     read: () => Promise.reject(new Error('Nothing in a simulated history reads balances without a lock.')),
@@ -152,7 +156,10 @@ function transactionOf(
       const [found] = await exchange(store, wire, connection, [answersOf(request.customerId, rows)]);
       return found as ReadonlyMap<string, string>;
     },
-    lotsOf: () => Promise.reject(new Error('Nobody has lots in a simulated history.')),
+    async lotsOf(accounts) {
+      const [found] = await exchange(store, wire, connection, [findLots(request.customerId, accounts)]);
+      return found as ReadonlyMap<string, readonly CreditLot[]>;
+    },
     async endedHolds(accounts) {
       const [ended] = await exchange(store, wire, connection, [
         endedHolds(request.customerId, accounts, frame.now),
@@ -164,6 +171,8 @@ function transactionOf(
         const results = await exchange(store, wire, connection, [
           ...writeBatch(request.customerId, write),
           writeReservations(request.customerId, write),
+          ...writeHolders(request.customerId, write),
+          ...writeLots(request.customerId, write),
           COMMIT,
         ]);
         if (results.at(-1) !== 'COMMIT') {

@@ -60,7 +60,10 @@ function inputOf(call: ClientCall): ConsumeInput {
     idempotencyKey: call.idempotencyKey,
     body: { context, mode, items: call.items },
     context,
-    items: call.items.map(({ key, amount }) => ({ key, amount, attributes: {} })),
+    items: call.items.map(({ key, amount, holder }) => ({
+      ...{ key, amount, attributes: {} },
+      ...(holder === undefined ? {} : { holder }),
+    })),
     product: undefined,
     environment: undefined,
     consistency: undefined,

@@ -1,7 +1,10 @@
+import type { CreditLot } from '@pennon/engine/model/customer';
+import { DEFAULT_LOT_PRIORITY } from '@pennon/engine/model/limits';
 import { checkHistory } from './check-history.js';
 import { type Seeded, seeded } from './seeded.js';
 import type { Fate } from './simulated-accounts.js';
 import { askOf, type ClientCall, describe, type Heard, refusalOf } from './simulated-clients.js';
+import { makeLot } from './simulated-credits.js';
 import {
   CUSTOMERS,
   type CustomerGrants,
@@ -42,8 +45,12 @@ const CLIENT_PATIENCE_MILLISECONDS = 1500;
 /** When faults end, in milliseconds from the start; then everything must come to an end. */
 const LONGEST_HISTORY_MILLISECONDS = 20_000;
 
-/** `reservations`: amounts are held, and settled, released and ended by the clock at once. */
-export type Profile = 'consume' | 'reservations';
+/**
+ * `reservations`: amounts are held, and settled, released and ended by the clock at once. `credits`: units have named holders, and lots
+ * are made, used and end.
+ */
+export const PROFILES = ['consume', 'reservations', 'credits'] as const;
+export type Profile = (typeof PROFILES)[number];
 
 export function runHistory(
   seed: number,
@@ -73,6 +80,7 @@ export class History {
   readonly #slowness: number;
   #fingerprint = 0x811c9dc5;
   #kills = 0;
+  #lots = 0;
   #calm = false;
   #clockOffset: number;
 
@@ -215,6 +223,7 @@ export class History {
   #drawCall(index: number, sentAt: number): ClientCall {
     const chance = this.#chance;
     if (this.#profile === 'reservations' && chance.chance(0.5)) return this.#drawReserve(index, sentAt);
+    if (this.#profile === 'credits' && chance.chance(0.7)) return this.#drawCredits(index, sentAt);
     const release = chance.chance(0.2);
     const releasable = FEATURES.filter((feature) => feature.resets === 'never');
     const itemCount = !release && chance.chance(0.15) ? 2 + chance.below(2) : 1;
@@ -227,6 +236,30 @@ export class History {
         key: chance.pick(release ? releasable : FEATURES).key,
         amount: chance.chance(0.03) ? 0 : 1 + chance.below(4),
       })),
+      idempotencyKey: `call-${index}`,
+      sentAt,
+      heard: [],
+      misused: false,
+      settled: false,
+    };
+  }
+
+  /** Calls for a seat by name, and calls that lots are for. */
+  #drawCredits(index: number, sentAt: number): ClientCall {
+    const chance = this.#chance;
+    const seat = chance.chance(0.5);
+    const release = seat && chance.chance(0.35);
+    const item = () =>
+      seat
+        ? { key: 'seats', amount: chance.chance(0.8) ? 1 : 2, holder: `member-${chance.below(4)}` }
+        : { key: 'calls', amount: 1 + chance.below(6) };
+    const several = !release && chance.chance(0.15);
+    return {
+      operation: release ? 'release' : 'consume',
+      customer: chance.chance(0.8) ? CUSTOMERS[0] : CUSTOMERS[1],
+      user: 'ann',
+      mode: !seat && chance.chance(0.2) ? 'upTo' : 'all',
+      items: several ? [item(), item()] : [item()],
       idempotencyKey: `call-${index}`,
       sentAt,
       heard: [],
@@ -361,6 +394,7 @@ export class History {
     plan(chance.below(3), () => this.#pauseProcess());
     if (chance.chance(0.2)) plan(1, () => this.#killStore());
     if (this.#profile === 'reservations') plan(chance.below(8), () => this.#sweep());
+    else if (this.#profile === 'credits') plan(1 + chance.below(6), () => this.#topUp());
     else if (chance.chance(0.25)) plan(1, () => this.#setClockBack());
     for (let at = 100; at < span; at += 500) {
       this.time.after(at, () => {
@@ -388,6 +422,32 @@ export class History {
       this.#note(`${key} version ${version}`);
     });
     session.run([BEGIN, raise, COMMIT], () => session.leave());
+  }
+
+  #topUp(): void {
+    if (this.#calm || !this.store.up) return;
+    const chance = this.#chance;
+    const key = chance.chance(0.8) ? CUSTOMERS[0] : CUSTOMERS[1];
+    const now = this.store.options.clock();
+    this.#lots += 1;
+    const amount = 1 + chance.below(9);
+    const lot: CreditLot = {
+      id: `lot-${this.#lots}`,
+      kind: chance.chance(0.4) ? 'promotional' : 'topup',
+      priority: DEFAULT_LOT_PRIORITY,
+      amount,
+      remaining: amount,
+      createdAt: now + this.#lots / 1000,
+      startsAt: now + (chance.chance(0.2) ? chance.below(1000) : 0),
+      endsAt: chance.chance(0.4) ? null : now + 1000 + chance.below(chance.chance(0.7) ? 2000 : 3_600_000),
+    };
+    const session = this.store.open();
+    const keep = (version: number) => {
+      this.grants.set(`${key}|${version}`, this.grants.get(`${key}|${version - 1}`) ?? NO_GRANTS);
+      this.#note(`${key} version ${version} with a lot of ${amount}`);
+    };
+    const statements = makeLot(customerId(key), { feature: 'calls', scope: '' }, lot, keep);
+    session.run(statements, () => session.leave());
   }
 
   #changeShared(): void {

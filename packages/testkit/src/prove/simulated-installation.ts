@@ -96,9 +96,8 @@ export function limitsInForce(plan: PlanLimits, { set }: CustomerGrants, { add }
     FEATURES.map(({ key }) => {
       const base = set?.feature === key ? set.value : (plan[key] ?? 0);
       if (base === null) return [key, null];
-      const limit = base + (add?.feature === key ? add.amount : 0);
-      // Nothing granted at all is no right; a limit of nothing is none either.
-      return [key, limit === 0 ? null : limit];
+      // Nothing granted at all is no right, unless a lot is one; the model says so.
+      return [key, base + (add?.feature === key ? add.amount : 0)];
     }),
   );
 }

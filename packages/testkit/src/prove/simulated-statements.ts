@@ -172,7 +172,9 @@ function updateAccounts(session: SimulatedSession, customerId: string, write: Ba
     }
     for (const account of write.accounts) {
       const { feature, scope, periodStart, periodEnd, used, reserved, nextHoldEnd, limitKnown } = account;
-      store.accounts.set(rowOf(customerId, { feature, scope }), {
+      const row = rowOf(customerId, { feature, scope });
+      const { covered = 0, hasLots = false } = store.accounts.get(row) ?? {};
+      store.accounts.set(row, {
         feature,
         scope,
         periodStart,
@@ -180,8 +182,8 @@ function updateAccounts(session: SimulatedSession, customerId: string, write: Ba
         used,
         reserved,
         nextHoldEnd,
-        covered: 0,
-        hasLots: false,
+        covered,
+        hasLots,
         limitKnown,
       });
     }

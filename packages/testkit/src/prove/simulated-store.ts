@@ -1,4 +1,5 @@
 import type { BatchWrite, EarlierConsumption, LockedAccount } from '@pennon/server/store/account-transaction';
+import type { SimulatedHolder, SimulatedLot } from './simulated-credits.js';
 import type { SimulatedReservation } from './simulated-reservations.js';
 import type { SimulatedTime } from './simulated-time.js';
 
@@ -79,6 +80,8 @@ export class SimulatedStore {
   readonly periods = new Map<string, LockedAccount>();
   readonly consumptions: StoredConsumption[] = [];
   readonly reservations = new Map<string, SimulatedReservation>();
+  readonly holders = new Map<string, SimulatedHolder>();
+  readonly lots = new Map<string, SimulatedLot>();
   readonly commits: Commit[] = [];
   readonly sessions = new Set<SimulatedSession>();
   readonly locks = new Map<string, Lock>();
