@@ -30,6 +30,7 @@ import { createSchemaWatch } from './service/schema-watch.js';
 import type { Secret } from './service/secret.js';
 import { seedInstallation } from './service/seed.js';
 import { createSnapshots } from './service/snapshots.js';
+import { createStoreAway } from './service/store-away/store-away.js';
 import { createRecording } from './service/usage/recording.js';
 import { STANDARD_USAGE_MONTHS } from './service/usage-retention.js';
 import { type Accounts, isLostRace, openAccounts } from './store/accounts.js';
@@ -40,9 +41,11 @@ import { createCustomerFactsStore } from './store/customer-facts.js';
 import { LOOKUP_SESSION, openDatabase } from './store/database.js';
 import { isDatabaseUnavailable } from './store/database-error.js';
 import { readDatabaseTime } from './store/database-time.js';
+import { createJournalFiles } from './store/journal-files.js';
 import { migrate, readSchemaDifference } from './store/migrate.js';
 import { createReservationReads } from './store/reservation-reads.js';
 import { createSnapshotFiles } from './store/snapshot-files.js';
+import { createStoreProbe } from './store/store-probe.js';
 import { createSubjectSearch, SEARCH_SESSION } from './store/subject-search.js';
 import { createUsagePartitions } from './store/usage-partitions.js';
 import { isLostRecord, openUsageStore } from './store/usage-store.js';
@@ -157,11 +160,27 @@ function composeParts(settings: ServerSettings) {
     onUnreadable: (error) => log.warn({ err: error }, 'the state of a customer could not be read'),
   });
   const accounts = openAccounts({ connectionString, onConnectionLost });
-  const consumption = createConsumption({
+  const lanes = createConsumption({
     accounts: measured(accounts, metrics),
     snapshots,
     customers,
     isLostRace,
+  });
+  const journalFolder = fileIn('journal');
+  const storeAway = createStoreAway({
+    lanes,
+    journal: journalFolder === null ? null : createJournalFiles({ root: journalFolder, onProblem }),
+    // What is counted afterwards is compared with the store's versions under its locks, so that nobody asks how fresh it is here.
+    evaluation: { directory, snapshots, customers, clock, knownUntil: () => 0 },
+    probe: createStoreProbe(connectionString),
+    isUnavailable: isDatabaseUnavailable,
+    onAnswered: (feature, policy) => metrics.countFallback(feature, policy),
+    onAway: (error) =>
+      log.warn({ err: error }, 'consumes do not reach the database; features with onStoreAway are answered'),
+    onBack: (awayMilliseconds, waiting) =>
+      log.warn({ awayMilliseconds, waiting }, 'consumes reach the database again; what waits is counted now'),
+    onCounted: (count) => log.info({ count }, 'answers without the database were counted in it'),
+    onProblem,
   });
   const holdSweeper = createHoldSweeper({ database: database.kysely, accounts, clock, onProblem });
   const usage = openUsageStore({ connectionString, onConnectionLost });
@@ -243,7 +262,8 @@ function composeParts(settings: ServerSettings) {
     customerReads,
     searches,
     accounts,
-    consumption,
+    consumption: storeAway.consumption,
+    storeAway,
     usage,
     recorder,
     recent: createRecentPreparations(snapshots),
@@ -300,6 +320,7 @@ export async function composeServer(settings: ServerSettings): Promise<PennonSer
       parts.planMoves.start();
       parts.holdSweeper.start();
       parts.forgetting.start();
+      await parts.storeAway.start();
     },
     drain() {
       draining = true;
@@ -337,7 +358,9 @@ async function closeAll(app: App, parts: Parts): Promise<void> {
   parts.customers.stop();
   await parts.planMoves.stop();
   await parts.holdSweeper.stop();
+  await parts.storeAway.stop();
   await Promise.all([parts.consumption.drain(), parts.recorder.drain()]);
+  await parts.storeAway.close();
   await Promise.allSettled([parts.workshop.stop(), parts.accounts.close(), parts.usage.close()]);
   await Promise.allSettled([parts.feed.stop(), parts.snapshots.stop()]);
   await Promise.allSettled([parts.customerReads.close(), parts.searches.close(), parts.database.close()]);

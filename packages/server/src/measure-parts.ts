@@ -43,6 +43,18 @@ export function measureParts(parts: Parts): void {
     'Consumptions that wait for their batch.',
     () => parts.consumption.report().waiting,
   );
+  metrics.gauge('pennon_store_away', 'Whether consumes cannot reach the database: 1, else 0.', () =>
+    parts.storeAway.report().awayMilliseconds === null ? 0 : 1,
+  );
+  metrics.gauge(
+    'pennon_journal_waiting',
+    'Answers without the database that are not counted in it yet.',
+    () => parts.storeAway.report().waiting,
+  );
+  metrics.gauge('pennon_journal_age_seconds', 'Since the oldest of them was answered; 0 without any.', () =>
+    secondsOf(parts.storeAway.report().oldestMilliseconds ?? 0),
+  );
+  metrics.gauge('pennon_journal_bytes', 'Of the journal on disk.', () => parts.storeAway.report().bytes);
   metrics.gauge('pennon_keys', 'Keys that are accepted.', () => parts.ring.size());
   metrics.gauge(
     'pennon_customer_pieces_in_memory',

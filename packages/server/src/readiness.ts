@@ -1,6 +1,7 @@
 import type { Parts } from './compose.js';
 import type { Readiness } from './http/routes/operations.js';
 import { schemaProblems } from './service/schema-watch.js';
+import type { StoreAwayReport } from './service/store-away/store-away.js';
 
 /** The change feed polls about once a second; this long without an answer means that the database is away. */
 const SILENT_SECONDS = 5;
@@ -18,6 +19,7 @@ export function readinessOf(parts: Parts, draining: boolean): Readiness {
   const problems: string[] = [];
   if (draining) problems.push('The process is shutting down.');
   if (!reachable) problems.push('The database does not answer; evaluation goes on from memory and disk.');
+  problems.push(...awayProblems(parts.storeAway.report()));
   if (source === 'none') problems.push('Nothing was loaded yet, neither from the database nor from disk.');
   const schema = parts.schema.difference();
   problems.push(...schemaProblems(schema));
@@ -43,4 +45,32 @@ export function readinessOf(parts: Parts, draining: boolean): Readiness {
     })),
     problems,
   };
+}
+
+function awayProblems({
+  awayMilliseconds,
+  waiting,
+  oldestMilliseconds,
+  refused,
+  refusal,
+}: StoreAwayReport): string[] {
+  const problems: string[] = [];
+  if (awayMilliseconds !== null) {
+    problems.push(
+      `Consumes have not reached the database for ${seconds(awayMilliseconds)} s; only features with \`onStoreAway\` are answered.`,
+    );
+  }
+  if (waiting > 0) {
+    problems.push(
+      `${waiting} consumes were answered without the database and are not counted in it yet, the oldest since ${seconds(oldestMilliseconds ?? 0)} s.`,
+    );
+  }
+  if (refused > 0) {
+    problems.push(`${refused} of them cannot be counted: ${refusal ?? ''}`);
+  }
+  return problems;
+}
+
+function seconds(milliseconds: number): number {
+  return Math.round(milliseconds / 1000);
 }

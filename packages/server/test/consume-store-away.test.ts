@@ -1,57 +1,9 @@
-import { connect, createServer, type Server, type Socket } from 'node:net';
 import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ask, consume, customer, idempotencyKey, RUNTIME_CATALOG, warm } from './runtime-support.js';
+import { Wire } from './wire-support.js';
 
 /* What callers are told while the store hangs, stands still or cuts connections: 503, never a denial; and what holds afterwards. */
-
-/** Between a process and its database: it can stand still as a stopped database does, and cut as a killed one does. */
-class Wire {
-  readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
-  #still = false;
-
-  constructor(host: string, port: number) {
-    this.#server = createServer((socket) => {
-      const database = connect(port, host);
-      socket.pipe(database);
-      database.pipe(socket);
-      for (const one of [socket, database]) {
-        this.#sockets.add(one);
-        if (this.#still) one.pause();
-        one.on('error', () => undefined);
-        one.on('close', () => {
-          this.#sockets.delete(one);
-          socket.destroy();
-          database.destroy();
-        });
-      }
-    });
-  }
-
-  async listen(): Promise<number> {
-    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
-    const address = this.#server.address();
-    return typeof address === 'object' && address !== null ? address.port : 0;
-  }
-
-  standStill(still: boolean): void {
-    this.#still = still;
-    for (const socket of this.#sockets) {
-      if (still) socket.pause();
-      else socket.resume();
-    }
-  }
-
-  cut(): void {
-    for (const socket of this.#sockets) socket.destroy();
-  }
-
-  close(): void {
-    this.cut();
-    this.#server.close();
-  }
-}
 
 let near: TestServer;
 let far: TestServer;

@@ -28,6 +28,8 @@ export interface ServerProcessOptions {
   readonly main?: string;
   readonly logLevel?: 'warn' | 'error';
   readonly readyMilliseconds?: number;
+  /** What an earlier one has left. Default: a folder of its own, removed with it. */
+  readonly dataDirectory?: string;
 }
 
 /** Resolves when it is ready to be asked. It ends with this process, whatever becomes of that. */
@@ -36,7 +38,7 @@ export async function startServerProcess(
   options: ServerProcessOptions = {},
 ): Promise<ServerProcess> {
   const { main = import.meta.resolve('@pennon/server/main'), logLevel = 'warn' } = options;
-  const folder = await mkdtemp(join(tmpdir(), 'pennon-process-'));
+  const folder = options.dataDirectory ?? (await mkdtemp(join(tmpdir(), 'pennon-process-')));
   const port = await freePort();
   const program = `import { main } from ${JSON.stringify(main)}; process.exit(await main({ parentPid: ${process.pid} }));`;
   // The flag is that of `npm start`.
@@ -64,7 +66,7 @@ export async function startServerProcess(
   const kill = async (): Promise<void> => {
     child.kill('SIGKILL');
     await ended;
-    await rm(folder, { recursive: true, force: true });
+    if (options.dataDirectory === undefined) await rm(folder, { recursive: true, force: true });
   };
   const url = `http://127.0.0.1:${port}`;
   if (!(await isReady(url, child, options.readyMilliseconds ?? 60_000))) {

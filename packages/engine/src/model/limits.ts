@@ -137,6 +137,10 @@ export const LIMITS = {
     100,
     'accounts',
     'Of each, the limit is resolved anew by the engine; a page is to be there in 50 ms.',
+  journalBytes: limit(
+    256 * 1024 * 1024,
+    'bytes',
+    'What one process answers without the store, about 250,000 consumes: each waits in memory, too.',
   ),
   usageMonthsLeast: limit(2, 'months', 'Idempotency looks back 35 days; two whole months always hold them.'),
   usageMonthsMost: limit(

@@ -18,6 +18,7 @@ export function createPrometheusMetrics(): PrometheusMetrics {
   collectDefaultMetrics({ register: registry });
   const routes = new Map<string, RouteCounts>();
   const evaluations = new Map<string, { count: number }>();
+  const fallbacks = new Map<string, { readonly feature: string; readonly policy: string; count: number }>();
   registerPlain(registry, {
     name: 'pennon_http_requests_total',
     help: 'Answered requests by route, method and status.',
@@ -35,6 +36,12 @@ export function createPrometheusMetrics(): PrometheusMetrics {
     help: 'Evaluations by kind of what was asked.',
     type: 'counter',
     read: () => [...evaluations].map(([kind, { count }]) => ({ labels: { kind }, value: count })),
+  });
+  registerPlain(registry, {
+    name: 'pennon_fallback_answers_total',
+    help: 'Consumes, by item, that were answered from the journal because the database was away.',
+    type: 'counter',
+    read: () => [...fallbacks.values()].map(({ count, ...labels }) => ({ labels, value: count })),
   });
   const batches = new Histogram({
     name: 'pennon_consume_batch_requests',
@@ -62,6 +69,15 @@ export function createPrometheusMetrics(): PrometheusMetrics {
       const known = evaluations.get(kind);
       if (known === undefined) {
         evaluations.set(kind, { count: 1 });
+      } else {
+        known.count += 1;
+      }
+    },
+    countFallback(feature, policy) {
+      const name = `${policy} ${feature}`;
+      const known = fallbacks.get(name);
+      if (known === undefined) {
+        fallbacks.set(name, { feature, policy, count: 1 });
       } else {
         known.count += 1;
       }

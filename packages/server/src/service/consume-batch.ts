@@ -353,7 +353,7 @@ function answerOf(decisions: readonly ConsumptionDecision[], decidedAt: number):
   return { decisions, decidedAt, replayed: false };
 }
 
-function mismatch(idempotencyKey: string): ServiceError {
+export function mismatch(idempotencyKey: string): ServiceError {
   return new ServiceError(
     'unprocessable',
     'IDEMPOTENCY_MISMATCH',

@@ -1,15 +1,15 @@
 import type { JsonObject } from '@pennon/engine/model/json';
 import type { CanonicalCall } from './canonical-request.js';
-import type { ConsumeBatcher } from './consume-batcher.js';
-import type { ConsumeAnswer, ConsumeRequest, ReservationAsk, UsageOperation } from './consume-request.js';
+import type { ReservationAsk, UsageOperation } from './consume-request.js';
 import type { Credential } from './credential.js';
 import type { EntitlementDependencies } from './evaluate-entitlement.js';
 import type { EvaluationInput } from './evaluation-request.js';
 import type { Reservations } from './ports.js';
 import type { RecentPreparations } from './recent-preparations.js';
+import type { AwayConsumption } from './store-away/away-consumption.js';
 
 export interface ConsumeDependencies extends EntitlementDependencies {
-  readonly batcher: ConsumeBatcher<ConsumeRequest, ConsumeAnswer>;
+  readonly batcher: AwayConsumption;
   readonly recent: RecentPreparations;
   readonly reservations: Reservations;
   /** Registers a customer that a server key named and nobody knew, and makes it known to this process. */

@@ -9,6 +9,7 @@ import type { Credential } from './credential.js';
 import { prepareEvaluation } from './evaluation-request.js';
 import { type KnownCustomer, nothingPublished, prepareKnown } from './known-customer.js';
 import type { EnvironmentVersions } from './ports.js';
+import { evaluationScopeOf } from './scope.js';
 import { ServiceError } from './service-error.js';
 
 /**
@@ -50,9 +51,29 @@ async function prepareAndSubmit(
   idempotencyKey: string,
   call: CanonicalCall,
 ): Promise<ConsumeAnswer> {
-  const known = await prepareKnown(dependencies, credential, input);
+  let known: KnownCustomer;
+  try {
+    known = await prepareKnown(dependencies, credential, input);
+  } catch (error) {
+    const told = toldBefore(dependencies, credential, input, { idempotencyKey, text: call.text, error });
+    if (told !== null) return told;
+    throw error;
+  }
   dependencies.recent.keep(credential, input, call.contextText, known);
   return submit(dependencies, credential, input, idempotencyKey, call.text, known);
+}
+
+/** The customer cannot be read; but what was answered without the store is answered again, also by whoever read that from a journal. */
+function toldBefore(
+  { batcher, directory }: ConsumeDependencies,
+  credential: Credential,
+  input: ConsumeInput,
+  { idempotencyKey, text, error }: { idempotencyKey: string; text: string; error: unknown },
+): Promise<ConsumeAnswer> | null {
+  if (!(error instanceof ServiceError) || error.kind !== 'unavailable') return null;
+  const { environment, product } = evaluationScopeOf(directory, credential, input);
+  const hash = requestHash(input.operation, product.id, text);
+  return batcher.toldBefore({ environmentId: environment.id, idempotencyKey, requestHash: hash });
 }
 
 function submit(
