@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type BundledServer, bundleServer } from '@pennon/testkit/prove/bundled-server';
 import { type ServerProcess, startServerProcess } from '@pennon/testkit/server-process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type AwayServers, known, startAwayServers, usedOf } from './store-away-support.js';
@@ -12,19 +13,22 @@ const KILLS = Number(process.env.PENNON_AWAY_KILLS ?? 2);
 
 let servers: AwayServers;
 let folder: string;
+let bundled: BundledServer;
 beforeAll(async () => {
   servers = await startAwayServers();
+  bundled = await bundleServer();
   folder = await mkdtemp(join(tmpdir(), 'pennon-away-'));
 }, 60_000);
 afterAll(async () => {
   await servers?.stop();
+  bundled?.remove();
   await rm(folder, { recursive: true, force: true });
 });
 
 function start(): Promise<ServerProcess> {
   return startServerProcess(
     { ...servers.near, databaseUrl: servers.wiredUrl },
-    { dataDirectory: folder },
+    { dataDirectory: folder, main: bundled.main },
   );
 }
 

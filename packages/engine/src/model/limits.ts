@@ -137,6 +137,7 @@ export const LIMITS = {
     100,
     'accounts',
     'Of each, the limit is resolved anew by the engine; a page is to be there in 50 ms.',
+  ),
   journalBytes: limit(
     256 * 1024 * 1024,
     'bytes',
