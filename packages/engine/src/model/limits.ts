@@ -141,7 +141,7 @@ export const LIMITS = {
   journalBytes: limit(
     256 * 1024 * 1024,
     'bytes',
-    'What one process answers without the store, about 250,000 consumes: each waits in memory, too.',
+    'What one process answers without the store, about 200,000 consumes: each waits in memory, too.',
   ),
   usageMonthsLeast: limit(2, 'months', 'Idempotency looks back 35 days; two whole months always hold them.'),
   usageMonthsMost: limit(
