@@ -67,6 +67,7 @@ export const storeWithoutAdapters = [
   'lot-statements',
   'plan-move-rows',
   'account-pages',
+  'usage-forgetting',
   'usage-history',
   'usage-listings',
   'usage-standings',

@@ -32,6 +32,7 @@ import { seedInstallation } from './service/seed.js';
 import { createSnapshots } from './service/snapshots.js';
 import { createStoreAway } from './service/store-away/store-away.js';
 import { createRecording } from './service/usage/recording.js';
+import { createUsageKeeper } from './service/usage/usage-keeper.js';
 import { STANDARD_USAGE_MONTHS } from './service/usage-retention.js';
 import { type Accounts, isLostRace, openAccounts } from './store/accounts.js';
 import { createAuditTrail } from './store/audit-trail.js';
@@ -66,6 +67,8 @@ export interface ServerSettings {
   readonly checkResponses?: boolean;
   /** How many whole months usage records are kept; default 13. */
   readonly usageMonths?: number;
+  /** How many whole months the history of usage is kept; default as many as its records. */
+  readonly historyMonths?: number;
   /** How long a cold look-up of a customer may take; default 50 ms. */
   readonly customerDeadlineMilliseconds?: number;
   /** How many customers (and users, teams, instances, of each as many) stay in memory; default `LIMITS.customersInMemory`. */
@@ -190,12 +193,15 @@ function composeParts(settings: ServerSettings) {
     customers,
     mayRunAgain: (error) => isLostRecord(error) || isDatabaseUnavailable(error),
   });
+  const recordMonths = settings.usageMonths ?? STANDARD_USAGE_MONTHS;
+  const historyMonths = settings.historyMonths ?? recordMonths;
   const partitions = createUsagePartitions({
     pool: database.pool,
     clock,
-    usageMonths: settings.usageMonths ?? STANDARD_USAGE_MONTHS,
+    months: { records: recordMonths, history: historyMonths },
     onProblem,
   });
+  const usageKeeper = createUsageKeeper({ database: database.kysely, clock, historyMonths, onProblem });
   const answers = createRememberedAnswers({ database: database.kysely, clock });
   const forgetting = createAnswerForgetting(answers, onProblem);
   const workshop = createCatalogWorkshop({
@@ -269,6 +275,7 @@ function composeParts(settings: ServerSettings) {
     recent: createRecentPreparations(snapshots),
     reservations: createReservationReads(database.kysely),
     partitions,
+    usageKeeper,
     holdSweeper,
     answers,
     forgetting,
@@ -318,6 +325,7 @@ export async function composeServer(settings: ServerSettings): Promise<PennonSer
       // With the database away nothing is written, and nothing waits for it.
       if (parts.installation.source() === 'database') await partitioned;
       parts.planMoves.start();
+      parts.usageKeeper.start();
       parts.holdSweeper.start();
       parts.forgetting.start();
       await parts.storeAway.start();
@@ -357,6 +365,7 @@ async function closeAll(app: App, parts: Parts): Promise<void> {
   parts.forgetting.stop();
   parts.customers.stop();
   await parts.planMoves.stop();
+  await parts.usageKeeper.stop();
   await parts.holdSweeper.stop();
   await parts.storeAway.stop();
   await Promise.all([parts.consumption.drain(), parts.recorder.drain()]);

@@ -21,6 +21,7 @@ describe('readConfig', () => {
       example: true,
       logLevel: 'info',
       usageMonths: 13,
+      historyMonths: 13,
       customersInMemory: 50_000,
       trustedProxies: [],
     });

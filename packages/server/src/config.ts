@@ -27,6 +27,8 @@ export interface Config {
   readonly logLevel: LogLevel;
   /** How many whole months usage records are kept; idempotency needs two. */
   readonly usageMonths: number;
+  /** How many whole months the history of usage by the hour and closed periods are kept. */
+  readonly historyMonths: number;
   /** How many customers stay in memory; of users, teams and instances as many each. */
   readonly customersInMemory: number;
   /** Addresses and networks of proxies whose `X-Forwarded-For` is believed; empty: nobody's. */
@@ -55,6 +57,7 @@ const KNOWN = [
   'PENNON_PRODUCT',
   'PENNON_LOG_LEVEL',
   'PENNON_USAGE_MONTHS',
+  'PENNON_HISTORY_MONTHS',
   'PENNON_CUSTOMERS_IN_MEMORY',
   'PENNON_TRUST_PROXY',
   // Read by the command, not by the server; set for both it is no mistake.
@@ -69,6 +72,7 @@ export function readConfig(
 ): Config {
   const faults: string[] = [];
   const reader = new SettingsReader(environment, faults);
+  const usageMonths = reader.usageMonths('PENNON_USAGE_MONTHS', STANDARD_USAGE_MONTHS);
   const config: Config = {
     host: reader.text('HOST') ?? '127.0.0.1',
     port: reader.port('PORT', 8080),
@@ -80,7 +84,8 @@ export function readConfig(
     example: reader.onOrOff('PENNON_EXAMPLE', true),
     product: reader.productKey('PENNON_PRODUCT'),
     logLevel: reader.logLevel('PENNON_LOG_LEVEL', terminal ? 'warn' : 'info'),
-    usageMonths: reader.usageMonths('PENNON_USAGE_MONTHS', STANDARD_USAGE_MONTHS),
+    usageMonths,
+    historyMonths: reader.usageMonths('PENNON_HISTORY_MONTHS', usageMonths),
     customersInMemory: reader.customersInMemory('PENNON_CUSTOMERS_IN_MEMORY'),
     trustedProxies: reader.proxies('PENNON_TRUST_PROXY'),
     terminal,

@@ -77,6 +77,7 @@ class Run {
       preferredProducts: [...(config.product === null ? [] : [config.product]), EXAMPLE_PRODUCT, 'default'],
       version: this.version,
       usageMonths: config.usageMonths,
+      historyMonths: config.historyMonths,
       customersInMemory: config.customersInMemory,
       trustedProxies: config.trustedProxies,
       log,

@@ -4,11 +4,13 @@ import { keptFrom } from '../service/usage-retention.js';
 
 /*
  * Monthly partitions of the tables of usage: made ahead, so that no insert ever waits for one, and dropped once every row in them is
- * older than usage records are kept. What falls outside of them lands in a default partition.
+ * older than is kept. What falls outside of them lands in a default partition.
  */
 
 interface PartitionedTable {
   readonly name: 'consumption' | 'usage_event' | 'usage_hour';
+  /** What is kept for how long: single records, or what they add up to. */
+  readonly kept: 'records' | 'history';
   /** By which it is divided. */
   readonly column: string;
   /** How many months before the current one are made too: what is told late belongs there. */
@@ -19,10 +21,24 @@ interface PartitionedTable {
 }
 
 const TABLES: readonly PartitionedTable[] = [
-  { name: 'consumption', column: 'decided_at', monthsBehind: 0, storage: '', unique: null },
-  { name: 'usage_event', column: 'received_at', monthsBehind: 0, storage: '', unique: 'event_key' },
+  { name: 'consumption', kept: 'records', column: 'decided_at', monthsBehind: 0, storage: '', unique: null },
+  {
+    name: 'usage_event',
+    kept: 'records',
+    column: 'received_at',
+    monthsBehind: 0,
+    storage: '',
+    unique: 'event_key',
+  },
   // A row of the current hour is written again and again: its new versions find room on its own page.
-  { name: 'usage_hour', column: 'hour', monthsBehind: 2, storage: ' with (fillfactor = 50)', unique: null },
+  {
+    name: 'usage_hour',
+    kept: 'history',
+    column: 'hour',
+    monthsBehind: 2,
+    storage: ' with (fillfactor = 50)',
+    unique: null,
+  },
 ];
 
 const MONTHS_AHEAD = 2;
@@ -43,7 +59,8 @@ export interface UsagePartitions {
 export interface UsagePartitionsOptions {
   readonly pool: pg.Pool;
   readonly clock: { now(): Instant };
-  readonly usageMonths: number;
+  /** How many whole months records (decisions and events) are kept, and how many the history by the hour. */
+  readonly months: Readonly<Record<PartitionedTable['kept'], number>>;
   readonly onProblem: (problem: string, error: unknown) => void;
 }
 
@@ -54,7 +71,7 @@ export function createUsagePartitions(options: UsagePartitionsOptions): UsagePar
   async function maintain(now: Instant) {
     const client = await options.pool.connect();
     try {
-      return await maintainOn(client, now, options.usageMonths);
+      return await maintainOn(client, now, options.months);
     } finally {
       client.release();
     }
@@ -88,7 +105,7 @@ export function createUsagePartitions(options: UsagePartitionsOptions): UsagePar
 }
 
 /** Processes that do this at once take turns; the second finds nothing left to do. */
-async function maintainOn(client: pg.PoolClient, now: Instant, usageMonths: number) {
+async function maintainOn(client: pg.PoolClient, now: Instant, months: UsagePartitionsOptions['months']) {
   const made: string[] = [];
   const dropped: string[] = [];
   await client.query('begin');
@@ -97,7 +114,7 @@ async function maintainOn(client: pg.PoolClient, now: Instant, usageMonths: numb
     for (const table of TABLES) {
       const present = await partitionNames(client, table);
       made.push(...(await makeMissing(client, table, present, now)));
-      dropped.push(...(await dropOld(client, table, present, keptFrom(now, usageMonths))));
+      dropped.push(...(await dropOld(client, table, present, keptFrom(now, months[table.kept]))));
     }
     await client.query('commit');
   } catch (error) {
