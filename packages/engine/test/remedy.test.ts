@@ -110,6 +110,7 @@ const names = (remedy: Remedy | 'omitted' | null): readonly string[] => {
   if (remedy === null || remedy === 'omitted') throw new Error('There is no remedy.');
   return remedy.options.map((option) => {
     if (option.kind === 'addon') return `${option.quantity} × ${option.addon}@${option.version}`;
+    if (option.kind === 'topup') return `${option.quantity} × ${option.topUp}`;
     const plan = `${option.plan}@${option.version}`;
     const [extra] = option.together?.addons ?? [];
     return extra === undefined ? plan : `${plan} + ${extra.quantity} × ${extra.addon}@${extra.version}`;
@@ -403,6 +404,7 @@ function bought(ask: EvaluationRequest<Snapshot>, option: RemedyOption): Custome
     ...state,
     licenses: state.licenses.map((one) => (one === before ? after : one)),
   });
+  if (option.kind === 'topup') throw new Error('The catalogs of these laws sell no top-ups.');
   if (option.kind === 'upgrade') {
     const plan = { plan: option.plan, planVersion: option.version, status: 'active' as const };
     const [extra] = option.together?.addons ?? [];

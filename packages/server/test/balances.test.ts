@@ -8,7 +8,7 @@ const governed = 'category: limit, owner: a@example.com, purpose: A test, remova
 const CATALOG = `
 product: { key: test, name: Test, defaultPlan: free }
 features:
-  - { key: calls, type: metered, reset: { every: month }, ${governed} }
+  - { key: calls, type: metered, reset: { every: month }, unit: { one: call, other: calls }, clientVisible: true, topUps: [{ key: calls-100, name: 100 calls, amount: 100, validDays: 30, price: { amount: 500, currency: EUR } }, { key: free-only, amount: 5, plans: [free], offered: false }], ${governed} }
   - { key: soft, type: metered, enforcement: soft, reset: { every: month }, ${governed} }
   - { key: rolls, type: metered, reset: { every: month }, rollover: { maximum: 40 }, ${governed} }
   - { key: seats, type: metered, reset: never, ${governed} }
@@ -273,6 +273,76 @@ describe('a feature that leaves the catalog', () => {
     expect(refused.text).not.toContain(used.id);
     await ok(call('POST', `/customers/${who}/top-ups/${id}/void`, {}));
     expect((await remove()).status).toBeLessThan(300);
+  });
+});
+
+describe('X-2 C-4 top-ups that the catalog sells', () => {
+  it('a denial names them, the named one is made by its key, and the same call is then allowed', async () => {
+    const who = await customer();
+    await consume(who, 100);
+    const denied = await consume(who, 150);
+    const { remedy } = (
+      denied as { entitlement: { remedy: { kind: string; options: Record<string, unknown>[] } } }
+    ).entitlement;
+    expect(remedy).toMatchObject({
+      kind: 'topup',
+      options: [
+        {
+          ...{ topUp: 'calls-100', feature: 'calls', quantity: 2, units: 200, limit: 300, unlimited: false },
+          price: { amount: 1000, currency: 'EUR', every: 'once' },
+        },
+      ],
+    });
+    const [{ topUp: pack, feature, quantity } = {}] = remedy.options;
+    const body = { feature, pack, quantity };
+    const made = (await ok(call('POST', `/customers/${who}/top-ups`, body))).body;
+    expect(made).toMatchObject({ amount: 200, remaining: 200, kind: 'topup', source: 'pack calls-100' });
+    const days = (Date.parse(made.endsAt) - Date.parse(made.startsAt)) / 86_400_000;
+    expect(days).toBe(30);
+    expect(await consume(who, 150)).toMatchObject({ allowed: true });
+  });
+
+  it('what the call says beside the key goes before what the catalog says', async () => {
+    const who = await customer();
+    const more = { pack: 'calls-100', endsAt: null, priority: 3, source: 'order 9', kind: 'promotional' };
+    const made = (await ok(call('POST', `/customers/${who}/top-ups`, { feature: 'calls', ...more }))).body;
+    expect(made).toMatchObject({
+      amount: 100,
+      endsAt: null,
+      priority: 3,
+      source: 'order 9',
+      kind: 'promotional',
+    });
+  });
+
+  it('is refused without a typed amount, with both, and by a key that the feature does not have', async () => {
+    const who = await customer();
+    const code = async (body: Record<string, unknown>) => {
+      const { status, body: problem } = await call('POST', `/customers/${who}/top-ups`, {
+        feature: 'calls',
+        ...body,
+      });
+      return [status, (problem as { code?: string }).code];
+    };
+    expect(await code({})).toEqual([400, 'AMOUNT_OR_PACK']);
+    expect(await code({ amount: 1, pack: 'calls-100' })).toEqual([400, 'AMOUNT_OR_PACK']);
+    expect(await code({ amount: 1, quantity: 2 })).toEqual([400, 'AMOUNT_OR_PACK']);
+    expect(await code({ pack: 'calls-10' })).toEqual([422, 'TOP_UP_PACK_UNKNOWN']);
+    expect(await code({ feature: 'soft', pack: 'calls-100' })).toEqual([422, 'TOP_UP_PACK_UNKNOWN']);
+  });
+
+  it('stand in the plan catalog for pages, the offered ones', async () => {
+    const page = await server.request('GET', '/api/v1/public/catalog', { key: server.serverKey });
+    expect(page.status, page.text).toBe(200);
+    const feature = page.body.features.find((one: { key: string }) => one.key === 'calls');
+    expect(feature.topUps).toEqual([
+      {
+        ...{ key: 'calls-100', name: '100 calls', description: null, amount: 100, validDays: 30 },
+        price: { amount: 500, currency: 'EUR', every: 'once', source: null, text: '€5' },
+        plans: ['free', 'pro'],
+        text: '100 calls',
+      },
+    ]);
   });
 });
 

@@ -21,6 +21,7 @@ const ONLY_FOR: Partial<Record<keyof Feature, readonly FeatureType[]>> = {
   onDowngrade: ['limit', 'metered'],
   onPlanChange: ['metered'],
   rollover: ['metered'],
+  topUps: ['metered'],
   unit: ['limit', 'metered'],
   schema: ['config'],
 };
@@ -61,6 +62,7 @@ export function checkFeature(feature: Feature, scope: CheckScope): void {
   }
   checkNeedsReset(feature, scope);
   checkRollover(feature, scope);
+  checkTopUps(feature, scope);
   checkAggregation(feature, scope);
   checkStoreAway(feature, scope);
   if (
@@ -92,6 +94,20 @@ function checkRollover({ rollover, ...feature }: Feature, scope: CheckScope): vo
   if (rollover === undefined || (rollover.minimum ?? 0) <= rollover.maximum) return;
   const message = `\`minimum\` is ${rollover.minimum}, more than \`maximum\` (${rollover.maximum}); no more than the maximum is rolled over.`;
   scope.fault(feature, 'rollover', 'NOT_FOR_TYPE', message);
+}
+
+function checkTopUps({ topUps = [], ...feature }: Feature, scope: CheckScope): void {
+  for (const [place, { key, plans = [], price }] of topUps.entries()) {
+    if (topUps.findIndex((other) => other.key === key) < place) {
+      const message = `The top-up ${quoted(key)} stands twice; give each a key of its own.`;
+      scope.fault(topUps, place, 'DUPLICATE_DEFINITION', message);
+    }
+    for (const [index, plan] of plans.entries()) scope.refer('plan', plan, plans, index);
+    if (price?.every !== undefined && price.every !== 'once') {
+      const message = `A top-up is paid once, and \`every: ${price.every}\` says otherwise; leave it out. What is paid again and again is an add-on of ${quoted(feature.key)}.`;
+      scope.fault(price, 'every', 'NOT_FOR_TYPE', message);
+    }
+  }
 }
 
 /** Law 2: without the store nobody knows what is left of a hard limit. What is recorded only is not consumed at all. */

@@ -228,6 +228,11 @@ const definitions: Record<string, JsonSchema> = {
         LIMITS.rolloverPeriods.value,
       ),
     }),
+    topUps: list(
+      ref('topUpPack'),
+      LIMITS.topUpPacks.value,
+      'Amounts that can be bought besides what a period allows.',
+    ),
     settle: object('What of a reservation may be settled beyond what it holds. Default: nothing.', [], {
       more: choice(
         'The part that was not held: refused (default), taken whole or not at all, or taken as far as it fits.',
@@ -260,6 +265,21 @@ const definitions: Record<string, JsonSchema> = {
     ),
     schema: ref('schema', "The JSON Schema of a config feature's values."),
     combine: choice('How several licenses combine.', ['any', 'max', 'sum', 'last']),
+  }),
+  topUpPack: object('An amount that can be bought: a top-up is made of it.', ['key', 'amount'], {
+    key: ref('key'),
+    name: text('For people.', 200),
+    description: text('For people.', 2000),
+    amount: integer('So many units.', 1),
+    validDays: integer(
+      'It ends so many days of 24 hours after it was made. Default: never.',
+      1,
+      LIMITS.topUpDays.value,
+    ),
+    priority: integer('Lower ones are used first. Default: 50, as what a period allows.', 0, 100),
+    plans: list(ref('key'), LIMITS.plans.value, 'Whose plan is one of them may buy it. Default: everyone.'),
+    price: ref('price'),
+    offered: on('False: sold no more.'),
   }),
   price: object('To show, never to charge.', ['amount', 'currency'], {
     amount: integer('In minor units: 2000 is 20.00.'),

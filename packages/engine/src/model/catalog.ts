@@ -109,6 +109,23 @@ export interface SettlePolicy {
   readonly late?: SettleLate;
 }
 
+/** An amount of a metered feature that can be bought besides what periods allow: what a top-up is made of. */
+export interface TopUpPack {
+  readonly key: string;
+  readonly name?: string;
+  readonly description?: string;
+  readonly amount: number;
+  /** It ends so many days of 24 hours after it was made; without: never. */
+  readonly validDays?: number;
+  /** 0 … 100, lower first; `DEFAULT_LOT_PRIORITY`. */
+  readonly priority?: number;
+  /** Whose plan is one of them; every customer where it is left out. */
+  readonly plans?: readonly string[];
+  /** Paid once. */
+  readonly price?: Price;
+  readonly offered?: boolean;
+}
+
 export interface Feature extends Governed {
   readonly type: FeatureType;
   readonly category?: FeatureCategory;
@@ -123,6 +140,7 @@ export interface Feature extends Governed {
   readonly onDowngrade?: DowngradePolicy | { readonly grace: { readonly days: number } };
   readonly onPlanChange?: PlanChangePolicy;
   readonly rollover?: RolloverDocument;
+  readonly topUps?: readonly TopUpPack[];
   /** What of a reservation may be settled that was not held, and whether one that ended still may be. Default: refuse both. */
   readonly settle?: SettlePolicy;
   /** Soft and observed limits only: a hard one is always closed (law 2). Default `closed`. */

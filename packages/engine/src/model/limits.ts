@@ -194,6 +194,8 @@ export const LIMITS = {
     'periods',
     'Each is looked back to where nothing was used meanwhile; what lasts longer is a balance of its own.',
   ),
+  topUpPacks: limit(20, 'packs', 'Of one feature: each may be tried when a denial asks what would help.'),
+  topUpDays: limit(3660, 'days', 'What lasts longer than ten years lasts without an end.'),
   lotsPerAccount: limit(
     200,
     'lots',

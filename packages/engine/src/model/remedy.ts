@@ -3,7 +3,7 @@ import type { Instant } from './customer.js';
 
 /** A price as the catalog states it: to show, never to charge. */
 export type RemedyPrice = {
-  /** In minor units; of an add-on for the whole quantity. */
+  /** In minor units; of an add-on or a top-up for the whole quantity. */
   readonly amount: number;
   readonly currency: string;
   /** `null`: the catalog does not say what the amount is for. */
@@ -45,12 +45,20 @@ export type AddonOption = Offered & {
   readonly quantity: number;
 };
 
-export type RemedyOption = UpgradeOption | AddonOption;
+/** So many pieces of an amount that is bought once. */
+export type TopUpOption = Omit<Offered, 'version'> & {
+  readonly kind: 'topup';
+  readonly feature: string;
+  /** The key of the pack in the feature's `topUps`. */
+  readonly topUp: string;
+  readonly quantity: number;
+  /** Units in all. */
+  readonly units: number;
+};
 
-/**
- * What would turn a "no" into a "yes" (OEP: remedy). `at` is when time alone does, where that is known. Nothing in a catalog sells a
- * balance yet, so that OEP's `topup` is never among the answers.
- */
+export type RemedyOption = UpgradeOption | AddonOption | TopUpOption;
+
+/** What would turn a "no" into a "yes" (OEP: remedy). `at` is when time alone does, where that is known. */
 export type Remedy =
   | {
       /** The kind of the first option, which is the cheapest. */

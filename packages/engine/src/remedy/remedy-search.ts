@@ -3,11 +3,19 @@ import { resolveEntitlement } from '../entitlement/resolve-entitlement.js';
 import { NEVER } from '../evaluation/edges.js';
 import { termsAt } from '../evaluation/license-terms.js';
 import { beginEvaluation } from '../flag/layers.js';
+import type { Price, TopUpPack } from '../model/catalog.js';
 import type { CustomerState, Instant } from '../model/customer.js';
 import type { EntitlementDecision } from '../model/decision.js';
 import type { EvaluationRequest } from '../model/evaluation.js';
 import { LIMITS } from '../model/limits.js';
-import type { AddonOption, Remedy, RemedyAddon, RemedyOption, UpgradeOption } from '../model/remedy.js';
+import type {
+  AddonOption,
+  Remedy,
+  RemedyAddon,
+  RemedyOption,
+  TopUpOption,
+  UpgradeOption,
+} from '../model/remedy.js';
 import { isCompiledSplit } from '../snapshot/compile-offers.js';
 import type { CompiledAddon, CompiledPlan, Snapshot } from '../snapshot/snapshot.js';
 import { combinationsOf, pricedAddon, pricedPlan, pricedTogether } from './combinations.js';
@@ -23,6 +31,7 @@ import {
   unknownCustomer,
   withAddon,
   withPlan,
+  withTopUp,
 } from './trial-state.js';
 
 /** So many changes of the right by time alone are looked ahead for one that lets the customer in. */
@@ -32,6 +41,8 @@ const WAIT_STEPS = 4;
 interface Question {
   readonly key: string;
   readonly amount: number;
+  /** Whose account it is; `null`: more of the feature is not what is missing. */
+  readonly scope: string | null;
 }
 
 /**
@@ -64,7 +75,8 @@ export class RemedySearch {
     const standing = this.#standing;
     if (decision.hasAccess || standing === null) return null;
     if (this.#trialsLeft <= 0) return 'omitted';
-    const question = { key: decision.key, amount };
+    const scope = decision.reason === 'LIMIT_REACHED' ? decision.scope : null;
+    const question = { key: decision.key, amount, scope };
     const at = this.#waitUntil(question, standing, decision);
     const [first, ...others] = this.#isHeldBack(question, standing) ? [] : this.#options(question, standing);
     if (first !== undefined) return { kind: first.kind, at, options: [first, ...others] };
@@ -119,7 +131,8 @@ export class RemedySearch {
   #options(question: Question, standing: Standing): readonly RemedyOption[] {
     const plans = this.#candidates(question.key, standing);
     const addons = offersOf(this.#request.snapshot).addonsByFeature.get(question.key) ?? [];
-    const currency = currencyOf(standing, [...plans, ...addons]);
+    const packs = question.scope === null ? [] : packsFor(question.key, standing, this.#request.snapshot);
+    const currency = currencyOf(standing, [...plans, ...addons, ...packs.map((pack) => ({ show: pack }))]);
     const rank = standing.plan?.rank ?? 0;
     const found: Found[] = [];
     const inOrder = plans
@@ -133,6 +146,10 @@ export class RemedySearch {
     for (const addon of addons) {
       const option = this.#extra(question, standing, addon);
       if (option !== null) found.push({ option, priced: pricedAddon(addon, rank, option.quantity) });
+    }
+    for (const pack of packs) {
+      const option = this.#topUp(question, standing, pack);
+      if (option !== null) found.push({ option, priced: { price: option.price, rank, name: pack.key } });
     }
     found.push(...this.#combinations(question, standing, found, currency));
     return found
@@ -242,6 +259,22 @@ export class RemedySearch {
     return null;
   }
 
+  #topUp({ scope, ...question }: Question, standing: Standing, pack: TopUpPack): TopUpOption | null {
+    if (scope === null) return null;
+    const { snapshot, now } = this.#request;
+    const account = { product: snapshot.productKey, feature: question.key, scope };
+    const most = Math.min(LIMITS.lotsPerAccount.value, Math.floor(LIMITS.quantity.value / pack.amount));
+    const enough = fewestPieces(most, true, (quantity) =>
+      this.#lifted({ ...question, scope }, withTopUp(standing, account, pack.amount * quantity, now)),
+    );
+    if (enough === null) return null;
+    const { quantity, result } = enough;
+    const units = pack.amount * quantity;
+    const price = priceOf(pack.price === undefined ? null : { ...pack.price, every: 'once' }, quantity);
+    const shown = { feature: question.key, topUp: pack.key, name: pack.name ?? null, quantity, units };
+    return { kind: 'topup', ...shown, limit: limitOf(result), price };
+  }
+
   #together(
     question: Question,
     standing: Standing,
@@ -293,10 +326,19 @@ function limitOf({ limit }: EntitlementDecision): RemedyOption['limit'] {
   return limit === null || limit.kind === 'finite' ? (limit?.value ?? null) : limit.kind;
 }
 
+/** The amounts of a feature that the customer may buy. */
+function packsFor(key: string, { plan }: Standing, { features }: Snapshot): readonly TopUpPack[] {
+  const packs = features.get(key)?.document.topUps ?? [];
+  return packs.filter(
+    ({ offered, plans }) =>
+      offered !== false && (plans === undefined || (plan !== null && plans.includes(plan.key))),
+  );
+}
+
 /** In which currency the customer pays: as its attribute `currency` says, else that of its plan, else the only one that is asked. */
 function currencyOf(
   { state, plan }: Standing,
-  offers: readonly (CompiledPlan | CompiledAddon)[],
+  offers: readonly { readonly show: { readonly price?: Price | null | undefined } }[],
 ): string | null {
   const own = state.attributes['currency'];
   if (typeof own === 'string') return own;

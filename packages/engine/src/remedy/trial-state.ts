@@ -1,8 +1,9 @@
 import { licenseLapse } from '../evaluation/edges.js';
 import { speakingLicense } from '../evaluation/plan-facts.js';
 import { preparedFor } from '../evaluation/prepared-cache.js';
-import type { CustomerState, Instant, License } from '../model/customer.js';
+import type { AccountState, CustomerState, Instant, License } from '../model/customer.js';
 import type { EvaluationRequest } from '../model/evaluation.js';
+import { DEFAULT_LOT_PRIORITY } from '../model/limits.js';
 import { anchorAt, calendarAnchor, isTimeZone } from '../period/anchor.js';
 import type { CompiledAddon, CompiledPlan, Snapshot } from '../snapshot/snapshot.js';
 import { isSoldWith } from './offers.js';
@@ -135,6 +136,37 @@ export function withAddon(
   const others = license.addons.filter((one) => one.addon !== addon.key);
   const addons = [...others, { addon: addon.key, version: addon.version, quantity }];
   return replaced(state, license, { ...license, addons });
+}
+
+/** An account with an amount more that does not end. */
+export function withTopUp(
+  { state }: Pick<Standing, 'state'>,
+  { product, feature, scope }: { readonly product: string; readonly feature: string; readonly scope: string },
+  units: number,
+  now: Instant,
+): CustomerState {
+  const before = state.accounts.find(
+    (one) => one.feature === feature && one.scope === scope && (one.product ?? product) === product,
+  );
+  const account: AccountState = before ?? {
+    product,
+    feature,
+    scope,
+    periodStart: null,
+    used: 0,
+    reserved: 0,
+  };
+  const span = { createdAt: now, startsAt: now, endsAt: null };
+  const lot = {
+    id: '',
+    kind: 'topup',
+    priority: DEFAULT_LOT_PRIORITY,
+    amount: units,
+    remaining: units,
+    ...span,
+  } as const;
+  const accounts = state.accounts.filter((one) => one !== before);
+  return { ...state, accounts: [...accounts, { ...account, lots: [...(account.lots ?? []), lot] }] };
 }
 
 /** A license that is held back, in force again. */

@@ -34,6 +34,20 @@ export const PublicPriceSchema = Type.Object(
 
 const PeriodSchema = Type.Object({ every: Type.String(), count: Type.Integer({ minimum: 1 }) }, closed);
 
+const PublicTopUpSchema = Type.Object(
+  {
+    key: Type.String(),
+    name: Type.String(),
+    description: Nullable(Type.String()),
+    amount: Type.Integer(),
+    validDays: Nullable(Type.Integer({ description: 'Of 24 hours; null: without an end.' })),
+    price: Nullable(PublicPriceSchema),
+    plans: Type.Array(Type.String(), { description: 'Keys of the offered plans that it may be had with.' }),
+    text: Type.String({ description: 'For example `100 minutes`.' }),
+  },
+  closed,
+);
+
 export const PublicFeatureSchema = Type.Object(
   {
     key: Type.String(),
@@ -43,6 +57,12 @@ export const PublicFeatureSchema = Type.Object(
     unit: Nullable(Type.Object({ one: Type.String(), other: Type.String() }, closed)),
     per: Type.String({ description: 'Whose quota a metered feature is: customer, instance or user.' }),
     period: Type.Union([PeriodSchema, Type.Null()], { description: 'After which a quota is refilled.' }),
+    topUps: Type.Optional(
+      Type.Array(PublicTopUpSchema, {
+        minItems: 1,
+        description: 'Amounts of it that can be bought once; absent where there are none.',
+      }),
+    ),
   },
   closed,
 );

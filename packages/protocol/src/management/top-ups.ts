@@ -15,7 +15,18 @@ export const TopUpCreateSchema = Type.Object(
   {
     product: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
     feature: KeySchema,
-    amount: LotAmountSchema,
+    amount: Type.Optional(LotAmountSchema),
+    pack: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 128,
+        description:
+          'Instead of `amount`: a key of the feature’s `topUps`, which says how much it is, until when, and its priority.',
+      }),
+    ),
+    quantity: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'Of the pack. Default: 1.' }),
+    ),
     target: Type.Optional(HolderSchema),
     kind: Type.Optional(BoughtOrGivenSchema),
     priority: Type.Optional(LotPrioritySchema),

@@ -7,7 +7,7 @@ import { type Static, Type } from 'typebox';
 export const RemedyPriceSchema = Type.Object(
   {
     amount: Type.Integer({
-      description: 'In minor units: 2000 is 20.00. Of an add-on for the whole quantity.',
+      description: 'In minor units: 2000 is 20.00. Of an add-on or a top-up for the whole quantity.',
     }),
     currency: Type.String({ description: 'ISO 4217.' }),
     every: Type.Union([Type.String(), Type.Null()], {
@@ -18,8 +18,7 @@ export const RemedyPriceSchema = Type.Object(
   { additionalProperties: false, description: 'To show, never to charge.' },
 );
 
-const offered = {
-  version: Type.Integer(),
+const offeredOnce = {
   name: Type.Union([Type.String(), Type.Null()]),
   limit: Type.Union([Type.Integer(), Type.Null()], {
     description:
@@ -28,6 +27,8 @@ const offered = {
   unlimited: Type.Boolean(),
   price: Type.Union([RemedyPriceSchema, Type.Null()]),
 };
+
+const offered = { version: Type.Integer(), ...offeredOnce };
 
 const RemedyAddonSchema = Type.Object(
   {
@@ -61,6 +62,16 @@ export const RemedyOptionSchema = Type.Union([
     { addon: Type.String(), quantity: Type.Integer({ minimum: 1 }), ...offered },
     { additionalProperties: false },
   ),
+  Type.Object(
+    {
+      topUp: Type.String({ description: 'An amount that is bought once, by its key in the feature.' }),
+      feature: Type.String(),
+      quantity: Type.Integer({ minimum: 1 }),
+      units: Type.Integer({ minimum: 1, description: 'Of the feature, in all.' }),
+      ...offeredOnce,
+    },
+    { additionalProperties: false },
+  ),
 ]);
 
 export const RemedySchema = Type.Union(
@@ -82,7 +93,7 @@ export const RemedySchema = Type.Union(
           description: 'When time alone turns the no into a yes, where that is known.',
         }),
         options: Type.Array(RemedyOptionSchema, {
-          description: 'Offered plans and add-ons that lift the no, the cheapest first.',
+          description: 'Offered plans, add-ons and top-ups that lift the no, the cheapest first.',
         }),
       },
       { additionalProperties: false },
@@ -100,10 +111,15 @@ export function toOepRemedy(remedy: Remedy): ApiRemedy {
 }
 
 function toOption(option: RemedyOption): ApiRemedyOption {
-  const { version, name, price } = option;
+  const { name, price } = option;
   const unlimited = option.limit === 'unlimited';
   const limit = option.limit === 'unlimited' ? UNLIMITED_AS_INTEGER : option.limit;
-  const rest = { version, name, limit, unlimited, price };
+  const shown = { name, limit, unlimited, price };
+  if (option.kind === 'topup') {
+    const { topUp, feature, quantity, units } = option;
+    return { topUp, feature, quantity, units, ...shown };
+  }
+  const rest = { version: option.version, ...shown };
   if (option.kind === 'addon') return { addon: option.addon, quantity: option.quantity, ...rest };
   const { plan, together } = option;
   if (together === undefined) return { plan, ...rest };

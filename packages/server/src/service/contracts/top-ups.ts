@@ -1,4 +1,5 @@
-import { DEFAULT_LOT_PRIORITY } from '@pennon/engine/model/limits';
+import type { Feature } from '@pennon/engine/model/catalog';
+import { DEFAULT_LOT_PRIORITY, LIMITS } from '@pennon/engine/model/limits';
 import type { ApiTopUp, TopUpCreate, TopUpListQuery } from '@pennon/protocol/management/top-ups';
 import type { Kysely } from 'kysely';
 import { fromInstant } from '../../store/instant.js';
@@ -52,7 +53,12 @@ export async function createTopUp(
     checkCountsFor(feature, target.kind, { feature: '/feature', target: '/target' });
     if (target.kind === 'instance') await checkInstance(change, customer, target.key);
     const startsAt = body.startsAt === undefined ? change.now : fromTime(body.startsAt, '/startsAt');
-    const endsAt = timeOr(body.endsAt, '/endsAt', null);
+    const bought = boughtOf(body, feature);
+    const endsAt = timeOr(
+      body.endsAt,
+      '/endsAt',
+      bought.endsAfter === null ? null : startsAt + bought.endsAfter,
+    );
     checkSpan(startsAt, endsAt);
     if (endsAt !== null && endsAt <= change.now) throw endPassed();
     const item = await makeLot(change, {
@@ -61,17 +67,58 @@ export async function createTopUp(
       product,
       feature: feature.key,
       kind: body.kind ?? 'topup',
-      priority: body.priority ?? DEFAULT_LOT_PRIORITY,
-      amount: body.amount,
+      priority: body.priority ?? bought.priority,
+      amount: bought.amount,
       startsAt,
       endsAt,
-      source: body.source ?? null,
+      source: body.source === undefined ? bought.source : body.source,
       reason: body.reason,
       grantId: null,
     });
     await change.touchCustomer(customer.key);
     return { item, created: true };
   });
+}
+
+interface Bought {
+  readonly amount: number;
+  readonly priority: number;
+  /** Milliseconds after its start; `null`: never. */
+  readonly endsAfter: number | null;
+  readonly source: string | null;
+}
+
+const DAY_MILLISECONDS = 86_400_000;
+
+/** How much: as the call says, or as the catalog says of the pack that it names. What is sold no more may still be delivered. */
+function boughtOf({ amount, pack: key, quantity }: TopUpCreate, feature: Feature): Bought {
+  if (key === undefined) {
+    if (amount === undefined || quantity !== undefined) throw amountOrPack(feature);
+    return { amount, priority: DEFAULT_LOT_PRIORITY, endsAfter: null, source: null };
+  }
+  if (amount !== undefined) throw amountOrPack(feature);
+  const packs = feature.topUps ?? [];
+  const pack = packs.find((one) => one.key === key);
+  if (pack === undefined) {
+    const keys = packs.map((one) => one.key);
+    throw unknownName('TOP_UP_PACK_UNKNOWN', `top-up of \`${feature.key}\``, key, keys, '/pack');
+  }
+  const total = pack.amount * (quantity ?? 1);
+  if (!Number.isSafeInteger(total)) {
+    const message = `${quantity} times \`${key}\` are more than ${LIMITS.quantity.value}. Send a smaller \`quantity\`.`;
+    throw refuse('unprocessable', 'TOP_UP_TOO_LARGE', message, '/quantity');
+  }
+  return {
+    amount: total,
+    priority: pack.priority ?? DEFAULT_LOT_PRIORITY,
+    endsAfter: pack.validDays === undefined ? null : pack.validDays * DAY_MILLISECONDS,
+    source: `pack ${key}`,
+  };
+}
+
+function amountOrPack({ key }: Feature): ServiceError {
+  const message = `Send either how much of \`${key}\` it is as \`amount\`, or a \`pack\` of its \`topUps\` with a \`quantity\`.`;
+  return refuse('invalid', 'AMOUNT_OR_PACK', message, '/amount');
 }
 
 function endPassed(): ServiceError {

@@ -8,6 +8,8 @@ import type { ApiPublicPrice } from '@pennon/protocol/management/public-catalog'
 export interface OfferTexts {
   readonly locale: string;
   price(price: Price | null): ApiPublicPrice | null;
+  /** `100 minutes` */
+  amount(feature: CompiledFeature, amount: number): string;
   /** `3,000 minutes per month`; `most`: where not all get the same. */
   limit(feature: CompiledFeature, limit: number | 'unlimited', most: number | 'unlimited' | null): string;
 }
@@ -40,6 +42,10 @@ export function createOfferTexts(locale: string): OfferTexts {
       const shown = priceOf(price);
       return shown === null ? null : { ...shown, text: moneyText(shown.amount, shown.currency) };
     },
+    amount: ({ document: { unit } }, amount) =>
+      unit === undefined
+        ? numbers.format(amount)
+        : `${numbers.format(amount)} ${amount === 1 ? unit.one : unit.other}`,
     limit(feature, limit, most) {
       if (limit === 'unlimited') return 'Unlimited';
       if (limit === 0 && most === null) return 'Not included';

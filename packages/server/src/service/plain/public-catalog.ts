@@ -1,3 +1,4 @@
+import type { TopUpPack } from '@pennon/engine/model/catalog';
 import { UNLIMITED_AS_INTEGER } from '@pennon/engine/model/limits';
 import { planRows } from '@pennon/engine/offer/plan-rows';
 import { isSoldWith, offersOf } from '@pennon/engine/remedy/offers';
@@ -105,7 +106,7 @@ function toPage(snapshot: Snapshot, { id, key }: Product, texts: OfferTexts): Ap
     product: { id, key, name: snapshot.productName ?? key },
     locale: texts.locale,
     plans: plans.map((plan) => toPlan(snapshot, plan, features, addons, texts)),
-    features: features.map(toFeature),
+    features: features.map((feature) => toFeature(feature, plans, texts)),
     addons: addons.map((addon) => toAddon(snapshot, addon, plans, shown, texts)),
   };
 }
@@ -167,8 +168,14 @@ function numberOf(limit: number | 'unlimited' | null): {
     : { limit, unlimited: false };
 }
 
-function toFeature({ key, type, per, reset, document }: CompiledFeature): ApiPublicFeature {
-  const { name, description, unit } = document;
+function toFeature(
+  feature: CompiledFeature,
+  plans: readonly CompiledPlan[],
+  texts: OfferTexts,
+): ApiPublicFeature {
+  const { key, type, per, reset, document } = feature;
+  const { name, description, unit, topUps = [] } = document;
+  const offered = topUps.filter((pack) => pack.offered !== false);
   return {
     key,
     name: name ?? key,
@@ -177,6 +184,25 @@ function toFeature({ key, type, per, reset, document }: CompiledFeature): ApiPub
     unit: unit === undefined ? null : { one: unit.one, other: unit.other },
     per,
     period: reset === 'never' ? null : { every: reset.every, count: reset.count ?? 1 },
+    ...(offered.length === 0 ? {} : { topUps: offered.map((pack) => toTopUp(pack, feature, plans, texts)) }),
+  };
+}
+
+function toTopUp(
+  { key, name, description, amount, validDays, price, plans: sold }: TopUpPack,
+  feature: CompiledFeature,
+  plans: readonly CompiledPlan[],
+  texts: OfferTexts,
+): NonNullable<ApiPublicFeature['topUps']>[number] {
+  return {
+    key,
+    name: name ?? key,
+    description: description ?? null,
+    amount,
+    validDays: validDays ?? null,
+    price: texts.price(price === undefined ? null : { ...price, every: 'once' }),
+    plans: plans.filter((plan) => sold === undefined || sold.includes(plan.key)).map((plan) => plan.key),
+    text: texts.amount(feature, amount),
   };
 }
 
