@@ -175,6 +175,7 @@ function composeParts(settings: ServerSettings) {
     journal: journalFolder === null ? null : createJournalFiles({ root: journalFolder, onProblem }),
     // What is counted afterwards is compared with the store's versions under its locks, so that nobody asks how fresh it is here.
     evaluation: { directory, snapshots, customers, clock, knownUntil: () => 0 },
+    balances: accounts,
     probe: createStoreProbe(connectionString),
     isUnavailable: isDatabaseUnavailable,
     onAnswered: (feature, policy) => metrics.countFallback(feature, policy),

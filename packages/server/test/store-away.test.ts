@@ -1,8 +1,9 @@
-import { readdir } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startTestServer } from '@pennon/testkit/test-server';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { ask, consume, customer, idempotencyKey } from './runtime-support.js';
+import { ask, consume, customer, expectStatus, idempotencyKey } from './runtime-support.js';
 import {
   type AwayServers,
   awayNoticed,
@@ -269,5 +270,48 @@ describe('counting afterwards', () => {
     expect((await consume(far, who, { key: 'open-calls', amount: 3 }, key)).body.reason).toBe('FALLBACK');
     await back();
     expect(await usedOf(near, who, 'open-calls')).toBe(3);
+  });
+
+  it('what is counted and not forgotten, as after a crash between the two, counts once when it is read again', async () => {
+    const { far, near, wiredUrl } = servers;
+    const who = await known(near, far);
+    await consume(near, who, { key: 'open-calls', amount: 7 });
+    const denied = idempotencyKey();
+    await consume(near, who, { key: 'open-calls', amount: 4 }, denied);
+    await cutFor(who);
+    await consume(far, who, { key: 'open-calls', amount: 4 }, denied);
+    for (let call = 0; call < 5; call += 1) await consume(far, who, { key: 'open-calls', amount: 2 });
+    const copy = await mkdtemp(join(tmpdir(), 'pennon-copy-'));
+    try {
+      await cp(join(far.dataDirectory ?? '', 'journal'), join(copy, 'journal'), { recursive: true });
+      await back();
+      expect(await usedOf(near, who, 'open-calls')).toBe(7 + 4 + 10);
+      // Whose it was is not alive any more.
+      for (const folder of await readdir(join(copy, 'journal'))) {
+        await rm(join(copy, 'journal', folder, 'owner.json'), { force: true });
+      }
+      const keys = { admin: near.adminKey, server: near.serverKey, client: near.clientKey };
+      const heir = await startTestServer({ databaseUrl: wiredUrl, keys, dataDirectory: copy });
+      try {
+        expect(heir.parts.storeAway.report().waiting).toBeGreaterThanOrEqual(6);
+        await counted(heir);
+        expect(await usedOf(near, who, 'open-calls')).toBe(7 + 4 + 10);
+      } finally {
+        await heir.stop();
+      }
+    } finally {
+      await rm(copy, { recursive: true, force: true });
+    }
+  });
+
+  it('of a customer that was erased meanwhile nothing is counted, and nothing waits', async () => {
+    const { far, near } = servers;
+    const who = await known(near, far);
+    await cutFor(who);
+    expect((await consume(far, who, { key: 'open-calls', amount: 1 })).body.reason).toBe('FALLBACK');
+    const path = `/api/v1/environments/production/customers/${who}/erase`;
+    await expectStatus(near.request('POST', path, { body: { reason: 'A test.' } }), 200);
+    await back();
+    expect(await usedOf(near, who, 'open-calls')).toBe(0);
   });
 });

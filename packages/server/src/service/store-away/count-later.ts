@@ -8,19 +8,23 @@ import { entitlementFault } from '../evaluate-entitlement.js';
 import { type EvaluationDependencies, prepareEvaluation } from '../evaluation-request.js';
 import type { EnvironmentVersions } from '../ports.js';
 import { ServiceError } from '../service-error.js';
+import type { FreshBalances } from '../strong-evaluation.js';
 import { type JournalEntry, toldDecisions } from './journal-entry.js';
 
 export interface CountDependencies extends EvaluationDependencies {
   readonly lanes: ConsumeBatcher<ConsumeRequest, ConsumeAnswer>;
+  readonly balances: FreshBalances;
 }
 
 /** Of the key under which the rest of an answer counts, where the store knows another decision under the caller's own. */
 const REST = 'fallback:';
+const READ_MILLISECONDS = 500;
 
 /**
  * Counts what was answered without the store, through the customer's lane, under the key of its caller: so it counts once, whoever counts it
  * and however often. INVARIANT: what a caller was told to have is counted. Where the store knows another decision under that key (a
  * denial before, the answer of another process, another body), what is missing to what was told counts under a key of the entry's own.
+ * CUSTOMER_NOT_FOUND: the customer was erased; there is nobody any more for whom it could count.
  */
 export async function countLater(dependencies: CountDependencies, entry: JournalEntry): Promise<void> {
   const told = toldDecisions(entry);
@@ -78,6 +82,12 @@ async function submit(
   const evaluate = (atLeast?: EnvironmentVersions) => evaluateEntry(dependencies, entry, items, atLeast);
   const evaluation = await evaluate();
   if (evaluation instanceof ServiceError) throw evaluation;
+  if (isAnother(evaluation, customerId)) {
+    await makeSure(dependencies, entry);
+    const again = await evaluate();
+    if (again instanceof ServiceError) throw again;
+    if (isAnother(again, customerId)) throw gone();
+  }
   return dependencies.lanes.submit(`${environmentId}/${customerKey}`, {
     operation: 'consume',
     environmentId,
@@ -92,6 +102,26 @@ async function submit(
     evaluation,
     evaluate,
   });
+}
+
+function isAnother({ request: { customer } }: ConsumeEvaluation, customerId: string): boolean {
+  return customer !== 'unavailable' && customer?.id !== customerId;
+}
+
+/** What this process knows may be older than the customer; the store is asked, and what is newer is read. */
+async function makeSure(
+  { balances, customers }: CountDependencies,
+  { environmentId, productId, customerKey }: JournalEntry,
+): Promise<void> {
+  const { customerVersion } = await balances.read({ environmentId, productId, customerKey }).catch(() => {
+    throw entitlementFault('CUSTOMER_STATE_UNAVAILABLE', 'Whether the customer exists could not be read.');
+  });
+  if (customerVersion === null) throw gone();
+  await customers.atLeast(environmentId, customerKey, customerVersion, READ_MILLISECONDS);
+}
+
+function gone(): ServiceError {
+  return new ServiceError('not-found', 'CUSTOMER_NOT_FOUND', 'The customer does not exist any more.');
 }
 
 async function evaluateEntry(

@@ -1,6 +1,7 @@
 import type { ConsumeBatcher } from '../consume-batcher.js';
 import type { ConsumeAnswer, ConsumeRequest } from '../consume-request.js';
 import type { EvaluationDependencies } from '../evaluation-request.js';
+import type { FreshBalances } from '../strong-evaluation.js';
 import { PROCESS_CLOCK } from '../turn-clock.js';
 import { type AwayConsumption, createAwayConsumption } from './away-consumption.js';
 import { countLater } from './count-later.js';
@@ -37,6 +38,7 @@ export interface StoreAwayOptions {
   /** `null`: there is no directory to keep one in, so that nothing is answered without the store. */
   readonly journal: ConsumptionJournal | null;
   readonly evaluation: EvaluationDependencies;
+  readonly balances: FreshBalances;
   readonly probe: (signal: AbortSignal) => Promise<void>;
   readonly isUnavailable: (error: unknown) => boolean;
   readonly onAnswered: (feature: string, policy: string) => void;
@@ -56,7 +58,7 @@ const NOTHING: StoreAwayReport = {
 };
 
 export function createStoreAway(options: StoreAwayOptions): StoreAway {
-  const { lanes, journal, evaluation, onProblem } = options;
+  const { lanes, journal, evaluation, balances, onProblem } = options;
   if (journal === null) {
     const nothing = async (): Promise<void> => undefined;
     const consumption = { ...lanes, toldBefore: () => null };
@@ -77,7 +79,7 @@ export function createStoreAway(options: StoreAwayOptions): StoreAway {
     waiting,
     circuit,
     clock: PROCESS_CLOCK,
-    count: (entry) => countLater({ ...evaluation, lanes: consumption }, entry),
+    count: (entry) => countLater({ ...evaluation, balances, lanes: consumption }, entry),
     onCounted: options.onCounted,
     onProblem,
   });
