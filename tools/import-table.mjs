@@ -81,6 +81,8 @@ export const storeWithoutAdapters = [
   'database-error',
   'instant',
   'audit-reads',
+  'outbox-reads',
+  'ended-periods',
   'erase-recorded',
   'erase-traces',
   'personal-keys',

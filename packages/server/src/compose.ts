@@ -10,6 +10,7 @@ import { readinessOf } from './readiness.js';
 import { registerRoutes } from './register-routes.js';
 import { createCatalogWorkshop } from './service/catalog-workshop.js';
 import { createDatabaseClock } from './service/clock.js';
+import type { ConsumeDependencies } from './service/consume-input.js';
 import { createConsumption } from './service/consumption.js';
 import type { SearchServices } from './service/contracts/list-customers.js';
 import { createPlanMoveRunner } from './service/contracts/plan-move-runner.js';
@@ -21,10 +22,12 @@ import { createAuthenticator } from './service/keys/authenticator.js';
 import type { FixedKeys } from './service/keys/fixed-keys.js';
 import { KeyRing } from './service/keys/key-ring.js';
 import { createKeyRingLoader } from './service/keys/key-ring-loader.js';
-import type { Metrics } from './service/metrics.js';
+import { measuredAccounts, measuredUsage } from './service/measured-stores.js';
 import { createInstallation } from './service/open-installation.js';
+import { createPeriodSweeper } from './service/period-sweeper.js';
 import type { PublishingThread } from './service/publishing-thread.js';
 import { createRecentPreparations } from './service/recent-preparations.js';
+import { createCustomerRegistration } from './service/register-customer.js';
 import { createRememberedAnswers } from './service/remembered-answers.js';
 import { createSchemaWatch } from './service/schema-watch.js';
 import type { Secret } from './service/secret.js';
@@ -34,7 +37,7 @@ import { createStoreAway } from './service/store-away/store-away.js';
 import { createRecording } from './service/usage/recording.js';
 import { createUsageKeeper } from './service/usage/usage-keeper.js';
 import { STANDARD_USAGE_MONTHS } from './service/usage-retention.js';
-import { type Accounts, isLostRace, openAccounts } from './store/accounts.js';
+import { isLostRace, openAccounts } from './store/accounts.js';
 import { createAuditTrail } from './store/audit-trail.js';
 import { createCatalogSource } from './store/catalog-source.js';
 import { createChangeFeed } from './store/change-feed.js';
@@ -164,7 +167,7 @@ function composeParts(settings: ServerSettings) {
   });
   const accounts = openAccounts({ connectionString, onConnectionLost });
   const lanes = createConsumption({
-    accounts: measured(accounts, metrics),
+    accounts: measuredAccounts(accounts, metrics),
     snapshots,
     customers,
     isLostRace,
@@ -187,7 +190,7 @@ function composeParts(settings: ServerSettings) {
     onProblem,
   });
   const holdSweeper = createHoldSweeper({ database: database.kysely, accounts, clock, onProblem });
-  const usage = openUsageStore({ connectionString, onConnectionLost });
+  const usage = measuredUsage(openUsageStore({ connectionString, onConnectionLost }), metrics);
   const recorder = createRecording({
     usage,
     snapshots,
@@ -253,6 +256,31 @@ function composeParts(settings: ServerSettings) {
     isUnavailable: isDatabaseUnavailable,
     onProblem,
   });
+  /** The instant up to which every committed change is known to this process. */
+  function knownUntil(): number {
+    const heard = feed.knownUntil();
+    if (heard !== null) return heard;
+    const loaded = snapshots.report().map((snapshot) => snapshot.readAtMilliseconds);
+    return loaded.length === 0 ? 0 : Math.min(...loaded);
+  }
+  const consuming: ConsumeDependencies = {
+    directory,
+    snapshots,
+    customers,
+    clock,
+    knownUntil,
+    balances: accounts,
+    batcher: storeAway.consumption,
+    recent: createRecentPreparations(snapshots),
+    reservations: createReservationReads(database.kysely),
+    registerCustomer: createCustomerRegistration(management, customers),
+  };
+  const periodSweeper = createPeriodSweeper({
+    database: database.kysely,
+    // Never from a journal: what is opened by the clock waits until the store is back.
+    consume: { ...consuming, batcher: lanes },
+    onProblem,
+  });
   const schema = createSchemaWatch({ read: () => readSchemaDifference(database), onProblem });
   return {
     metrics,
@@ -273,11 +301,12 @@ function composeParts(settings: ServerSettings) {
     storeAway,
     usage,
     recorder,
-    recent: createRecentPreparations(snapshots),
-    reservations: createReservationReads(database.kysely),
+    recent: consuming.recent,
+    consuming,
     partitions,
     usageKeeper,
     holdSweeper,
+    periodSweeper,
     answers,
     forgetting,
     workshop,
@@ -287,13 +316,7 @@ function composeParts(settings: ServerSettings) {
     installation,
     planMoveServices,
     planMoves,
-    /** The instant up to which every committed change is known to this process. */
-    knownUntil(): number {
-      const heard = feed.knownUntil();
-      if (heard !== null) return heard;
-      const loaded = snapshots.report().map((snapshot) => snapshot.readAtMilliseconds);
-      return loaded.length === 0 ? 0 : Math.min(...loaded);
-    },
+    knownUntil,
   };
 }
 
@@ -328,6 +351,7 @@ export async function composeServer(settings: ServerSettings): Promise<PennonSer
       parts.planMoves.start();
       parts.usageKeeper.start();
       parts.holdSweeper.start();
+      parts.periodSweeper.start();
       parts.forgetting.start();
       await parts.storeAway.start();
     },
@@ -342,20 +366,6 @@ export async function composeServer(settings: ServerSettings): Promise<PennonSer
   };
 }
 
-/** Counts the transactions of consumption and how long each waits for its locks. */
-function measured(accounts: Accounts, metrics: Metrics): Accounts {
-  return {
-    read: (question) => accounts.read(question),
-    async begin(request) {
-      const began = performance.now();
-      const transaction = await accounts.begin(request);
-      metrics.observeConsumeBatch(request.idempotencyKeys.length, (performance.now() - began) / 1000);
-      return transaction;
-    },
-    close: () => accounts.close(),
-  };
-}
-
 /** Requests first, then what they may still write, then what they read. */
 async function closeAll(app: App, parts: Parts): Promise<void> {
   parts.installation.close();
@@ -367,7 +377,7 @@ async function closeAll(app: App, parts: Parts): Promise<void> {
   parts.customers.stop();
   await parts.planMoves.stop();
   await parts.usageKeeper.stop();
-  await parts.holdSweeper.stop();
+  await Promise.all([parts.holdSweeper.stop(), parts.periodSweeper.stop()]);
   await parts.storeAway.stop();
   await Promise.all([parts.consumption.drain(), parts.recorder.drain()]);
   await parts.storeAway.close();

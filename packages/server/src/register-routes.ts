@@ -19,7 +19,6 @@ import { registerProductRoutes } from './http/routes/products.js';
 import { registerTokenKeyRoutes } from './http/routes/token-keys.js';
 import { registerUsageRoutes } from './http/routes/usage.js';
 import { createFlagsEvaluation } from './service/evaluate-flags.js';
-import { createCustomerRegistration } from './service/register-customer.js';
 
 /** Every route of the server. What is not listed here does not exist. */
 export function registerRoutes(app: App, parts: Parts, readiness: () => Readiness): void {
@@ -45,14 +44,7 @@ export function registerRoutes(app: App, parts: Parts, readiness: () => Readines
   registerPlainRoutes(app, evaluation);
   const ofrep = { ...evaluation, evaluateFlags: createFlagsEvaluation(evaluation) };
   registerOfrepRoutes(app, ofrep);
-  const oep = {
-    ...evaluation,
-    balances: parts.accounts,
-    batcher: parts.consumption,
-    recent: parts.recent,
-    reservations: parts.reservations,
-    registerCustomer: createCustomerRegistration(parts.management, parts.customers),
-  };
+  const oep = parts.consuming;
   registerOepRoutes(app, oep);
   registerOepUsageRoutes(app, { ...oep, recorder: parts.recorder });
   registerOepHistoryRoutes(app, { ...evaluation, database: parts.database.kysely });

@@ -129,6 +129,7 @@ const CASES: Readonly<Record<string, Case>> = {
   eraseCustomer: { ...shared, body: { reason } },
   eraseUser: { ...shared, body: { reason } },
   listAudit: shared,
+  listNotices: shared,
   exportCustomers: shared,
   importCustomers: { ...shared, ...withReason },
   listUsers: shared,

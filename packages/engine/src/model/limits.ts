@@ -67,6 +67,11 @@ export const LIMITS = {
     'More waiting for one customer are told 503 at once instead of late.',
   ),
   consumeBatch: limit(256, 'requests', 'One transaction decides at most so many.'),
+  noticeAgainSeconds: limit(
+    3600,
+    'seconds',
+    'A level of usage that was told is told again at the earliest so long after the last notice of the account, unless the limit was raised.',
+  ),
   reservationSeconds: limit(
     86_400,
     'seconds',

@@ -5,6 +5,7 @@ import {
   UNLIMITED_AS_INTEGER,
   UNLIMITED_AS_OFREP_INTEGER,
 } from '../model/limits.js';
+import { noticeLevels } from '../usage/notices.js';
 import type { CompileContext } from './compile-context.js';
 import { BrokenItem } from './compile-rule.js';
 import type { Condition } from './condition.js';
@@ -102,6 +103,7 @@ export function compileFeature(
       after: feature.lateEvents?.after ?? 'current',
     },
     dimensions: feature.dimensions ?? [],
+    noticeLevels: feature.type === 'metered' ? noticeLevels(feature.warnAt ?? []) : [],
     document: feature,
     broken,
   };

@@ -21,6 +21,7 @@ import type {
 } from '../model/catalog.js';
 import type { Instant } from '../model/customer.js';
 import type { JsonValue } from '../model/json.js';
+import type { NoticeLevel } from '../usage/notices.js';
 import type { Condition } from './condition.js';
 import type { Reads } from './reads.js';
 
@@ -134,6 +135,8 @@ export interface CompiledFeature {
   /** For how long after its end a period accepts events, in spans of 24 hours, and what becomes of later ones. */
   readonly lateEvents: { readonly milliseconds: number; readonly after: LatePolicy };
   readonly dimensions: readonly string[];
+  /** What is told as usage comes to it, in that order. */
+  readonly noticeLevels: readonly NoticeLevel[];
   /** How unlimited reads over OFREP: 2^31−1, or 2^53−1 where the catalog holds a larger finite limit of this feature. */
   readonly unlimitedNumber: number;
   readonly document: Feature;

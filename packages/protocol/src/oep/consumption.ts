@@ -1,5 +1,5 @@
 import type { ConsumptionDecision, EntitlementDecision } from '@pennon/engine/model/decision';
-import { toOepEntitlement } from './entitlement.js';
+import { toOepEntitlement, toOepEntitlementAfter } from './entitlement.js';
 import type { OepConsumedItem, OepConsumption, OepRelease } from './schemas.js';
 
 /**
@@ -19,7 +19,7 @@ export function toOepConsumption(
       allowed,
       reason: first.reason,
       consumed: first.consumed,
-      entitlement: toOepEntitlement(first.entitlement, asOf),
+      entitlement: toOepEntitlementAfter(first, asOf),
     };
   }
   const refused = decisions.find((decision) => !decision.allowed && decision.refusedBy === null);
@@ -32,7 +32,7 @@ export function toOepConsumption(
       reason: decision.reason,
       consumed: decision.consumed,
       ...refusedBy(decision, decisions),
-      entitlement: toOepEntitlement(decision.entitlement, asOf),
+      entitlement: toOepEntitlementAfter(decision, asOf),
     })),
   };
 }

@@ -1,4 +1,10 @@
-import type { EntitlementDecision, Fallback, Period, Source } from '@pennon/engine/model/decision';
+import type {
+  ConsumptionDecision,
+  EntitlementDecision,
+  Fallback,
+  Period,
+  Source,
+} from '@pennon/engine/model/decision';
 import { limitStateOf, overLimitOf, overOf } from '@pennon/engine/model/over-limit';
 import { toOepRemedy } from './remedy.js';
 import type { OepEntitlement } from './schemas.js';
@@ -38,6 +44,15 @@ export function toOepEntitlement(decision: EntitlementDecision, asOf: number): O
       ...(decision.fallback === undefined ? {} : toFallback(decision.fallback)),
     },
   };
+}
+
+/** The entitlement as one attempt left it; its metadata say where a hard limit would have denied what is only observed. */
+export function toOepEntitlementAfter(
+  { entitlement, wouldHaveDenied }: ConsumptionDecision,
+  asOf: number,
+): OepEntitlement {
+  const answer = toOepEntitlement(entitlement, asOf);
+  return wouldHaveDenied ? { ...answer, metadata: { ...answer.metadata, wouldHaveDenied } } : answer;
 }
 
 function toFallback({ policy, at }: Fallback): OepEntitlement['metadata'] {

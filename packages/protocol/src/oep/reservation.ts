@@ -1,5 +1,5 @@
 import type { ConsumptionDecision, Reservation } from '@pennon/engine/model/decision';
-import { toInstantText, toOepEntitlement } from './entitlement.js';
+import { toInstantText, toOepEntitlementAfter } from './entitlement.js';
 import type { OepReservation, OepReservationDecision, OepReservationDenial } from './schemas.js';
 
 export function toOepReservation(key: string, reservation: Reservation): OepReservation {
@@ -13,7 +13,7 @@ export function toOepReservationDecision(
   asOf: number,
 ): OepReservationDecision | OepReservationDenial {
   const { allowed, reason, key, reservation } = decision;
-  const entitlement = toOepEntitlement(decision.entitlement, asOf);
+  const entitlement = toOepEntitlementAfter(decision, asOf);
   if (reservation === undefined) return { allowed, reason, key, entitlement };
   return { allowed, reason, ...toOepReservation(key, reservation), entitlement };
 }

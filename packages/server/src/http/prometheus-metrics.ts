@@ -19,6 +19,8 @@ export function createPrometheusMetrics(): PrometheusMetrics {
   const routes = new Map<string, RouteCounts>();
   const evaluations = new Map<string, { count: number }>();
   const fallbacks = new Map<string, { readonly feature: string; readonly policy: string; count: number }>();
+  const notices = new Map<string, number>();
+  let wouldHaveDenied = 0;
   registerPlain(registry, {
     name: 'pennon_http_requests_total',
     help: 'Answered requests by route, method and status.',
@@ -42,6 +44,18 @@ export function createPrometheusMetrics(): PrometheusMetrics {
     help: 'Consumes, by item, that were answered from the journal because the database was away.',
     type: 'counter',
     read: () => [...fallbacks.values()].map(({ count, ...labels }) => ({ labels, value: count })),
+  });
+  registerPlain(registry, {
+    name: 'pennon_notices_total',
+    help: 'Notices of usage that this process committed, by type.',
+    type: 'counter',
+    read: () => [...notices].map(([type, value]) => ({ labels: { type }, value })),
+  });
+  registerPlain(registry, {
+    name: 'pennon_would_have_denied_total',
+    help: 'What was allowed because the limit is only observed, and a hard one would have denied.',
+    type: 'counter',
+    read: () => [{ labels: {}, value: wouldHaveDenied }],
   });
   const batches = new Histogram({
     name: 'pennon_consume_batch_requests',
@@ -85,6 +99,12 @@ export function createPrometheusMetrics(): PrometheusMetrics {
     observeConsumeBatch(count, seconds) {
       batches.observe(count);
       batchDurations.observe(seconds);
+    },
+    countNotice(type) {
+      notices.set(type, (notices.get(type) ?? 0) + 1);
+    },
+    countWouldHaveDenied(count) {
+      wouldHaveDenied += count;
     },
     gauge(name, help, read) {
       new Gauge({

@@ -1,5 +1,6 @@
 import type { AccountState, CreditLot, Instant } from '@pennon/engine/model/customer';
 import type { ConsumptionDecision, EntitlementDecision } from '@pennon/engine/model/decision';
+import type { Told } from '@pennon/engine/usage/notices';
 import { percentOf } from '@pennon/engine/usage/percent';
 import type {
   AccountKey,
@@ -27,6 +28,7 @@ export interface LiveAccount {
   touched: boolean;
   /** In force at the last decision; `null`: none. */
   limitKnown: number | null;
+  told: Told;
   readonly credits: LiveCredits;
 }
 
@@ -37,8 +39,8 @@ export function liveAccounts(
 ): Map<string, LiveAccount> {
   return new Map(
     accounts.map((account) => {
-      const { used, reserved, nextHoldEnd, periodStart, periodEnd, limitKnown } = account;
-      const live = { used, reserved, nextHoldEnd, periodStart, periodEnd, limitKnown };
+      const { used, reserved, nextHoldEnd, periodStart, periodEnd, limitKnown, told } = account;
+      const live = { used, reserved, nextHoldEnd, periodStart, periodEnd, limitKnown, told };
       const credits = new LiveCredits(account, lots.get(accountText(account)) ?? null);
       return [nameOf(account), { before: account, ...live, closed: null, touched: false, credits }];
     }),
@@ -71,13 +73,13 @@ export function takeOver(account: LiveAccount, decision: ConsumptionDecision, no
   }
 }
 
-/** Follows the limit that is in force now: who is near it is read from the account. */
-export function takeOverLimit(account: LiveAccount, { limit }: EntitlementDecision): void {
+/** Follows the limit that is in force now: who is near it is read from the account. Answers whether it changed. */
+export function takeOverLimit(account: LiveAccount, { limit }: EntitlementDecision): boolean {
   const value = limit?.kind === 'finite' ? limit.value : null;
-  if (account.limitKnown !== value) {
-    account.limitKnown = value;
-    account.touched = true;
-  }
+  if (account.limitKnown === value) return false;
+  account.limitKnown = value;
+  account.touched = true;
+  return true;
 }
 
 /** Whether the database's time is in a later period than the account's; an earlier one is ignored. */
@@ -106,6 +108,17 @@ export function openPeriod(
   account.credits.open(rolledOver);
   account.periodStart = period.start;
   account.periodEnd = period.end;
+  account.touched = true;
+}
+
+/**
+ * A period that lasts longer than it was opened for (an anchor that was moved), or that nothing ends any more: it has not ended, and is
+ * not looked for again before it does.
+ */
+export function takeOverPeriodEnd(account: LiveAccount, { period }: EntitlementDecision): void {
+  const end = period?.end ?? null;
+  if (account.periodStart === null || account.periodEnd === end) return;
+  account.periodEnd = end;
   account.touched = true;
 }
 
@@ -158,14 +171,14 @@ export function accountWrites(accounts: Iterable<LiveAccount>): {
   const writes: AccountWrite[] = [];
   const closed: LockedAccount[] = [];
   for (const account of accounts) {
-    const { before, used, reserved, periodStart, periodEnd, credits, limitKnown } = account;
+    const { before, used, reserved, periodStart, periodEnd, credits, limitKnown, told } = account;
     const nextHoldEnd = reserved === 0 ? null : account.nextHoldEnd;
     if (account.touched) {
       const { feature, scope } = before;
       const { covered, lots } = credits;
       const row = { feature, scope, used, reserved, nextHoldEnd, periodStart, periodEnd, covered };
       const percent = percentOf(used + reserved, limitKnown);
-      writes.push({ ...row, hasLots: lots.length > 0, lots, limitKnown, percent, before });
+      writes.push({ ...row, hasLots: lots.length > 0, lots, limitKnown, percent, told, before });
     }
     if (account.closed !== null) {
       closed.push(account.closed);

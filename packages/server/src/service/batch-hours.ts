@@ -10,7 +10,7 @@ export interface BatchHours {
   /**
    * Follows a decision that was taken over already.
    *
-   * @param change of what is used; what is given back is negative. Nothing is told of a decision that changed nothing.
+   * @param change of what is used, never 0; what is given back is negative
    * @param attributes JSON, as they are recorded
    */
   add(
@@ -41,7 +41,7 @@ export function createBatchHours({ now }: LockedFrame): BatchHours {
 
   return {
     add(account, feature, change, attributes) {
-      if (change === 0 || feature === undefined) return;
+      if (feature === undefined) return;
       let ofAccount = rows.get(account);
       if (ofAccount === undefined) {
         ofAccount = new Map();

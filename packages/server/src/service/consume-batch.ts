@@ -68,6 +68,10 @@ export async function runConsumeBatch(
   }
 }
 
+function isTouch({ touches }: ConsumeRequest): boolean {
+  return touches === true;
+}
+
 function evaluateAll(
   requests: readonly ConsumeRequest[],
   atLeast: EnvironmentVersions,
@@ -118,7 +122,7 @@ async function runOnce(
     const settled = ended.more ? null : settleAll(requests, evaluations, replays, frame, decider.decide);
     const write = decider.write();
     open = false;
-    if (write.consumptions.length > 0) {
+    if (write.consumptions.length > 0 || (write.accounts.length > 0 && requests.some(isTouch))) {
       const report = await transaction.commit(write);
       noteBalances(dependencies.customers, first, write, report);
     } else {

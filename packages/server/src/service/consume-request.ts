@@ -25,6 +25,8 @@ export interface ConsumeRequest {
   readonly mode: ConsumptionMode;
   /** As the consumption rows name who did it: `server-key:<id>`. */
   readonly actor: string;
+  /** Nothing is asked for: the accounts are only brought to the period and the limit of now, and nobody is answered anything. */
+  readonly touches?: true;
   /** Absent: neither reserve, nor settle, nor the release of a hold. */
   readonly reservation?: ReservationAsk;
   /**

@@ -26,9 +26,11 @@ import {
   takeOffEnded,
   takeOver,
   takeOverLimit,
+  takeOverPeriodEnd,
 } from './batch-accounts.js';
 import { createBatchHolders } from './batch-holders.js';
 import { createBatchHours } from './batch-hours.js';
+import { createBatchNotices } from './batch-notices.js';
 import { type BatchReservations, createBatchReservations, type EndQuestion } from './batch-reservations.js';
 import { createResolver } from './batch-resolver.js';
 import type { ConsumeItem, ConsumeRequest } from './consume-request.js';
@@ -70,6 +72,8 @@ export function createBatchDecider(
   const reservations = createBatchReservations(frame, ended);
   const holders = createBatchHolders(frame);
   const hours = createBatchHours(frame);
+  const notices = createBatchNotices(frame);
+  let wouldHaveDenied = 0;
   const resolve = createResolver(frame, accounts);
   const encoder = createAnswerEncoder();
   const addRemedies = createConsumptionRemedies();
@@ -80,6 +84,7 @@ export function createBatchDecider(
     items: readonly ConsumeItem[],
   ): Decided {
     try {
+      if (request.touches === true) return touch(evaluation, items);
       const decisions = decideItems(request, evaluation, items);
       record(request, evaluation, items, decisions);
       return { kind: 'decided', decisions: request.happened ?? decisions };
@@ -146,6 +151,15 @@ export function createBatchDecider(
       usage.set(account, decision.usedAfter);
       return decision;
     });
+  }
+
+  /** What time alone changed: the period, and with it the limit. */
+  function touch(evaluation: EvaluationRequest<Snapshot>, items: readonly ConsumeItem[]): Decided {
+    for (const { key } of items) {
+      const resolved = resolve.entitlement(evaluation, key);
+      takeOverPeriodEnd(accountFor(evaluation, resolved), resolved);
+    }
+    return { kind: 'decided', decisions: [] };
   }
 
   /** Held before this call, or named by an earlier item of it. */
@@ -222,8 +236,11 @@ export function createBatchDecider(
     }
     if (opensPeriod(account, resolved)) {
       openPeriod(account, resolved, lotsToStore(resolve.lockedRequest(evaluation), resolved));
+      notices.periodBegan(account, resolved);
     }
-    takeOverLimit(account, resolved);
+    if (takeOverLimit(account, resolved)) {
+      notices.changed(account, evaluation.snapshot.features.get(resolved.key), resolved, account.used);
+    }
     return account;
   }
 
@@ -236,12 +253,17 @@ export function createBatchDecider(
     const id = newId();
     for (const [item, decision] of decisions.entries()) {
       const { entitlement } = decision;
+      if (decision.wouldHaveDenied) wouldHaveDenied += 1;
       const account = accounts.get(nameOf({ feature: decision.key, scope: entitlement.scope }));
       const attributes = recordedAttributes(request, items[item], reservations);
       if (account !== undefined) {
-        const change = decision.usedAfter - account.used;
+        const { used } = account;
         takeOver(account, decision, frame.now);
-        hours.add(account, snapshot.features.get(decision.key), change, attributes);
+        if (account.used !== used) {
+          const feature = snapshot.features.get(decision.key);
+          hours.add(account, feature, account.used - used, attributes);
+          notices.changed(account, feature, entitlement, used);
+        }
       }
       rows.push({
         id,
@@ -286,6 +308,8 @@ export function createBatchDecider(
       holders: holders.write(),
       lots,
       hours: hours.rows(),
+      notices: notices.rows(),
+      wouldHaveDenied,
     };
   }
 

@@ -1,9 +1,7 @@
-import { randomUUID } from 'node:crypto';
 import { LIMITS } from '@pennon/engine/model/limits';
 import type { Kysely } from 'kysely';
 import type { Accounts } from '../store/accounts.js';
 import { isDatabaseUnavailable } from '../store/database-error.js';
-import { giveLeaseBack, takeLease } from '../store/lease-rows.js';
 import {
   deleteFinalReservations,
   type EndedAccounts,
@@ -11,18 +9,13 @@ import {
 } from '../store/reservation-sweep.js';
 import type { Tables } from '../store/tables.js';
 import { createBatchDecider } from './decide-batch.js';
+import { createLeasedSweep, type LeasedSweep } from './leased-sweep.js';
 import { idBefore } from './new-id.js';
 
 /*
  * Takes holds that ended off accounts that nobody asks about. Whoever asks does so himself, before anything is decided: no answer waits
  * for this. One process at a time does it, under a lease, with the locks that every consume takes.
  */
-
-export interface HoldSweeper {
-  start(): void;
-  /** Ends after the transaction under way. */
-  stop(): Promise<void>;
-}
 
 export interface HoldSweeperOptions {
   readonly database: Kysely<Tables>;
@@ -33,7 +26,6 @@ export interface HoldSweeperOptions {
 }
 
 const LEASE = 'reservations';
-const LEASE_SECONDS = 10;
 const POLL_MILLISECONDS = 1000;
 const ACCOUNTS_AT_ONCE = 200;
 const FORGET_MILLISECONDS = 60_000;
@@ -42,18 +34,13 @@ const DAY = 86_400_000;
 /** A final reservation still says that it is final for as long as a call about it may be repeated. */
 const KEPT = LIMITS.idempotencyDays.value * DAY + LIMITS.reservationSeconds.value * 1000;
 
-export function createHoldSweeper(options: HoldSweeperOptions): HoldSweeper {
+export function createHoldSweeper(options: HoldSweeperOptions): LeasedSweep {
   const { database, accounts, clock, onProblem, pollMilliseconds = POLL_MILLISECONDS } = options;
-  const holder = randomUUID();
-  let stopping = false;
-  let wakeUp: (() => void) | null = null;
-  let running: Promise<void> | null = null;
   let forgottenAt = Number.NEGATIVE_INFINITY;
 
-  async function sweep(): Promise<void> {
-    if (!(await takeLease(database, { name: LEASE, holder, seconds: LEASE_SECONDS }))) return;
+  async function sweep(isStopping: () => boolean): Promise<'done'> {
     for (const ended of await readEndedAccounts(database, ACCOUNTS_AT_ONCE)) {
-      if (stopping) return;
+      if (isStopping()) return 'done';
       // A customer whose lock is not to be had is busy, and takes its holds off itself; the others do not wait for it.
       await endHolds(accounts, ended).catch((error: unknown) => {
         if (!isDatabaseUnavailable(error))
@@ -64,33 +51,16 @@ export function createHoldSweeper(options: HoldSweeperOptions): HoldSweeper {
       forgottenAt = performance.now();
       await deleteFinalReservations(database, idBefore(clock.now() - KEPT), FORGOTTEN_AT_ONCE);
     }
+    return 'done';
   }
 
-  async function loop(): Promise<void> {
-    while (!stopping) {
-      try {
-        await sweep();
-      } catch (error) {
-        if (!isDatabaseUnavailable(error)) onProblem('reservations that ended could not be swept', error);
-      }
-      await new Promise<void>((resolve) => {
-        wakeUp = resolve;
-        setTimeout(resolve, stopping ? 0 : pollMilliseconds).unref();
-      });
-    }
-  }
-
-  return {
-    start() {
-      running ??= loop();
-    },
-    async stop() {
-      stopping = true;
-      wakeUp?.();
-      await running;
-      if (running !== null) await giveLeaseBack(database, LEASE, holder).catch(() => undefined);
-    },
-  };
+  return createLeasedSweep({
+    database,
+    name: LEASE,
+    pollMilliseconds,
+    sweep,
+    onProblem: (error) => onProblem('reservations that ended could not be swept', error),
+  });
 }
 
 /** Of one customer and product, in one transaction; what is left over is the next sweep's. */

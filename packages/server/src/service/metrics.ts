@@ -7,4 +7,8 @@ export interface Metrics {
   countFallback(feature: string, policy: string): void;
   /** One transaction of the consume batcher; `seconds` until its locks were held and everything was read. */
   observeConsumeBatch(requests: number, seconds: number): void;
+  /** A notice that was committed. */
+  countNotice(type: string): void;
+  /** What was allowed because it is only observed. */
+  countWouldHaveDenied(count: number): void;
 }

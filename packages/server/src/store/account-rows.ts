@@ -1,4 +1,5 @@
 import type { EarlierConsumption, LockedAccount } from './account-transaction.js';
+import { toTold } from './told-columns.js';
 
 /* Rows as the statements of accounts answer them, all columns as text, in the order in which the statements name them. */
 
@@ -9,7 +10,8 @@ export function numberOrNull(text: string | null | undefined): number | null {
 }
 
 export function toLockedAccount(row: Row): LockedAccount {
-  const [feature, scope, start, end, used, reserved, nextHoldEnd, covered, hasLots, limitKnown] = row;
+  const [feature, scope, start, end, used, reserved, nextHoldEnd, covered, hasLots, limitKnown, ...told] =
+    row;
   return {
     feature: feature ?? '',
     scope: scope ?? '',
@@ -21,6 +23,7 @@ export function toLockedAccount(row: Row): LockedAccount {
     covered: Number(covered),
     hasLots: hasLots === 't',
     limitKnown: numberOrNull(limitKnown),
+    told: toTold(told),
   };
 }
 

@@ -4,13 +4,15 @@ import { numberArray, textArray } from './array-literal.js';
 import { LOTS_OF } from './lot-statements.js';
 import { HOLDS_OF } from './reservation-statements.js';
 import type { GroupStatement } from './statement-group.js';
+import { toldArrays } from './told-columns.js';
 
 /* The statements of a consume transaction, and how a batch becomes their parameters. */
 
 const AT = (milliseconds: string) => `to_timestamp(${milliseconds} / 1000.0)`;
 const MILLISECONDS = (instant: string) => `floor(extract(epoch from ${instant}) * 1000)::bigint`;
 const ACCOUNT_COLUMNS = `feature, scope, ${MILLISECONDS('period_start')}, ${MILLISECONDS('period_end')}, used, reserved,
-  ${MILLISECONDS('next_hold_end')}, covered, has_lots, limit_known`;
+  ${MILLISECONDS('next_hold_end')}, covered, has_lots, limit_known,
+  told, ${MILLISECONDS('told_at')}, told_limit`;
 
 export const INSERT_ACCOUNTS = `
 insert into account (customer_id, product_id, feature, scope, environment_id, used, reserved, updated_at)
@@ -73,9 +75,10 @@ ${ofKey(
 
 const CLOSE_PERIODS = `
 insert into account_period (customer_id, product_id, feature, scope, period_start, environment_id, period_end, used, covered,
-  closed_at)
+  closed_at, latest_at)
 select $1::uuid, $2::uuid, n.feature, n.scope, ${AT('n.period_start')}, $3::uuid, ${AT('n.period_end')}, n.used, n.covered,
-  ${AT('$4::bigint')}
+  ${AT('$4::bigint')}, (select a.latest_at from account a where a.customer_id = $1::uuid and a.product_id = $2::uuid
+    and a.scope = n.scope and a.feature = n.feature)
 from unnest($5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[])
   as n (feature, scope, period_start, period_end, used, covered)
 on conflict do nothing`;
@@ -85,10 +88,13 @@ const UPDATE_ACCOUNTS = `
 with written as (
   update account a
   set used = n.used, reserved = n.reserved, period_start = ${AT('n.period_start')}, period_end = ${AT('n.period_end')},
-    next_hold_end = ${AT('n.next_hold_end')}, updated_at = ${AT('$3::bigint')}, limit_known = n.limit_known, percent = n.percent
+    next_hold_end = ${AT('n.next_hold_end')},
+    latest_at = case when a.period_start is distinct from ${AT('n.period_start')} then null else a.latest_at end,
+    updated_at = ${AT('$3::bigint')}, limit_known = n.limit_known, percent = n.percent,
+    told = n.told, told_at = ${AT('n.told_at')}, told_limit = n.told_limit
   from unnest($4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[],
-    $12::bigint[], $14::bigint[], $15::integer[])
-    as n (feature, scope, used_before, reserved_before, used, reserved, period_start, period_end, next_hold_end, limit_known, percent)
+    $12::bigint[], $14::bigint[], $15::integer[], $16::integer[], $17::bigint[], $18::bigint[]) as n (feature, scope,
+    used_before, reserved_before, used, reserved, period_start, period_end, next_hold_end, limit_known, percent, told, told_at, told_limit)
   where a.customer_id = $1::uuid and a.product_id = $2::uuid and a.feature = n.feature and a.scope = n.scope
     and a.used = n.used_before and a.reserved = n.reserved_before
   returning 1
@@ -140,6 +146,7 @@ export function updateStatement(request: LockRequest, write: BatchWrite): GroupS
       String(accounts.length),
       numberArray(accounts.map((account) => account.limitKnown)),
       numberArray(accounts.map((account) => account.percent)),
+      ...toldArrays(accounts),
     ],
   };
 }

@@ -1,4 +1,5 @@
 import type { CreditLot, Hold, Instant } from '@pennon/engine/model/customer';
+import type { Told } from '@pennon/engine/usage/notices';
 import type pg from 'pg';
 import { type RowName, rowText } from '../service/consumption-record.js';
 import type { EnvironmentVersions } from '../service/ports.js';
@@ -31,6 +32,7 @@ import {
   toAccountLots,
 } from './lot-statements.js';
 import { BEGIN, openTransaction } from './open-transaction.js';
+import { type OutboxEvent, outboxStatement } from './outbox-statements.js';
 import {
   type EndedHolds,
   endedStatements,
@@ -68,6 +70,8 @@ export interface LockedAccount extends AccountKey {
   readonly hasLots: boolean;
   /** The limit in force at the last decision; `null`: none, or nobody decided yet. */
   readonly limitKnown: number | null;
+  /** Of the current period. */
+  readonly told: Told;
 }
 
 export interface AccountWrite extends LockedAccount {
@@ -179,6 +183,10 @@ export interface BatchWrite {
   readonly lots: LotsWrite;
   /** What the batch adds to the history of usage. */
   readonly hours: readonly ConsumedHour[];
+  /** How many of the consumptions are allowed only because they are observed. */
+  readonly wouldHaveDenied: number;
+  /** What the batch tells of its accounts. */
+  readonly notices: readonly Omit<OutboxEvent, 'customerId'>[];
 }
 
 export type ConsumedHour = Omit<HourWrite, 'customerId'>;
@@ -367,6 +375,16 @@ function writeStatements(
       hoursStatement(
         request,
         write.hours.map((hour) => ({ ...hour, customerId })),
+      ),
+    );
+  }
+  if (write.notices.length > 0) {
+    const { customerId } = request;
+    statements.push(
+      outboxStatement(
+        request,
+        write.now,
+        write.notices.map((notice) => ({ ...notice, customerId })),
       ),
     );
   }

@@ -124,8 +124,8 @@ export function openAccounts(options: AccountsOptions): Accounts {
         versions: { subjects: Number(subjects), shared: Number(shared) },
         accounts: (accounts?.rows ?? []).map((row) => ({
           ...toLockedAccount(row),
-          holds: toHolds(row[10]),
-          lots: toLots(row[11]),
+          holds: toHolds(row[13]),
+          lots: toLots(row[14]),
         })),
       };
     } catch (error) {

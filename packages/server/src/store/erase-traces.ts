@@ -115,7 +115,15 @@ export async function renameScopes(
 ): Promise<void> {
   if (renames.size === 0) return;
   const [from, to] = columns(renames);
-  for (const table of ['account', 'account_period', 'reservation', 'usage_holder', 'credit_lot'] as const) {
+  const tables = [
+    'account',
+    'account_period',
+    'reservation',
+    'usage_holder',
+    'credit_lot',
+    'outbox_event',
+  ] as const;
+  for (const table of tables) {
     await sql`
       update ${sql.table(table)} a set scope = named.new
       from unnest(${from}::text[], ${to}::text[]) as named (old, new)

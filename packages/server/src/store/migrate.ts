@@ -14,6 +14,7 @@ import * as reservations from './migrations/0008-reservations.js';
 import * as balances from './migrations/0009-balances.js';
 import * as recordedUsage from './migrations/0010-recorded-usage.js';
 import * as endsAndWithdrawnCodes from './migrations/0012-ends-and-withdrawn-codes.js';
+import * as notices from './migrations/0013-notices.js';
 import * as periodsByTheirEnd from './migrations/0014-periods-by-their-end.js';
 
 /** Listed by hand, in order: a bundler sees them, and no folder is read at start. */
@@ -30,6 +31,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0012-ends-and-withdrawn-codes': endsAndWithdrawnCodes,
   '0010-recorded-usage': recordedUsage,
   '0014-periods-by-their-end': periodsByTheirEnd,
+  '0013-notices': notices,
 };
 
 /**

@@ -24,7 +24,7 @@ export async function readEndedAccounts(
     readonly scope: string;
   }>`
     select distinct r.environment_id, r.product_id, r.customer_id, r.feature, r.scope
-    from (select * from reservation where state = 'held' and expires_at <= clock_timestamp()
+    from (select * from reservation where state = 'held' and expires_at <= now()
       order by expires_at limit ${limit}) r
     join customer c on c.id = r.customer_id
     order by r.customer_id, r.product_id, r.feature, r.scope`.execute(database);

@@ -1,6 +1,7 @@
 import type { JsonObject, JsonValue } from '@pennon/engine/model/json';
 import type { ColumnType, Generated } from 'kysely';
 import type { CreditLotTable } from './lot-tables.js';
+import type { OutboxEventTable } from './outbox-tables.js';
 import type { LeaseTable, ReservationTable, UsageHolderTable } from './reservation-tables.js';
 import type { UsageEventTable, UsageHourTable, UsageValueTable } from './usage-tables.js';
 import type {
@@ -43,6 +44,7 @@ export interface Tables {
   usage_holder: UsageHolderTable;
   lease: LeaseTable;
   credit_lot: CreditLotTable;
+  outbox_event: OutboxEventTable;
   usage_event: UsageEventTable;
   usage_hour: UsageHourTable;
   usage_value: UsageValueTable;
@@ -386,6 +388,10 @@ export interface AccountTable {
   latest_at: Date | null;
   limit_known: number | null;
   percent: number | null;
+  /** Of the current period: the rank of the highest level that stands as told. */
+  told: number | null;
+  told_at: Date | null;
+  told_limit: number | null;
 }
 
 export interface AccountPeriodTable {

@@ -8,7 +8,7 @@ import { keptFrom } from '../service/usage-retention.js';
  */
 
 interface PartitionedTable {
-  readonly name: 'consumption' | 'usage_event' | 'usage_hour';
+  readonly name: 'consumption' | 'usage_event' | 'usage_hour' | 'outbox_event';
   /** What is kept for how long: single records, or what they add up to. */
   readonly kept: 'records' | 'history';
   /** By which it is divided. */
@@ -29,6 +29,14 @@ const TABLES: readonly PartitionedTable[] = [
     monthsBehind: 0,
     storage: '',
     unique: 'event_key',
+  },
+  {
+    name: 'outbox_event',
+    kept: 'records',
+    column: 'occurred_at',
+    monthsBehind: 0,
+    storage: '',
+    unique: null,
   },
   // A row of the current hour is written again and again: its new versions find room on its own page.
   {

@@ -1,6 +1,7 @@
 import type { Instant } from '@pennon/engine/model/customer';
 import { numberArray, textArray } from './array-literal.js';
 import type { GroupStatement } from './statement-group.js';
+import { toldArrays } from './told-columns.js';
 import type { PeriodWrite, UsageLockRequest, UsageWrite } from './usage-transaction.js';
 
 /*
@@ -34,7 +35,8 @@ const LOCK_METERS = `
 select a.* from unnest($2::uuid[], $3::text[], $4::text[]) with ordinality as n (customer_id, feature, scope, place)
 cross join lateral (
   select a.customer_id, a.feature, a.scope, ${MILLISECONDS('a.period_start')}, ${MILLISECONDS('a.period_end')}, a.used, a.reserved,
-    ${MILLISECONDS('a.latest_at')}, a.covered, a.has_lots
+    ${MILLISECONDS('a.latest_at')}, a.covered, a.has_lots,
+    a.told, ${MILLISECONDS('a.told_at')}, a.told_limit
   from account a
   where a.customer_id = n.customer_id and a.product_id = $1::uuid and a.scope = n.scope and a.feature = n.feature
   for update offset 0) a`;
@@ -84,16 +86,20 @@ do update set used = excluded.used, latest_at = excluded.latest_at`;
 
 const WRITE_METERS = `
 insert into account as a (customer_id, product_id, feature, scope, environment_id, used, reserved, period_start, period_end,
-  updated_at, latest_at, limit_known, percent, covered, has_lots)
+  updated_at, latest_at, limit_known, percent, covered, has_lots, told, told_at, told_limit)
 select n.customer_id, $1::uuid, n.feature, n.scope, $2::uuid, n.used, n.reserved, ${AT('n.period_start')}, ${AT('n.period_end')},
-  ${AT('$3::bigint')}, ${AT('n.latest_at')}, n.limit_known, n.percent, n.covered, n.lots = 1
+  ${AT('$3::bigint')}, ${AT('n.latest_at')}, n.limit_known, n.percent, n.covered, n.lots = 1,
+  n.told, ${AT('n.told_at')}, n.told_limit
 from unnest($4::uuid[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[],
-  $12::bigint[], $13::integer[], $14::bigint[], $15::integer[])
-  as n (customer_id, feature, scope, used, reserved, period_start, period_end, latest_at, limit_known, percent, covered, lots)
+  $12::bigint[], $13::integer[], $14::bigint[], $15::integer[], $16::integer[],
+  $17::bigint[], $18::bigint[])
+  as n (customer_id, feature, scope, used, reserved, period_start, period_end, latest_at, limit_known, percent, covered, lots, told,
+    told_at, told_limit)
 on conflict (customer_id, product_id, scope, feature) do update set used = excluded.used,
   covered = excluded.covered, has_lots = excluded.has_lots, period_start = excluded.period_start,
   period_end = excluded.period_end, updated_at = excluded.updated_at, latest_at = excluded.latest_at,
-  limit_known = excluded.limit_known, percent = excluded.percent`;
+  limit_known = excluded.limit_known, percent = excluded.percent, told = excluded.told, told_at = excluded.told_at,
+  told_limit = excluded.told_limit`;
 
 export function insertMeters(request: UsageLockRequest, missing: UsageLockRequest['meters']): GroupStatement {
   return {
@@ -195,6 +201,7 @@ export function writeMeters(
       numberArray(meters.map((one) => one.percent)),
       numberArray(meters.map((one) => one.covered)),
       numberArray(meters.map((one) => (one.hasLots ? 1 : 0))),
+      ...toldArrays(meters),
     ],
   };
 }

@@ -1,4 +1,5 @@
 import type { CreditLot, Instant } from '@pennon/engine/model/customer';
+import type { Told } from '@pennon/engine/usage/notices';
 import type pg from 'pg';
 import { numberOrNull } from './account-rows.js';
 import { READ_FRAME } from './account-statements.js';
@@ -13,7 +14,9 @@ import {
 import { hoursStatement } from './hour-statements.js';
 import { type CustomerLots, findLotsStatement, lotRowStatements, toAccountLots } from './lot-statements.js';
 import { BEGIN, openTransaction } from './open-transaction.js';
+import { type OutboxEvent, outboxStatement } from './outbox-statements.js';
 import { type GroupResult, type GroupStatement, sendGroup } from './statement-group.js';
+import { toTold } from './told-columns.js';
 import type { EventCopier } from './usage-event-copy.js';
 import {
   correctionsStatement,
@@ -45,6 +48,8 @@ export interface LockedMeter extends MeterName {
   readonly covered: number;
   /** There may be lots that are not closed; without them none are looked for. */
   readonly hasLots: boolean;
+  /** Of the current period. */
+  readonly told: Told;
 }
 
 /** The lots of an account that are not closed. */
@@ -143,6 +148,8 @@ export interface UsageWrite {
   readonly lots: readonly CustomerLots[];
   /** What those whose amount changed hold now. */
   readonly holders: readonly CustomerHolder[];
+  /** What is told of the accounts. */
+  readonly notices: readonly OutboxEvent[];
 }
 
 export interface UsageTransaction {
@@ -283,6 +290,9 @@ function writeStatements(
   if (write.hours.length > 0) {
     statements.push(hoursStatement(request, write.hours));
   }
+  if (write.notices.length > 0) {
+    statements.push(outboxStatement(request, write.now, write.notices));
+  }
   if (write.events.length > 0) {
     statements.push(copier.copyOf(request, write.now, write.events));
   }
@@ -296,7 +306,7 @@ function rowsOf(result: GroupResult | undefined): readonly Row[] {
 }
 
 function toMeter(row: Row): LockedMeter {
-  const [customerId, feature, scope, start, end, used, reserved, latestAt, covered, hasLots] = row;
+  const [customerId, feature, scope, start, end, used, reserved, latestAt, covered, hasLots, ...told] = row;
   return {
     customerId: customerId ?? '',
     feature: feature ?? '',
@@ -308,6 +318,7 @@ function toMeter(row: Row): LockedMeter {
     latestAt: numberOrNull(latestAt),
     covered: Number(covered),
     hasLots: hasLots === 't',
+    told: toTold(told),
   };
 }
 

@@ -159,7 +159,18 @@ export function writeOf(frame: LockedFrame, plan: WritePlan): BatchWrite {
   const consumptions = accounts.map((account, item) => rowOf(plan, account, account.used, item));
   const reservations = { made: [], finished: [], accounts: [] };
   const lots = { credits: [], changed: [], made: [] };
-  return { now: frame.now, accounts, closed, consumptions, reservations, holders: [], lots, hours: [] };
+  return {
+    now: frame.now,
+    accounts,
+    closed,
+    consumptions,
+    reservations,
+    holders: [],
+    lots,
+    hours: [],
+    notices: [],
+    wouldHaveDenied: 0,
+  };
 }
 
 function rowOf(plan: WritePlan, { feature, scope }: AccountKey, used: number, item: number): ConsumptionRow {

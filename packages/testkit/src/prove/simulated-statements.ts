@@ -1,3 +1,4 @@
+import { NOTHING_TOLD } from '@pennon/engine/usage/notices';
 import type { AccountKey, BatchWrite, LockedAccount } from '@pennon/server/store/account-transaction';
 import {
   type SimulatedSession,
@@ -49,6 +50,7 @@ export function insertAccounts(customerId: string, accounts: readonly AccountKey
             covered: 0,
             hasLots: false,
             limitKnown: null,
+            told: NOTHING_TOLD,
           });
         }
       }
@@ -171,7 +173,8 @@ function updateAccounts(session: SimulatedSession, customerId: string, write: Ba
       }
     }
     for (const account of write.accounts) {
-      const { feature, scope, periodStart, periodEnd, used, reserved, nextHoldEnd, limitKnown } = account;
+      const { feature, scope, periodStart, periodEnd, used, reserved, nextHoldEnd, limitKnown, told } =
+        account;
       const row = rowOf(customerId, { feature, scope });
       const { covered = 0, hasLots = false } = store.accounts.get(row) ?? {};
       store.accounts.set(row, {
@@ -185,6 +188,7 @@ function updateAccounts(session: SimulatedSession, customerId: string, write: Ba
         covered,
         hasLots,
         limitKnown,
+        told,
       });
     }
   });

@@ -12,6 +12,7 @@ import { registerHolderRoutes } from './holders.js';
 import { registerInstanceRoutes } from './instances.js';
 import { registerLicenseRoutes } from './licenses.js';
 import { registerMembershipRoutes } from './memberships.js';
+import { registerNoticeRoutes } from './notices.js';
 import { registerRedemptionRoutes } from './redemptions.js';
 import { registerSearchRoutes } from './search.js';
 import { registerTopUpRoutes } from './top-ups.js';
@@ -28,6 +29,7 @@ export function registerContractRoutes(app: App, services: GrantServices & Searc
   registerSearchRoutes(app, services);
   registerErasureRoutes(app, services);
   registerAuditRoutes(app, services);
+  registerNoticeRoutes(app, services);
   registerLicenseRoutes(app, services);
   registerMembershipRoutes(app, services);
   registerGrantRoutes(app, services);

@@ -241,7 +241,10 @@ class EventChunk {
     target.touched = true;
     const current = place.kind !== 'earlier';
     // A period that is over is settled: what is told of it late takes nothing out of lots.
-    if (current) this.meters.cover(live, usedBefore);
+    if (current) {
+      this.meters.cover(live, usedBefore);
+      this.meters.tell(live, usedBefore);
+    }
     this.holders.note(item, amount);
     this.#hours.add(item, place.at, amount, counted, current ? live : null);
     const periodStart = place.kind === 'earlier' ? place.period.start : live.periodStart;

@@ -1,7 +1,16 @@
 import { resolveEntitlement } from '@pennon/engine/entitlement/resolve-entitlement';
+import type { Enforcement } from '@pennon/engine/model/catalog';
 import type { CreditLot, Instant } from '@pennon/engine/model/customer';
 import type { EntitlementDecision, Period } from '@pennon/engine/model/decision';
+import {
+  decideNotices,
+  NOTHING_TOLD,
+  type NoticeLevel,
+  type Told,
+  tellsReset,
+} from '@pennon/engine/usage/notices';
 import { percentOf } from '@pennon/engine/usage/percent';
+import type { OutboxEvent } from '../../store/outbox-statements.js';
 import type {
   LockedMeter,
   MeterLots,
@@ -12,6 +21,7 @@ import type {
   UsageWrite,
 } from '../../store/usage-transaction.js';
 import { ServiceError } from '../service-error.js';
+import { levelNotice, type NoticeFacts, resetNotice } from '../usage-notices.js';
 import { hasCredits, type MeterCredits, openMeterCredits } from './meter-credits.js';
 import { meterText, type UsageItem } from './usage-item.js';
 
@@ -37,6 +47,9 @@ export interface LiveMeter extends LiveCount {
   limit: number | null;
   /** `null`: nothing but the period's allowance counts, as nearly everywhere. */
   readonly credits: MeterCredits | null;
+  readonly enforcement: Enforcement;
+  readonly levels: readonly NoticeLevel[];
+  told: Told;
   /** Periods that are over, by their start; `null` until one is asked for, which is rare. */
   periods: Map<Instant, LivePeriod> | null;
 }
@@ -51,6 +64,7 @@ export class LiveMeters {
   readonly #locked: ReadonlyMap<string, LockedMeter>;
   readonly #lots: ReadonlyMap<string, readonly CreditLot[]>;
   readonly #live = new Map<string, LiveMeter>();
+  readonly #notices: OutboxEvent[] = [];
 
   /** @param lots of the accounts that have some. */
   constructor(frame: UsageFrame, lots: readonly MeterLots[]) {
@@ -84,7 +98,7 @@ export class LiveMeters {
     const credits = hasCredits(item, locked)
       ? openMeterCredits(item, locked, this.#lots.get(item.meterKey) ?? null, this.#now)
       : null;
-    const { limit, period } = credits?.entitlement ?? entitlementAt(item, this.#now);
+    const { limit, period, enforcement } = credits?.entitlement ?? entitlementAt(item, this.#now);
     const live: LiveMeter = {
       name: item.meter,
       used: locked.used,
@@ -95,11 +109,15 @@ export class LiveMeters {
       periodEnd: locked.periodEnd,
       limit: limit?.kind === 'finite' ? limit.value : null,
       credits,
+      enforcement,
+      levels: item.feature.noticeLevels,
+      told: locked.told,
       periods: null,
     };
     if (period !== null && (locked.periodStart === null || period.start > locked.periodStart)) {
       roll(live, period);
       credits?.open();
+      this.#tellReset(live, locked);
     }
     return live;
   }
@@ -109,6 +127,29 @@ export class LiveMeters {
     if (live.credits === null) return;
     live.credits.cover(usedBefore, live.used, this.#now);
     live.limit = live.credits.limitAt(this.#now) ?? live.limit;
+  }
+
+  /** After an event counted into the account itself. What comes late to a period that is over tells nothing any more. */
+  tell(live: LiveMeter, usedBefore: number): void {
+    const { levels, limit, told, used, name } = live;
+    const answer = decideNotices({ levels, told, limit, usedBefore, used, now: this.#now });
+    live.told = answer.told;
+    for (const level of answer.notices) {
+      this.#notices.push({
+        ...levelNotice(level, factsOf(live), this.#now),
+        customerId: name.customerId,
+      });
+    }
+  }
+
+  #tellReset(live: LiveMeter, { periodStart: start, periodEnd: end, used, told }: LockedMeter): void {
+    if (start === null) return;
+    if (tellsReset(told)) {
+      const previous = { start, end: Math.min(end ?? this.#now, live.periodStart ?? this.#now), used };
+      const notice = resetNotice(factsOf(live), previous, this.#now);
+      this.#notices.push({ ...notice, customerId: live.name.customerId });
+    }
+    live.told = NOTHING_TOLD;
   }
 
   /** A period that was read from the store. */
@@ -126,12 +167,12 @@ export class LiveMeters {
     }
   }
 
-  write(): Pick<UsageWrite, 'meters' | 'periods' | 'lots'> {
+  write(): Pick<UsageWrite, 'meters' | 'periods' | 'lots' | 'notices'> {
     const touched = [...this.#live.values()].filter((live) => live.touched);
     // Before the accounts: what is over is not told any more.
     const lots = touched.flatMap(({ name, credits }) => credits?.write(name.customerId, this.#now) ?? []);
     const meters = touched.map((live) => this.#meterWrite(live));
-    return { meters, periods: this.#periodWrites(), lots };
+    return { meters, periods: this.#periodWrites(), lots, notices: this.#notices };
   }
 
   #meterWrite({
@@ -143,6 +184,7 @@ export class LiveMeters {
     latestAt,
     limit,
     credits,
+    told,
   }: LiveMeter): MeterWrite {
     const { customerId, feature, scope } = name;
     const lots = credits?.lots ?? [];
@@ -160,6 +202,7 @@ export class LiveMeters {
       covered: credits?.covered ?? 0,
       hasLots: lots.length > 0,
       lots,
+      told,
     };
   }
 
@@ -172,6 +215,19 @@ export class LiveMeters {
     }
     return writes;
   }
+}
+
+function factsOf({
+  name,
+  used,
+  reserved,
+  limit,
+  enforcement,
+  periodStart,
+  periodEnd,
+}: LiveMeter): NoticeFacts {
+  const { feature, scope } = name;
+  return { feature, scope, used, reserved, limit, enforcement, periodStart, periodEnd };
 }
 
 function periodsOf(live: LiveMeter): Map<Instant, LivePeriod> {

@@ -1,0 +1,42 @@
+import type { Accounts } from '../store/accounts.js';
+import type { UsageStore } from '../store/usage-store.js';
+import type { Metrics } from './metrics.js';
+
+/* The stores of usage, counted: transactions and how long each waits for its locks, and after the commit what was told. */
+
+export function measuredAccounts(accounts: Accounts, metrics: Metrics): Accounts {
+  return {
+    read: (question) => accounts.read(question),
+    async begin(request) {
+      const began = performance.now();
+      const transaction = await accounts.begin(request);
+      metrics.observeConsumeBatch(request.idempotencyKeys.length, (performance.now() - began) / 1000);
+      return {
+        ...transaction,
+        async commit(write) {
+          const report = await transaction.commit(write);
+          for (const { type } of write.notices) metrics.countNotice(type);
+          if (write.wouldHaveDenied > 0) metrics.countWouldHaveDenied(write.wouldHaveDenied);
+          return report;
+        },
+      };
+    },
+    close: () => accounts.close(),
+  };
+}
+
+export function measuredUsage(usage: UsageStore, metrics: Metrics): UsageStore {
+  return {
+    async begin(request) {
+      const transaction = await usage.begin(request);
+      return {
+        ...transaction,
+        async commit(write) {
+          await transaction.commit(write);
+          for (const { type } of write.notices) metrics.countNotice(type);
+        },
+      };
+    },
+    close: () => usage.close(),
+  };
+}
