@@ -6,6 +6,7 @@ import { evaluate, explain } from './commands/explain.js';
 import { exportCatalog } from './commands/export.js';
 import { start } from './commands/start.js';
 import { test } from './commands/test.js';
+import { exportUsageFile, nearUsage, showUsage } from './commands/usage.js';
 import { validate } from './commands/validate.js';
 import { CommandFailure, EXIT_CODES, type ExitCodeName } from './exit-codes.js';
 import { ProblemFailure } from './management-client.js';
@@ -123,6 +124,27 @@ function program(output: Output, finish: (code: ExitCodeName) => void): Command 
     .option('--environment <environment>', 'the environment', 'production')
     .option('--output <file>', 'write to a file')
     .action(async (options) => finish(await exportCustomerFile(options, output)));
+
+  const usage = pennon.command('usage').description('what is used, and who is near a limit');
+  const withProduct = (command: Command) =>
+    withServer(command)
+      .option('--environment <environment>', 'the environment', 'production')
+      .option('--feature <feature>', 'one metered feature');
+  withProduct(usage.command('show').description('how the metered features of a customer stand'))
+    .argument('<customer>', 'the key of a customer')
+    .action(async (customer: string, options) => finish(await showUsage(customer, options, output)));
+  withProduct(usage.command('near').description('who is near or over a limit, most first'))
+    .option('--percent <percent>', 'at least so much of the limit', '80')
+    .option('--limit <count>', 'at most so many, up to 100', '50')
+    .action(async (options) => finish(await nearUsage(options, output)));
+  withProduct(usage.command('export').description('what every customer used'))
+    .requiredOption('--from <time>', 'RFC 3339, for example 2027-01-01T00:00:00Z')
+    .option('--to <time>', 'up to there; default now')
+    .option('--window <window>', 'hour, day or month')
+    .option('--by <attributes>', 'attributes to take amounts apart by, with commas between')
+    .option('--format <format>', 'csv or ndjson', 'csv')
+    .option('--output <file>', 'write to a file')
+    .action(async (options) => finish(await exportUsageFile(options, output)));
 
   withSubject(pennon.command('explain').description('why a flag or an entitlement answers what it answers'))
     .argument('<key>', 'a flag or a feature')

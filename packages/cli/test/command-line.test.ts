@@ -235,6 +235,36 @@ describe('with a server', () => {
     expect(away.code).toBe(EXIT_CODES.notFound);
   });
 
+  it('usage shows how a customer stands, who is near a limit, and writes what was used', async () => {
+    const { parts } = server;
+    const given = async (path: string, body: object) => {
+      const answer = await server.request('POST', path, {
+        body,
+        key: server.serverKey,
+        headers: { 'idempotency-key': path + JSON.stringify(body), 'pennon-product': 'shop' },
+      });
+      expect(answer.body).toMatchObject({ allowed: true });
+    };
+    expect(parts.directory.product('shop')).not.toBeNull();
+    await given('/oep/v1/consume', { context: { targetingKey: 'cli-used' }, key: 'seats', amount: 1 });
+    const shop = ['--product', 'shop', ...connection()];
+    expect(await pennon('usage', 'show', 'cli-used', ...shop)).toMatchObject({
+      code: 0,
+      out: 'seats  1 of 1 (100 %)',
+    });
+    expect((await pennon('usage', 'near', '--percent', '90', ...shop)).out).toContain(
+      'cli-used seats  1 of 1 (100 %)',
+    );
+    const listed = JSON.parse((await pennon('usage', 'near', '--json', ...shop)).out);
+    expect(listed).toContainEqual(expect.objectContaining({ customer: 'cli-used', percent: 100 }));
+    const from = new Date(Date.now() - 3_600_000).toISOString();
+    const out = join(folder, 'usage.csv');
+    expect((await pennon('usage', 'export', '--from', from, '--output', out, ...shop)).code).toBe(0);
+    expect(await readFile(out, 'utf8')).toMatch(/^customer,feature,[\s\S]*\r\ncli-used,seats,/);
+    expect((await pennon('usage', 'export', '--from', 'yesterday', ...shop)).code).toBe(EXIT_CODES.invalid);
+    expect((await pennon('usage', 'show', 'nobody-at-all', ...shop)).code).toBe(EXIT_CODES.notFound);
+  });
+
   it('every code that the documentation lists is the code that the command uses', async () => {
     const text = await readFile(new URL('../../../docs/reference/command-line.md', import.meta.url), 'utf8');
     const documented = [...text.matchAll(/^\| (\d) \|/gm)].map((match) => Number(match[1]));
