@@ -172,12 +172,18 @@ function composeParts(settings: ServerSettings) {
     customers,
     isLostRace,
   });
+  /** The instant up to which every committed change is known to this process. */
+  function knownUntil(): number {
+    const heard = feed.knownUntil();
+    if (heard !== null) return heard;
+    const loaded = snapshots.report().map((snapshot) => snapshot.readAtMilliseconds);
+    return loaded.length === 0 ? 0 : Math.min(...loaded);
+  }
   const journalFolder = fileIn('journal');
   const storeAway = createStoreAway({
     lanes,
     journal: journalFolder === null ? null : createJournalFiles({ root: journalFolder, onProblem }),
-    // What is counted afterwards is compared with the store's versions under its locks, so that nobody asks how fresh it is here.
-    evaluation: { directory, snapshots, customers, clock, knownUntil: () => 0 },
+    evaluation: { directory, snapshots, customers, clock, knownUntil },
     balances: accounts,
     probe: createStoreProbe(connectionString),
     isUnavailable: isDatabaseUnavailable,

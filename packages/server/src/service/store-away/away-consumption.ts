@@ -19,6 +19,8 @@ export interface AwayDependencies {
   readonly waiting: WaitingEntries;
   readonly circuit: StoreCircuit;
   readonly clock: Clock;
+  /** The instant up to which every committed change is known to this process. */
+  readonly knownUntil: () => number;
   readonly turns: Pick<TurnClock, 'now'>;
   readonly isUnavailable: (error: unknown) => boolean;
   /** One item was answered without the store. */
@@ -118,7 +120,8 @@ export function createAwayConsumption(dependencies: AwayDependencies): AwayConsu
     decisions: readonly ConsumptionDecision[],
     at: number,
   ): Promise<ConsumeAnswer> {
-    const entry = journalEntry(request, decisions, at);
+    const asOf = Math.min(at, dependencies.knownUntil());
+    const entry = journalEntry(request, decisions, { at, asOf });
     const told = waiting.add(entry, null, null);
     const kept = journal.append(toJournalText(entry)).then(
       (place) => {
@@ -135,7 +138,7 @@ export function createAwayConsumption(dependencies: AwayDependencies): AwayConsu
       },
     );
     told.kept = kept;
-    return kept.then(() => ({ decisions, decidedAt: at, replayed: false }));
+    return kept.then(() => ({ decisions, decidedAt: asOf, replayed: false }));
   }
 
   async function again(told: WaitingEntry, request: ConsumeRequest): Promise<ConsumeAnswer> {
@@ -156,7 +159,7 @@ export function createAwayConsumption(dependencies: AwayDependencies): AwayConsu
 
 async function answerOf({ entry, kept }: WaitingEntry): Promise<ConsumeAnswer> {
   await kept;
-  return { decisions: toldDecisions(entry), decidedAt: entry.at, replayed: true };
+  return { decisions: toldDecisions(entry), decidedAt: entry.asOf, replayed: true };
 }
 
 /** Nothing was answered, and nothing counts. */

@@ -14,6 +14,8 @@ export interface JournalEntry {
   readonly id: string;
   /** When it was answered, by the clock of the process. */
   readonly at: Instant;
+  /** Of when the state was that it was decided on. */
+  readonly asOf: Instant;
   readonly environmentId: string;
   readonly productId: string;
   readonly customerKey: string;
@@ -43,7 +45,7 @@ const FRAME = '#';
 export function journalEntry(
   request: ConsumeRequest,
   decisions: readonly ConsumptionDecision[],
-  at: Instant,
+  { at, asOf }: Pick<JournalEntry, 'at' | 'asOf'>,
 ): JournalEntry {
   const { environmentId, productId, customerKey, customerId, idempotencyKey, requestHash, mode, actor } =
     request;
@@ -73,6 +75,7 @@ export function journalEntry(
     format: 1,
     id: newId(),
     at,
+    asOf,
     environmentId,
     productId,
     customerKey,

@@ -10,6 +10,7 @@ function entry(id: string): JournalEntry {
     format: 1,
     id,
     at: 0,
+    asOf: 0,
     environmentId: 'e',
     productId: 'p',
     customerKey: 'acme',

@@ -24,8 +24,6 @@ export interface ReconcilerOptions {
   readonly count: (entry: JournalEntry) => Promise<void>;
   readonly onCounted: (count: number) => void;
   readonly onProblem: (problem: string, error: unknown) => void;
-  /** How often others' folders are looked through. */
-  readonly lookMilliseconds?: number;
 }
 
 /** So many are under way at once; those of one customer share transactions. */
@@ -34,10 +32,12 @@ const PAUSE_MILLISECONDS = 200;
 /** What the store refuses (a feature that has left the catalog) may be mended by a publish. */
 const REFUSED_MILLISECONDS = 30_000;
 const LOOK_MILLISECONDS = 15_000;
+const STOP_MILLISECONDS = 5000;
 
 export function createReconciler(options: ReconcilerOptions): Reconciler {
   const { journal, waiting, circuit, clock } = options;
   let stopped = false;
+  let complained = false;
   let running: Promise<void> | null = null;
   let timer: NodeJS.Timeout | null = null;
   let looking: NodeJS.Timeout | null = null;
@@ -114,23 +114,33 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     wake();
   }
 
-  const lookAgain = (): void => {
-    look().catch((error: unknown) => options.onProblem('journals of other processes cannot be read', error));
-  };
+  async function lookAround(): Promise<void> {
+    try {
+      await look();
+      complained = false;
+    } catch (error) {
+      if (!complained) options.onProblem('journals of other processes cannot be read', error);
+      complained = true;
+    }
+  }
 
   return {
     async start() {
-      await look().catch((error: unknown) =>
-        options.onProblem('journals of other processes cannot be read', error),
-      );
-      looking = setInterval(lookAgain, options.lookMilliseconds ?? LOOK_MILLISECONDS).unref();
+      await lookAround();
+      looking = setInterval(lookAround, LOOK_MILLISECONDS).unref();
     },
     wake,
     async stop() {
-      stopped = true;
       if (timer !== null) clearTimeout(timer);
       if (looking !== null) clearInterval(looking);
       await running;
+      // With the store there, what waits is not left to a next process that may never come.
+      const patience = setTimeout(() => {
+        stopped = true;
+      }, STOP_MILLISECONDS);
+      await pass();
+      clearTimeout(patience);
+      stopped = true;
     },
   };
 }

@@ -89,6 +89,7 @@ export function createStoreAway(options: StoreAwayOptions): StoreAway {
     waiting,
     circuit,
     clock: evaluation.clock,
+    knownUntil: evaluation.knownUntil,
     turns: PROCESS_CLOCK,
     isUnavailable: options.isUnavailable,
     onAnswered: options.onAnswered,
@@ -98,8 +99,8 @@ export function createStoreAway(options: StoreAwayOptions): StoreAway {
     consumption,
     start: () => reconciler.start(),
     async stop() {
-      circuit.stop();
       await reconciler.stop();
+      circuit.stop();
     },
     close: () => journal.close(),
     report() {
