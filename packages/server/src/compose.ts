@@ -284,7 +284,7 @@ function composeParts(settings: ServerSettings) {
   const periodSweeper = createPeriodSweeper({
     database: database.kysely,
     // Never from a journal: what is opened by the clock waits until the store is back.
-    consume: { ...consuming, batcher: lanes },
+    consume: { ...consuming, batcher: { ...lanes, toldBefore: () => null } },
     onProblem,
   });
   const schema = createSchemaWatch({ read: () => readSchemaDifference(database), onProblem });

@@ -30,8 +30,8 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0009-balances': balances,
   '0012-ends-and-withdrawn-codes': endsAndWithdrawnCodes,
   '0010-recorded-usage': recordedUsage,
-  '0014-periods-by-their-end': periodsByTheirEnd,
   '0013-notices': notices,
+  '0014-periods-by-their-end': periodsByTheirEnd,
 };
 
 /**
