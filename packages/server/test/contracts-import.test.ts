@@ -258,3 +258,99 @@ describe('export of customers', () => {
     expect(reason).not.toBe('');
   });
 });
+
+describe('K-5 top-ups in customer files', () => {
+  const lots = async (who: string, environment = 'production') => {
+    const path = `/api/v1/environments/${environment}/customers/${who}/top-ups`;
+    const { status, body, text } = await server.request('GET', path);
+    expect(status, text).toBe(200);
+    return body.items as Record<string, unknown>[];
+  };
+  const topUp = async (who: string, body: Record<string, unknown>) => {
+    const made = await call('POST', `/customers/${who}/top-ups`, { feature: 'minutes', ...body });
+    expect(made.status, made.text).toBeLessThan(300);
+    return made.body as { id: string };
+  };
+  const lineOf = async (who: string, environment = 'production') =>
+    (await save(environment)).filter(({ key }) => key === who);
+
+  it('what is left of them goes along, there and back the same, and what is over or a grant’s does not', async () => {
+    const who = 'lots-out';
+    await call('PUT', `/customers/${who}`, {});
+    await topUp(who, { amount: 50, source: 'order 1', reason: 'Bought' });
+    await topUp(who, { amount: 20, kind: 'promotional', priority: 3, endsAt: '2099-01-01T00:00:00Z' });
+    const { id: voided } = await topUp(who, { amount: 5 });
+    await call('POST', `/customers/${who}/top-ups/${voided}/void`, {});
+    const effect = { type: 'topUp', feature: 'minutes', amount: 7 };
+    const target = { kind: 'customer', key: who };
+    await call('POST', '/grants', { target, kind: 'support', effect, endsAt: '2099-01-01T00:00:00Z' });
+    const consumed = await server.request('POST', '/oep/v1/consume', {
+      body: { context: { targetingKey: who }, key: 'minutes', amount: 29 },
+      key: server.serverKey,
+      headers: { 'idempotency-key': who },
+    });
+    expect(consumed.body, consumed.text).toMatchObject({ allowed: true });
+
+    const out = await lineOf(who);
+    expect(out).toMatchObject([
+      {
+        topUps: [
+          { product: 'test', amount: 50, remaining: 48, kind: 'topup', source: 'order 1', reason: 'Bought' },
+          { amount: 20, remaining: 0, kind: 'promotional', priority: 3, endsAt: '2099-01-01T00:00:00.000Z' },
+        ],
+      },
+    ]);
+    expect((await load(out, '', 'development')).end).toMatchObject({ summary: { created: 1, refused: 0 } });
+    expect(await lineOf(who, 'development')).toEqual(out);
+    expect(await lots(who, 'development')).toMatchObject([{ remaining: 48 }, { remaining: 0 }]);
+    // What was used since is not given back by the same file again.
+    await call('POST', `/customers/${who}/top-ups/${(await lots(who))[0]?.['id']}/void`, {});
+    expect((await load(out)).outcomes).toMatchObject([{ outcome: 'unchanged' }]);
+    expect((await lots(who)).filter(({ grant }) => grant === null)).toMatchObject([{ remaining: 0 }]);
+  });
+
+  it('more than stand in a line go on in the next', async () => {
+    const line = (index: number) => ({
+      id: `00000000-0000-7000-8000-${String(index).padStart(12, '0')}`,
+      ...{ product: 'test', feature: 'minutes', kind: 'topup', priority: 50, amount: 3, remaining: 2 },
+      ...{ startsAt: '2026-01-01T00:00:00.000Z', endsAt: null, source: null, reason: 'Moved.' },
+      createdAt: '2026-01-01T00:00:00.000Z',
+    });
+    const all = Array.from({ length: 120 }, (_, index) => line(index));
+    expect((await load([{ key: 'lots-many', topUps: all }])).end).toMatchObject({ summary: { created: 1 } });
+    const out = await lineOf('lots-many');
+    expect(out).toHaveLength(3);
+    expect(out.flatMap(({ topUps }) => topUps)).toEqual(all);
+    const { body } = await server.request('POST', '/oep/v1/evaluate/entitlements/minutes', {
+      body: { context: { targetingKey: 'lots-many' }, consistency: 'strong' },
+      key: server.serverKey,
+    });
+    expect(body.balance).toBe(240);
+    const more = Array.from({ length: 90 }, (_, index) => line(1000 + index));
+    expect((await load([{ key: 'lots-many', topUps: more }])).outcomes).toMatchObject([
+      { outcome: 'refused', code: 'TOO_MANY_TOP_UPS' },
+    ]);
+    expect((await lineOf('lots-many')).flatMap(({ topUps }) => topUps)).toHaveLength(120);
+  });
+
+  it('a bad one refuses its line with what to mend, and nothing of it is written', async () => {
+    const [good] = ((await lineOf('lots-many'))[0]?.['topUps'] ?? []) as Record<string, unknown>[];
+    const codeOf = async (changes: Record<string, unknown>) => {
+      const { outcomes } = await load([{ key: 'lots-bad', topUps: [{ ...good, ...changes }] }]);
+      return outcomes[0]?.['code'];
+    };
+    expect(await codeOf({ remaining: 4 })).toBe('REMAINING_ABOVE_AMOUNT');
+    expect(await codeOf({ feature: 'minuts' })).toBe('FEATURE_UNKNOWN');
+    expect(await codeOf({ feature: 'seats' })).toBe('TOP_UP_NOT_METERED');
+    expect(await codeOf({ scope: 'ada' })).toBe('TOP_UP_NOT_OF_ACCOUNT');
+    expect(await codeOf({ product: 'nothing' })).toBe('PRODUCT_NOT_FOUND');
+    expect(await codeOf({ endsAt: '2025-01-01T00:00:00Z' })).toBe('SPAN_EMPTY');
+    expect(await codeOf({ id: 'one' })).toBeDefined();
+    expect((await call('GET', '/customers/lots-bad')).status).toBe(404);
+    const over = { ...good, endsAt: '2026-02-01T00:00:00Z' };
+    expect((await load([{ key: 'lots-over', topUps: [over] }])).outcomes).toMatchObject([
+      { outcome: 'created' },
+    ]);
+    expect(await lots('lots-over')).toEqual([]);
+  });
+});

@@ -1,7 +1,15 @@
 import { LIMITS } from '@pennon/engine/model/limits';
 import { type Static, Type } from 'typebox';
-import { ReasonSchema, TimeSchema } from './common.js';
-import { CustomerCreateSchema, DataKeySchema, InstanceWriteSchema, UserWriteSchema } from './customers.js';
+import { IdSchema, KeySchema, ReasonSchema, TimeSchema } from './common.js';
+import {
+  CustomerCreateSchema,
+  DataKeySchema,
+  InstanceWriteSchema,
+  orNull,
+  UserWriteSchema,
+} from './customers.js';
+import { ReferenceSchema } from './grants.js';
+import { LotAmountSchema, LotPrioritySchema } from './lots.js';
 
 /* Customers as lines of NDJSON: what an export writes is what an import takes. */
 
@@ -11,6 +19,30 @@ const { reason: _ofCustomer, ...customerMembers } = CustomerCreateSchema.propert
 const { reason: _ofUser, ...userMembers } = UserWriteSchema.properties;
 const { reason: _ofInstance, ...instanceMembers } = InstanceWriteSchema.properties;
 const maxItems = LIMITS.importMembers.value;
+
+const TopUpLineSchema = Type.Object(
+  {
+    id: IdSchema,
+    product: Type.String({ minLength: 1, maxLength: 128 }),
+    feature: KeySchema,
+    scope: Type.Optional(
+      Type.Union([DataKeySchema, Type.Literal('')], {
+        description: 'Of a feature that counts per user or instance: the key of that one.',
+      }),
+    ),
+    kind: Type.Enum(['topup', 'promotional', 'rollover']),
+    priority: LotPrioritySchema,
+    amount: LotAmountSchema,
+    remaining: Type.Integer({ minimum: 0, description: 'At most `amount`.' }),
+    startsAt: TimeSchema,
+    endsAt: orNull(TimeSchema),
+    source: orNull(ReferenceSchema),
+    reason: ReasonSchema,
+    createdAt: TimeSchema,
+  },
+  closed,
+);
+export type TopUpLine = Static<typeof TopUpLineSchema>;
 
 export const CustomerImportSchema = Type.Object(
   {
@@ -22,6 +54,12 @@ export const CustomerImportSchema = Type.Object(
     ),
     instances: Type.Optional(
       Type.Array(Type.Object({ key: DataKeySchema, ...instanceMembers }, closed), { maxItems }),
+    ),
+    topUps: Type.Optional(
+      Type.Array(TopUpLineSchema, {
+        maxItems,
+        description: 'Balances that are not over. One that is there already, by its `id`, stays as it is.',
+      }),
     ),
   },
   closed,

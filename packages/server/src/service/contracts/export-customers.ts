@@ -1,12 +1,14 @@
-import type { CustomerImport } from '@pennon/protocol/management/customer-files';
+import type { CustomerImport, TopUpLine } from '@pennon/protocol/management/customer-files';
 import { type Kysely, sql } from 'kysely';
+import { toInstantOrNull } from '../../store/instant.js';
 import type { Tables } from '../../store/tables.js';
 import type { Credential } from '../credential.js';
 import { environmentInReach } from '../scope.js';
-import { toTime } from '../times.js';
+import { toTime, toTimeOrNull } from '../times.js';
 import type { CustomerRow } from './customer-record.js';
 import type { ContractServices } from './data-change.js';
 import type { InstanceRow } from './instance-record.js';
+import type { LotRow } from './lot-record.js';
 import type { UserRow } from './user-record.js';
 
 const CUSTOMERS_AT_ONCE = 200;
@@ -38,22 +40,33 @@ export async function* exportCustomers(
     const last = rows.at(-1);
     if (last === undefined) return;
     after = last.key;
-    yield* linesOf(database, rows);
+    yield* linesOf(database, rows, { products: services.directory, productId: credential.productId });
   }
 }
 
 async function* linesOf(
   database: Kysely<Tables>,
   rows: readonly CustomerRow[],
+  reach: Reach,
 ): AsyncGenerator<readonly CustomerImport[]> {
   const ids = rows.map(({ id }) => id);
   const users = await firstMembers<UserRow>(database, 'customer_user', ids);
   const instances = await firstMembers<InstanceRow>(database, 'instance', ids);
+  const lots = await openLots(database, ids, reach);
   let lines: CustomerImport[] = [];
   for (const row of rows) {
     const own = users.get(row.id) ?? [];
     const deployed = instances.get(row.id) ?? [];
-    lines.push({ ...toLine(row), users: own.map(toUserLine), instances: deployed.map(toInstanceLine) });
+    const topUps = lots.get(row.id) ?? [];
+    lines.push({
+      ...toLine(row),
+      users: own.map(toUserLine),
+      instances: deployed.map(toInstanceLine),
+      ...(topUps.length === 0 ? {} : { topUps: topUps.slice(0, MEMBERS_PER_LINE) }),
+    });
+    for (let from = MEMBERS_PER_LINE; from < topUps.length; from += MEMBERS_PER_LINE) {
+      lines.push({ key: row.key, topUps: topUps.slice(from, from + MEMBERS_PER_LINE) });
+    }
     if (own.length < MEMBERS_PER_LINE && deployed.length < MEMBERS_PER_LINE) continue;
     yield lines;
     lines = [];
@@ -65,6 +78,48 @@ async function* linesOf(
     }
   }
   if (lines.length > 0) yield lines;
+}
+
+interface Reach {
+  readonly products: ContractServices['directory'];
+  /** `null`: every product. */
+  readonly productId: string | null;
+}
+
+/**
+ * Balances that are not over, by customer, the oldest first. Those that a grant made come and go with it, and are no part of a file. INVARIANT
+ * (law 11): of products beyond the credential's reach none.
+ */
+async function openLots(
+  database: Kysely<Tables>,
+  ids: readonly string[],
+  { products, productId }: Reach,
+): Promise<ReadonlyMap<string, readonly TopUpLine[]>> {
+  const { rows } = await sql<LotRow>`
+    select l.* from unnest(${ids}::uuid[]) as c (id) cross join lateral (
+      select * from credit_lot where customer_id = c.id and closed_at is null and grant_id is null
+        and (ends_at is null or ends_at > now()) order by id offset 0) l`.execute(database);
+  const lots = new Map<string, TopUpLine[]>();
+  for (const row of rows) {
+    const product = products.product(row.product_id);
+    if (product === null || (productId !== null && productId !== product.id)) continue;
+    const line = toTopUpLine(row, product.key);
+    const list = lots.get(row.customer_id);
+    if (list === undefined) lots.set(row.customer_id, [line]);
+    else list.push(line);
+  }
+  return lots;
+}
+
+function toTopUpLine(row: LotRow, product: string): TopUpLine {
+  const { id, feature, scope, kind, priority, amount, remaining, source, reason } = row;
+  return {
+    ...{ id, product, feature, ...(scope === '' ? {} : { scope }), kind, priority, amount, remaining },
+    startsAt: toTime(row.starts_at.getTime()),
+    endsAt: toTimeOrNull(toInstantOrNull(row.ends_at)),
+    ...{ source, reason },
+    createdAt: toTime(row.created_at.getTime()),
+  };
 }
 
 type MemberTable = 'customer_user' | 'instance';

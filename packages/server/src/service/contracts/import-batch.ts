@@ -9,6 +9,7 @@ import { fromTime } from '../times.js';
 import { type CustomerRow, customerEntry, toApiCustomer } from './customer-record.js';
 import type { DataChange } from './data-change.js';
 import { type Known, knownOf } from './import-known.js';
+import type { LotImport } from './import-lots.js';
 import { type ImportLine, type ImportPlan, refused } from './import-plan.js';
 import { writeImported } from './import-write.js';
 import { type InstanceRow, instanceEntry, toApiInstance } from './instance-record.js';
@@ -20,9 +21,11 @@ export async function importBatch(
   change: DataChange,
   batch: readonly ImportLine[],
   createdHere: ReadonlySet<string> | null,
+  lots: LotImport,
 ): Promise<readonly ImportOutcome[]> {
   const customers = batch.flatMap(({ content }) => (content instanceof ServiceError ? [] : [content]));
   const known = await knownOf(change, customers);
+  await lots.read(customers, known);
   const plans: ImportPlan[] = [];
   const outcomes = batch.map((line): ImportOutcome => {
     const { content } = line;
@@ -31,7 +34,7 @@ export async function importBatch(
       const existing = known.customers.get(content.key);
       if (existing !== undefined && createdHere !== null && !createdHere.has(content.key))
         throw exists(content.key);
-      const plan = planOf(change, known, content);
+      const plan = planOf(change, known, content, lots);
       if (plan !== null) plans.push(plan);
       const outcome = existing === undefined ? 'created' : plan === null ? 'unchanged' : 'updated';
       return { line: line.line, key: content.key, outcome };
@@ -41,6 +44,7 @@ export async function importBatch(
     }
   });
   await writeImported(change, plans);
+  await lots.write(plans);
   return outcomes;
 }
 
@@ -49,19 +53,21 @@ function exists(key: string): ServiceError {
   return new ServiceError('conflict', 'CUSTOMER_EXISTS', message);
 }
 
-function planOf(change: DataChange, known: Known, line: CustomerImport): ImportPlan | null {
+function planOf(change: DataChange, known: Known, line: CustomerImport, lots: LotImport): ImportPlan | null {
   const existing = known.customers.get(line.key) ?? null;
   checkTimeZone(line.timeZone);
   const own = customerOf(change, existing, line);
   const users = usersOf(change, known, own.row, line.users ?? []);
   const instances = instancesOf(change, known, own.row, line.instances ?? []);
-  if (!own.changed && users.length === 0 && instances.length === 0) return null;
+  const topUps = lots.newOf(own.row.id, line);
+  if (!own.changed && users.length === 0 && instances.length === 0 && topUps.length === 0) return null;
   const customer = { ...own.row, version: existing === null ? 1 : existing.version + 1 };
   const customerAction = existing === null ? 'customer.create' : 'customer.change';
   return {
     customer,
     users,
     instances,
+    topUps,
     reindex: own.changed,
     entries: [
       ...(own.changed ? [customerEntry(toApiCustomer(customer), customerAction)] : []),

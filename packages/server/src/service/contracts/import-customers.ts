@@ -6,6 +6,7 @@ import { environmentInReach } from '../scope.js';
 import { ServiceError } from '../service-error.js';
 import { type ContractServices, changeData } from './data-change.js';
 import { importBatch } from './import-batch.js';
+import { createLotImport } from './import-lots.js';
 import { type ImportLine, refused } from './import-plan.js';
 
 /** Ends the transaction of a dry run, with what it would have done. */
@@ -36,7 +37,8 @@ export async function* importCustomers(
   const createdHere = new Set<string>();
   const work = (batch: readonly ImportLine[]) =>
     changeData(services, withoutCall(context), environment.id, async (change) => {
-      const outcomes = await importBatch(change, batch, query.mode === 'create' ? createdHere : null);
+      const lots = createLotImport(services, credential, environment, change);
+      const outcomes = await importBatch(change, batch, query.mode === 'create' ? createdHere : null, lots);
       if (query.dryRun === true) throw new DryRun(outcomes);
       return { item: outcomes, created: false };
     }).then(
@@ -83,7 +85,10 @@ async function* batches(lines: AsyncIterable<ImportLine>): AsyncGenerator<readon
     for await (const line of lines) {
       const { content } = line;
       const own = content instanceof ServiceError ? [] : namesIn(content);
-      const more = content instanceof ServiceError ? 0 : 1 + own.length + (content.users ?? []).length;
+      const more =
+        content instanceof ServiceError
+          ? 0
+          : 1 + own.length + (content.users ?? []).length + (content.topUps ?? []).length;
       const full = batch.length >= LIMITS.importBatch.value || rows + more > LIMITS.importBatch.value * 4;
       if (batch.length > 0 && (full || own.some((name) => names.has(name)))) {
         yield batch;

@@ -3,6 +3,7 @@ import { ServiceError } from '../service-error.js';
 import type { CustomerRow } from './customer-record.js';
 import type { DataEntry } from './data-change.js';
 import type { InstanceRow } from './instance-record.js';
+import type { LotRow } from './lot-record.js';
 import type { UserRow } from './user-record.js';
 
 /** A line of a file: a customer, or why it is none. */
@@ -16,6 +17,7 @@ export interface ImportPlan {
   readonly customer: CustomerRow;
   readonly users: readonly UserRow[];
   readonly instances: readonly InstanceRow[];
+  readonly topUps: readonly LotRow[];
   /** Whether the customer's own words may have changed. */
   readonly reindex: boolean;
   readonly entries: readonly DataEntry[];
