@@ -262,13 +262,6 @@ function composeParts(settings: ServerSettings) {
     isUnavailable: isDatabaseUnavailable,
     onProblem,
   });
-  /** The instant up to which every committed change is known to this process. */
-  function knownUntil(): number {
-    const heard = feed.knownUntil();
-    if (heard !== null) return heard;
-    const loaded = snapshots.report().map((snapshot) => snapshot.readAtMilliseconds);
-    return loaded.length === 0 ? 0 : Math.min(...loaded);
-  }
   const consuming: ConsumeDependencies = {
     directory,
     snapshots,
