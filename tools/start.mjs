@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import module from 'node:module';
 import { basename, join } from 'node:path';
 import { env, exit, platform, ppid, stderr } from 'node:process';
 import { pathToFileURL } from 'node:url';
@@ -43,6 +44,8 @@ try {
   if (warning !== '') stderr.write(`${warning}\n`);
   installIfNeeded();
   buildIfNeeded();
+  // Node 22.1 and newer keep what was compiled for the next start. Not in the folder for temporary files, where others may write.
+  module.enableCompileCache?.(join(root, 'node_modules/.cache/pennon-start'));
   const { main } = await import(pathToFileURL(join(root, 'packages/server/dist/main.js')).href);
   exit(await main(parentPid === undefined ? {} : { parentPid }));
 } catch (error) {

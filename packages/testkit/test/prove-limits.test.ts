@@ -27,9 +27,10 @@ describe('the proof of limits, in its short form', () => {
 
   it('X-5 histories of the production batcher agree with the sequential model, and its simulated store with PostgreSQL', async () => {
     const { code, said } = await prove('a', 'd', '--short', '--database', database);
-    expect(said).toMatch(/^simulated-histories cases=120 kills=[1-9]\d* violations=0 seed=1 /m);
-    expect(said).toMatch(/^reservations-racing cases=40 kills=[1-9]\d* violations=0 seed=1 /m);
-    expect(said).toMatch(/^scripted-interleavings cases=12 kills=0 violations=0 seed=1 /m);
+    expect(said).toMatch(/^simulated-histories cases=60 kills=[1-9]\d* violations=0 seed=1 /m);
+    expect(said).toMatch(/^holders-and-lots cases=25 kills=[1-9]\d* violations=0 seed=1 /m);
+    expect(said).toMatch(/^reservations-racing cases=25 kills=[1-9]\d* violations=0 seed=1 /m);
+    expect(said).toMatch(/^scripted-interleavings cases=8 kills=0 violations=0 seed=1 /m);
     expect(code).toBe(0);
   }, 120_000);
 

@@ -45,15 +45,15 @@ const LONG: Figures = {
   faultCases: 1000,
 };
 const SHORT: Figures = {
-  histories: 120,
-  interleavings: 12,
+  histories: 60,
+  interleavings: 8,
   realHistories: 1,
   processes: 3,
   killsEach: 2,
   databaseKillEvery: 1,
   pauses: 1,
-  reservations: 40,
-  credits: 40,
+  reservations: 25,
+  credits: 25,
   faultCases: 300,
 };
 

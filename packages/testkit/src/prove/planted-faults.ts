@@ -93,13 +93,14 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     file: BATCH,
     edits: [['frame.customer.version > known', 'false']],
     caughtBy: 'histories',
+    firstSeed: 13,
   },
   {
     name: 'shared-grants-read-before-the-lock',
     file: BATCH,
     edits: [['versions.shared > evaluation.versions.shared', 'false']],
     caughtBy: 'histories',
-    firstSeed: 3,
+    firstSeed: 54,
   },
   {
     name: 'balance-not-carried-on',
@@ -150,7 +151,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
       ],
     ],
     caughtBy: 'histories',
-    firstSeed: 2,
+    firstSeed: 9,
   },
   {
     name: 'answer-of-another-caller',
@@ -163,6 +164,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     file: 'engine/dist/usage/room.js',
     edits: [['fill.used + fill.reserved + amount;', 'fill.used + amount;']],
     caughtBy: 'reservations',
+    firstSeed: 6,
   },
   {
     name: 'ended-holds-still-count',
@@ -195,6 +197,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
       ["state === 'expired' ? decideLateSettlement(input)", 'state === null ? decideLateSettlement(input)'],
     ],
     caughtBy: 'reservations',
+    firstSeed: 10,
   },
   {
     name: 'hours-not-told',
@@ -255,6 +258,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     file: LOTS,
     edits: [['promotional: 0,', 'promotional: 4,']],
     caughtBy: 'credits',
+    firstSeed: 7,
   },
   {
     name: 'customer-not-locked',
