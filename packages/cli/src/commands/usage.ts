@@ -3,7 +3,6 @@ import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { ReadableStream } from 'node:stream/web';
-import type { ApiUsage } from '@pennon/protocol/management/usage';
 import type { ExitCodeName } from '../exit-codes.js';
 import { callManagementJson, streamManagement } from '../management-client.js';
 import { type Output, printJson } from '../output.js';
@@ -17,8 +16,20 @@ export interface UsageOptions extends ConnectionOptions {
   readonly json?: boolean;
 }
 
+/** What of an item is shown. */
+interface Standing {
+  readonly customer: string;
+  readonly feature: string;
+  readonly scope: string;
+  readonly limit: { readonly kind: 'finite' | 'unlimited'; readonly value?: number };
+  readonly usage: number;
+  readonly reserved: number;
+  readonly percent: number | null;
+  readonly period: { readonly end: string } | null;
+}
+
 interface UsagePage {
-  readonly items: readonly ApiUsage[];
+  readonly items: readonly Standing[];
   readonly nextCursor: string | null;
 }
 
@@ -29,7 +40,7 @@ export async function showUsage(
   output: Output,
 ): Promise<ExitCodeName> {
   const path = `${environmentPath(options)}/customers/${encodeURIComponent(customer)}/usage`;
-  const items: ApiUsage[] = [];
+  const items: Standing[] = [];
   for (let cursor: string | null | undefined; cursor !== null; ) {
     const page: UsagePage = await callManagementJson<UsagePage>(connectionOf(options), {
       method: 'GET',
@@ -97,10 +108,10 @@ function productPath(options: UsageOptions): string {
 }
 
 function tell(
-  items: readonly ApiUsage[],
+  items: readonly Standing[],
   options: UsageOptions,
   output: Output,
-  nameOf: (item: ApiUsage) => string,
+  nameOf: (item: Standing) => string,
 ): void {
   if (options.json === true) {
     printJson(output, items);
