@@ -27,7 +27,7 @@ export interface ReconcilerOptions {
 }
 
 /** So many are under way at once; those of one customer share transactions. */
-const TOGETHER = 1024;
+const TOGETHER = 512;
 const PAUSE_MILLISECONDS = 200;
 /** What the store refuses (a feature that has left the catalog) may be mended by a publish. */
 const REFUSED_MILLISECONDS = 30_000;
