@@ -12,9 +12,14 @@ const SOUND: LotsQuestion = {
     { id: 'b', knownAt: 30 },
   ],
   decisions: [
-    { key: 'one', decidedAt: 20, limit: 13, consumed: 4 },
-    { key: 'two', decidedAt: 40, limit: 18, consumed: 10 },
-    { key: 'three', decidedAt: 60, limit: 18, consumed: 0 },
+    { key: 'one', decidedAt: 20, limit: 13, consumed: 4, usedAfter: 4 },
+    { key: 'two', decidedAt: 40, limit: 18, consumed: 8, usedAfter: 14 },
+    { key: 'three', decidedAt: 60, limit: 18, consumed: 0, usedAfter: 14 },
+  ],
+  // One of them in the millisecond of a decision, before it.
+  events: [
+    { id: 'first', recordedAt: 22, amount: 1 },
+    { id: 'second', recordedAt: 40, amount: 1 },
   ],
   covered: 4,
 };
@@ -27,14 +32,33 @@ const wrong: readonly (readonly [string, Partial<LotsQuestion>])[] = [
   ['a lot is not in the limit', { decisions: SOUND.decisions.map((one) => ({ ...one, limit: 13 })) }],
   [
     'a lot that has ended still counts',
-    { decisions: [{ key: 'late', decidedAt: 55, limit: 18, consumed: 0 }] },
+    { decisions: [{ key: 'late', decidedAt: 55, limit: 18, consumed: 0, usedAfter: 0 }] },
   ],
-  ['more was taken than there is', { decisions: [{ key: 'much', decidedAt: 40, limit: 18, consumed: 19 }] }],
+  ['an event is not counted', { events: SOUND.events.slice(1) }],
+  ['an event is counted twice', { events: [...SOUND.events, ...SOUND.events.slice(1)] }],
+  [
+    'more was taken than there is',
+    { decisions: [{ key: 'much', decidedAt: 40, limit: 18, consumed: 19, usedAfter: 19 }] },
+  ],
 ];
 
 describe('the ledger of lots', () => {
   it('agrees with what is right', () => {
     expect(checkLots(SOUND)).toEqual([]);
+  });
+
+  it('takes what was recorded above all there is for overage, and what comes later from a later lot', () => {
+    const late = { ...lasting, remaining: 2 };
+    const question: LotsQuestion = {
+      ...SOUND,
+      stored: [late],
+      made: [{ id: 'b', knownAt: 30 }],
+      events: [{ id: 'much', recordedAt: 5, amount: 12 }],
+      decisions: [{ key: 'one', decidedAt: 40, limit: 15, consumed: 3, usedAfter: 15 }],
+      covered: 3,
+    };
+    expect(checkLots(question)).toEqual([]);
+    expect(checkLots({ ...question, covered: 5, stored: [{ ...late, remaining: 0 }] })).not.toEqual([]);
   });
 
   it.each(wrong)('notices that %s', (_, change) => {

@@ -22,83 +22,161 @@ export interface LotDecision {
   readonly decidedAt: number;
   readonly limit: number | null;
   readonly consumed: number;
+  readonly usedAfter: number;
 }
 
-interface LedgerLot {
-  readonly stored: StoredLot;
-  left: number;
-  visible: boolean;
+/** Usage of the feature that was recorded, in the order in which it was. */
+export interface LotEvent {
+  readonly id: string;
+  readonly recordedAt: number;
+  readonly amount: number;
 }
 
 export interface LotsQuestion {
   readonly allowance: number;
   readonly decisions: readonly LotDecision[];
+  readonly events: readonly LotEvent[];
   readonly stored: readonly StoredLot[];
   readonly made: readonly MadeLot[];
   /** Of what is used, what the account says was taken out of lots. */
   readonly covered: number;
 }
 
-export function checkLots({ allowance, decisions, stored, made, covered }: LotsQuestion): readonly string[] {
-  const lots: LedgerLot[] = stored.map((lot) => ({ stored: lot, left: lot.amount, visible: false }));
-  const violations = made
+interface LedgerLot {
+  readonly stored: StoredLot;
+  readonly left: number;
+  /** From some instant between its beginning and its acknowledgement on. */
+  readonly visible: boolean;
+}
+
+interface Ledger {
+  readonly lots: readonly LedgerLot[];
+  /** Of the allowance; below 0 where more was recorded than there was. */
+  readonly plain: number;
+  readonly taken: number;
+  readonly used: number;
+  readonly nextDecision: number;
+  readonly nextEvent: number;
+}
+
+export function checkLots(question: LotsQuestion): readonly string[] {
+  const { allowance, stored, made } = question;
+  const lost = made
     .filter(({ id }) => !stored.some((lot) => lot.id === id))
     .map(({ id }) => `The lot ${id} was acknowledged and is lost.`);
-  let plain = allowance;
-  let taken = 0;
-  for (const { key, decidedAt, limit, consumed } of decisions) {
-    const inForce = ({ stored: lot }: LedgerLot) =>
-      lot.startsAt <= decidedAt && (lot.endsAt === null || decidedAt < lot.endsAt);
-    showLots(lots, decidedAt, made, (limit ?? 0) - allowance - taken);
-    const usable = lots.filter((lot) => lot.visible && inForce(lot));
-    const expected = allowance + taken + sum(usable);
-    if (limit !== expected) {
-      return [...violations, `\`${key}\` was decided under ${limit} where lots and plan make ${expected}.`];
+  const lots = stored.map((lot) => ({ stored: lot, left: lot.amount, visible: false }));
+  const begin = { lots, plain: allowance, taken: 0, used: 0, nextDecision: 0, nextEvent: 0 };
+  return [...lost, ...play(question, begin)];
+}
+
+/**
+ * Goes through what happened, one after the other. Nothing tells which lots an event found that was recorded while one was being made:
+ * then each is tried, and one way must lead to what stands in the end.
+ */
+function play(question: LotsQuestion, begin: Ledger): readonly string[] {
+  let ledger = begin;
+  for (;;) {
+    const decision = question.decisions[ledger.nextDecision];
+    const event = question.events[ledger.nextEvent];
+    if (event !== undefined && isNext(event, decision, ledger)) {
+      const ways = waysFor(question, ledger, event.recordedAt).map((lots) => ({
+        ...burn({ ...ledger, lots }, event.amount, event.recordedAt),
+        nextEvent: ledger.nextEvent + 1,
+      }));
+      const [first] = ways;
+      if (first === undefined) return [`Nobody knows what \`${event.id}\` was taken from.`];
+      if (ways.length > 1) return eitherWay(question, ways);
+      ledger = first;
+    } else if (decision !== undefined) {
+      const after = decide(question, ledger, decision);
+      if (typeof after === 'string') return [after];
+      ledger = after;
+    } else {
+      return checkEnd(question, ledger);
     }
-    let open = consumed;
-    for (const source of inOrder(usable)) {
-      const part = Math.min(open, source === 'allowance' ? plain : source.left);
-      open -= part;
-      if (source === 'allowance') plain -= part;
-      else {
-        source.left -= part;
-        taken += part;
-      }
-    }
-    if (open > 0) return [...violations, `\`${key}\` took ${open} more than there was.`];
   }
-  for (const { stored: lot, left } of lots) {
-    if (lot.remaining !== left) {
-      violations.push(`The lot ${lot.id} holds ${lot.remaining}, and ${left} by what was decided.`);
-    }
+}
+
+/** The same millisecond may hold a decision and an event: what was used when it was decided tells which came first. */
+function isNext({ recordedAt }: LotEvent, decision: LotDecision | undefined, { used }: Ledger): boolean {
+  if (decision === undefined || recordedAt < decision.decidedAt) return true;
+  return recordedAt === decision.decidedAt && used < decision.usedAfter - decision.consumed;
+}
+
+function eitherWay(question: LotsQuestion, ways: readonly Ledger[]): readonly string[] {
+  let violations: readonly string[] = [];
+  for (const way of ways) {
+    violations = play(question, way);
+    if (violations.length === 0) break;
   }
+  return violations;
+}
+
+function decide(
+  question: LotsQuestion,
+  ledger: Ledger,
+  { key, decidedAt, limit, consumed, usedAfter }: LotDecision,
+): Ledger | string {
+  const expected = (lots: readonly LedgerLot[]) =>
+    question.allowance + ledger.taken + sum(usable(lots, decidedAt));
+  const lots = waysFor(question, ledger, decidedAt).find((way) => expected(way) === limit);
+  if (lots === undefined) {
+    return `\`${key}\` was decided under ${limit} where lots and plan make ${expected(ledger.lots)}.`;
+  }
+  const after = burn({ ...ledger, lots }, consumed, decidedAt);
+  if (after.plain < Math.min(0, ledger.plain)) return `\`${key}\` took more than there was.`;
+  if (after.used !== usedAfter) return `\`${key}\` left ${usedAfter} in use, not ${after.used}.`;
+  return { ...after, nextDecision: ledger.nextDecision + 1 };
+}
+
+function checkEnd({ covered }: LotsQuestion, { lots, taken }: Ledger): readonly string[] {
+  const violations = lots
+    .filter(({ stored, left }) => stored.remaining !== left)
+    .map(
+      ({ stored, left }) =>
+        `The lot ${stored.id} holds ${stored.remaining}, and ${left} by what was decided.`,
+    );
   if (covered !== taken) violations.push(`${covered} are said to be covered by lots, and ${taken} were.`);
   return violations;
 }
 
-/**
- * What was acknowledged before counts; what was being made just then may. Amounts are such that no two sets of lots make the same sum,
- * so the limit tells which.
- */
-function showLots(
-  lots: readonly LedgerLot[],
-  decidedAt: number,
-  made: readonly MadeLot[],
-  credits: number,
-): void {
-  const known = (lot: LedgerLot) =>
-    made.some(({ id, knownAt }) => id === lot.stored.id && knownAt < decidedAt);
-  for (const lot of lots) lot.visible ||= known(lot);
-  const inForce = ({ stored: { startsAt, endsAt } }: LedgerLot) =>
-    startsAt <= decidedAt && (endsAt === null || decidedAt < endsAt);
-  const maybe = lots.filter((lot) => !lot.visible && inForce(lot));
-  const sure = sum(lots.filter((lot) => lot.visible && inForce(lot)));
-  for (let choice = 0; choice < 2 ** maybe.length; choice += 1) {
-    const chosen = maybe.filter((_, index) => (choice >> index) % 2 === 1);
-    if (sure + sum(chosen) !== credits) continue;
-    for (const lot of chosen) lot.visible = true;
-    return;
+/** What was acknowledged before counts; what was being made just then may. */
+function waysFor({ made }: LotsQuestion, { lots }: Ledger, at: number): readonly (readonly LedgerLot[])[] {
+  const known = ({ stored }: LedgerLot) => made.some(({ id, knownAt }) => id === stored.id && knownAt < at);
+  const shown = lots.map((lot) => ({ ...lot, visible: lot.visible || known(lot) }));
+  const maybe = shown.filter((lot) => !lot.visible && isInForce(lot, at));
+  return Array.from({ length: 2 ** maybe.length }, (_, choice) =>
+    shown.map((lot) => ({
+      ...lot,
+      visible: lot.visible || (maybe.includes(lot) && (choice >> maybe.indexOf(lot)) % 2 === 1),
+    })),
+  );
+}
+
+function isInForce({ stored: { startsAt, endsAt } }: LedgerLot, at: number): boolean {
+  return startsAt <= at && (endsAt === null || at < endsAt);
+}
+
+function usable(lots: readonly LedgerLot[], at: number): readonly LedgerLot[] {
+  return lots.filter((lot) => lot.visible && isInForce(lot, at));
+}
+
+/** What neither the allowance nor a lot has left is used above the allowance. */
+function burn(ledger: Ledger, amount: number, at: number): Ledger {
+  let open = amount;
+  let { plain, taken } = ledger;
+  const left = new Map<string, number>();
+  for (const source of inOrder(usable(ledger.lots, at))) {
+    const part = Math.min(open, source === 'allowance' ? Math.max(0, plain) : source.left);
+    open -= part;
+    if (source === 'allowance') plain -= part;
+    else {
+      left.set(source.stored.id, source.left - part);
+      taken += part;
+    }
   }
+  const lots = ledger.lots.map((lot) => ({ ...lot, left: left.get(lot.stored.id) ?? lot.left }));
+  return { ...ledger, lots, plain: plain - open, taken, used: ledger.used + amount };
 }
 
 const sum = (lots: readonly LedgerLot[]) => lots.reduce((total, { left }) => total + left, 0);

@@ -56,6 +56,7 @@ interface EventRow {
   readonly id: string;
   readonly feature: string;
   readonly amount: number;
+  readonly recordedAt: number;
 }
 
 export async function checkRealHistory(
@@ -79,6 +80,7 @@ export async function checkRealHistory(
     ...checkLots({
       allowance: CREDITS_ALLOWANCE,
       decisions: rows.filter((row) => row.feature === 'credits'),
+      events: events.filter((event) => event.feature === 'credits'),
       stored: await readLots(pool, customer),
       made: acknowledged.length === 0 ? [] : lots,
       covered: accounts.get('credits')?.covered ?? 0,
@@ -121,14 +123,15 @@ async function readAccounts(pool: pg.Pool, customer: string): Promise<ReadonlyMa
 
 async function readEvents(pool: pg.Pool, customer: string): Promise<readonly EventRow[]> {
   const { rows } = await pool.query(
-    `select e.event_id, e.feature, e.amount from usage_event e join customer c on c.id = e.customer_id
-     where c.key = $1`,
+    `select e.event_id, e.feature, e.amount, ${MILLISECONDS('e.received_at')} as recorded_at
+     from usage_event e join customer c on c.id = e.customer_id where c.key = $1 order by e.received_at`,
     [customer],
   );
   return rows.map((row) => ({
     id: String(row.event_id),
     feature: String(row.feature),
     amount: Number(row.amount),
+    recordedAt: Number(row.recorded_at),
   }));
 }
 

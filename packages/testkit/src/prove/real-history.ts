@@ -175,7 +175,7 @@ class RealHistory {
       const event: RealEvent = {
         id: `${this.#customer}-event-${this.#events.length}`,
         customer: chance.chance(0.7) ? this.#customer : this.#other,
-        key: chance.chance(0.5) ? 'told' : 'mixed',
+        key: chance.pick(TOLD),
         amount: 1 + chance.below(3),
       };
       this.#events.push(event);
@@ -224,3 +224,6 @@ const DRAWN: readonly RealFeature[] = [
   ...(['calls', 'calls', 'calls', 'seats', 'seats'] as const),
   ...(['members', 'members', 'credits', 'credits', 'mixed'] as const),
 ];
+
+/** What events are about; of `credits` they are taken out of lots, as what is consumed. */
+const TOLD: readonly RealFeature[] = ['told', 'told', 'mixed', 'mixed', 'credits'];
