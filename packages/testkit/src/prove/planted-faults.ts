@@ -202,7 +202,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
   {
     name: 'hours-not-told',
     file: DECIDE,
-    edits: [['hours.add(account, snapshot.features.get(decision.key), change, attributes);', '']],
+    edits: [['hours.add(account, feature, account.used - used, attributes);', '']],
     caughtBy: 'histories',
   },
   {
