@@ -147,8 +147,8 @@ describe('history of usage over OEP', () => {
   it('OEP 5 what is told late or corrected shows in the hour in which it happened, and in every balance after it', async () => {
     const now = server.parts.clock.now();
     const hour = now - (now % HOUR);
-    await lived('mended', 'calls', {
-      current: { start: iso(hour - 30 * HOUR), end: iso(hour + 300 * HOUR), used: 30 },
+    await lived('mended', 'seats', {
+      current: { start: null, end: null, used: 30 },
       hours: [
         { at: iso(hour - 10 * HOUR), amount: 10, after: 10, limit: 100 },
         { at: iso(hour - 5 * HOUR), amount: 20, after: 30, limit: 100 },
@@ -157,7 +157,7 @@ describe('history of usage over OEP', () => {
     const ask = () =>
       history({
         targetingKey: 'mended',
-        key: 'calls',
+        key: 'seats',
         from: iso(hour - 11 * HOUR),
         to: iso(hour),
         window: 'hour',
@@ -168,7 +168,7 @@ describe('history of usage over OEP', () => {
       [0, 10],
     ]);
     expect(shown(await ask(), 'usage').at(-1)).toEqual([30]);
-    const late = event('mended', { key: 'calls', amount: 4 }, { time: iso(hour - 8 * HOUR + 1) });
+    const late = event('mended', { key: 'seats', amount: 4 }, { time: iso(hour - 8 * HOUR + 1) });
     await told(server, late);
     const after = shown(await ask(), 'amount', 'usage');
     expect([after[1], after[2], after[3], after[6]]).toEqual([
@@ -177,7 +177,7 @@ describe('history of usage over OEP', () => {
       [4, 14],
       [20, 34],
     ]);
-    await told(server, event('mended', { key: 'calls', amount: -3, corrects: late.id }));
+    await told(server, event('mended', { key: 'seats', amount: -3, corrects: late.id }));
     const corrected = shown(await ask(), 'amount', 'usage');
     expect([corrected[3], corrected[6]]).toEqual([
       [1, 11],
