@@ -104,6 +104,31 @@ describe('consume on two processes', () => {
     expect((await stored('hot', 'calling-minutes')).used).toBe(100);
   });
 
+  it('X-5 shares a customer for whom both processes always have more: nobody is kept waiting for a second', async () => {
+    await customer(server, 'shared', 'enterprise');
+    await warm(server, 'shared');
+    const until = performance.now() + 1500;
+    const rounds = await Promise.all(
+      processes.flatMap(({ url }, place) =>
+        Array.from({ length: 48 }, async (_, caller) => {
+          const done = { place, answered: 0, unknown: 0 };
+          for (let call = 0; performance.now() < until; call += 1) {
+            const key = `shared-${place}-${caller}-${call}`;
+            const answer = await tryConsume(url, 'shared', { key: 'ai-tokens', amount: 0 }, key);
+            if (answer === null) done.unknown += 1;
+            else done.answered += 1;
+          }
+          return done;
+        }),
+      ),
+    );
+    const sum = (place: number, what: 'answered' | 'unknown') =>
+      rounds.filter((round) => round.place === place).reduce((all, round) => all + round[what], 0);
+    expect([sum(0, 'unknown'), sum(1, 'unknown')]).toEqual([0, 0]);
+    const all = sum(0, 'answered') + sum(1, 'answered');
+    expect(Math.min(sum(0, 'answered'), sum(1, 'answered'))).toBeGreaterThan(all * 0.15);
+  });
+
   it('X-5 one key at both processes at once is decided once', async () => {
     await customer(server, 'twice', 'pro');
     await warm(server, 'twice');

@@ -7,13 +7,14 @@ import type {
   CommitReport,
   EarlierConsumption,
   LockedFrame,
+  LockRequest,
 } from '../store/account-transaction.js';
 import type { Accounts } from '../store/accounts.js';
 import type { HolderKey } from '../store/holder-statements.js';
 import { type EndedHolds, heldAccountName, NOTHING_ENDED } from '../store/reservation-statements.js';
 import { nameOf } from './batch-accounts.js';
 import { holderKey } from './batch-holders.js';
-import type { Settlement } from './consume-batcher.js';
+import type { BatchCourse, Settlement } from './consume-batcher.js';
 import type { ConsumeAnswer, ConsumeEvaluation, ConsumeRequest } from './consume-request.js';
 import { decodeAnswer, referenceOf, rowText } from './consumption-record.js';
 import { createBatchDecider } from './decide-batch.js';
@@ -48,11 +49,13 @@ export async function runConsumeBatch(
   dependencies: ConsumeBatchDependencies,
   requests: readonly ConsumeRequest[],
   deadline: number,
+  course: BatchCourse<AccountTransaction>,
 ): Promise<Settled> {
   let evaluations: Evaluations = requests.map((request) => request.evaluation);
+  let { behind } = course;
   for (;;) {
     try {
-      const settled = await runOnce(dependencies, requests, evaluations, deadline);
+      const settled = await runOnce(dependencies, requests, evaluations, deadline, { ...course, behind });
       if (settled !== null) {
         return settled;
       }
@@ -65,6 +68,7 @@ export async function runConsumeBatch(
     if (dependencies.clock.now() >= deadline) {
       throw outcomeUnknown(null);
     }
+    behind = null;
   }
 }
 
@@ -85,22 +89,13 @@ async function runOnce(
   requests: readonly ConsumeRequest[],
   known: Evaluations,
   deadline: number,
+  { behind, onSent }: BatchCourse<AccountTransaction>,
 ): Promise<Settled | null> {
   const first = requests[0];
   if (first === undefined) {
     return [];
   }
-  const transaction = await dependencies.accounts.begin({
-    environmentId: first.environmentId,
-    productId: first.productId,
-    customerId: first.customerId,
-    accounts: lockOrder(known),
-    idempotencyKeys: requests.map((request) => request.idempotencyKey),
-    reservationIds: requests.flatMap(({ reservation }) =>
-      reservation?.kind === 'end' ? [reservation.id] : [],
-    ),
-    holders: holdersOf(known),
-  });
+  const transaction = await dependencies.accounts.begin(lockRequestOf(first, requests, known), behind);
   let open = true;
   try {
     const { frame } = transaction;
@@ -123,7 +118,9 @@ async function runOnce(
     const write = decider.write();
     open = false;
     if (write.consumptions.length > 0 || (write.accounts.length > 0 && requests.some(isTouch))) {
-      const report = await transaction.commit(write);
+      const committed = transaction.commit(write);
+      onSent(transaction);
+      const report = await committed;
       noteBalances(dependencies.customers, first, write, report);
     } else {
       await transaction.rollback();
@@ -135,6 +132,24 @@ async function runOnce(
     }
     throw error;
   }
+}
+
+function lockRequestOf(
+  { environmentId, productId, customerId }: ConsumeRequest,
+  requests: readonly ConsumeRequest[],
+  known: Evaluations,
+): LockRequest {
+  return {
+    environmentId,
+    productId,
+    customerId,
+    accounts: lockOrder(known),
+    idempotencyKeys: requests.map((request) => request.idempotencyKey),
+    reservationIds: requests.flatMap(({ reservation }) =>
+      reservation?.kind === 'end' ? [reservation.id] : [],
+    ),
+    holders: holdersOf(known),
+  };
 }
 
 /** Only where an account's row says that a hold may have ended, and then in the same transaction. */

@@ -160,6 +160,50 @@ describe('consume batcher', () => {
     await batcher.drain();
   });
 
+  it('sends a batch behind one whose outcome is not known yet, a few in a row, and tells each caller what its own batch said', async () => {
+    const log: string[] = [];
+    const outcomes: (() => void)[] = [];
+    const batcher = createConsumeBatcher<number, number, string>({
+      run: async (requests, _deadline, { behind, onSent }) => {
+        const name = String(requests[0]);
+        log.push(`${name} behind ${behind}`);
+        onSent(name);
+        await new Promise<void>((resolve) => outcomes.push(resolve));
+        log.push(`${name} done`);
+        if (name === '4') throw new Error('not committed');
+        return answers(requests);
+      },
+      together: () => true,
+      maximumBatch: 2,
+      maximumQueue: 100,
+      deadlineMilliseconds: 1000,
+      refuse: (why) => new Error(why),
+    });
+    const calls = Promise.allSettled(
+      Array.from({ length: 12 }, (_, index) => batcher.submit('acme', index * 2)),
+    );
+    await pause(5);
+    expect(log).toEqual(['0 behind null', '4 behind 0', '8 behind 4', '12 behind 8']);
+    while (outcomes.length > 0) {
+      outcomes.shift()?.();
+      await pause(1);
+    }
+    expect(log.filter((line) => line.includes('behind')).slice(4)).toEqual([
+      '16 behind null',
+      '20 behind 16',
+    ]);
+    const settled = await calls;
+    expect(
+      settled.map((one) => (one.status === 'fulfilled' ? one.value : String(one.reason.message))),
+    ).toEqual(
+      [0, 2, 'not committed', 'not committed', 8, 10, 12, 14, 16, 18, 20, 22].map((one) =>
+        typeof one === 'number' ? one * 2 : one,
+      ),
+    );
+    await batcher.drain();
+    expect(batcher.report()).toEqual({ lanes: 0, waiting: 0 });
+  });
+
   it('drains: what was accepted is answered, what comes later is refused', async () => {
     const batcher = batcherOf(async (requests) => {
       await pause(5);

@@ -17,12 +17,24 @@ export type Settlement<Answer> =
   | { readonly ok: true; readonly answer: Answer }
   | { readonly ok: false; readonly error: unknown };
 
-export interface ConsumeBatcherOptions<Request, Answer> {
+/** How a batch stands to the one before and the one after it. `Sent` is what the store knows a batch by. */
+export interface BatchCourse<Sent> {
+  /** The batch right before, whose outcome is not known yet; `null`: there is none under way. */
+  readonly behind: Sent | null;
+  /** To be called once everything was decided and is on its way: another batch may follow without waiting for the outcome. */
+  readonly onSent: (sent: Sent) => void;
+}
+
+export interface ConsumeBatcherOptions<Request, Answer, Sent> {
   /**
    * Decides a batch: one settlement for each request, in their order. `deadline` is the earliest of the batch, in
    * milliseconds of the clock.
    */
-  readonly run: (requests: readonly Request[], deadline: number) => Promise<readonly Settlement<Answer>[]>;
+  readonly run: (
+    requests: readonly Request[],
+    deadline: number,
+    course: BatchCourse<Sent>,
+  ) => Promise<readonly Settlement<Answer>[]>;
   /** Which requests may share a transaction; the batch takes those that agree with its first one. */
   readonly together: (first: Request, other: Request) => boolean;
   readonly maximumBatch: number;
@@ -46,13 +58,26 @@ type Outcome<Answer> = (index: number) => Settlement<Answer> | undefined;
 /** So many callers are told in one turn of the event loop. */
 const TOLD_TOGETHER = 32;
 
+/**
+ * So many batches follow one another without a pause. Then the outcome is waited for, and another process that waits for the same
+ * customer finds the locks free.
+ */
+const MOST_IN_A_ROW = 4;
+
+interface Course<Request, Answer, Sent> {
+  readonly batch: readonly Waiting<Request, Answer>[];
+  /** `null`: it ended without anything that could be followed. */
+  readonly sent: Promise<Sent | null>;
+  readonly outcome: Promise<Outcome<Answer>>;
+}
+
 interface Lane<Request, Answer> {
   waiting: Waiting<Request, Answer>[];
   running: boolean;
 }
 
-export function createConsumeBatcher<Request, Answer>(
-  options: ConsumeBatcherOptions<Request, Answer>,
+export function createConsumeBatcher<Request, Answer, Sent = never>(
+  options: ConsumeBatcherOptions<Request, Answer, Sent>,
 ): ConsumeBatcher<Request, Answer> {
   const clock = options.clock ?? PROCESS_CLOCK;
   const lanes = new Map<string, Lane<Request, Answer>>();
@@ -88,29 +113,58 @@ export function createConsumeBatcher<Request, Answer>(
   }
 
   /**
-   * The next batch is on its way before the callers of the one before are told: what they do with their answers (and with their next
-   * requests) happens while the store works. Told they are in any case, whatever becomes of the next batch.
+   * The next batch is on its way before the callers of the one before are told, and where somebody waits already even before its outcome
+   * is known: what callers do with their answers (and with their next requests) happens while the store works. Told they are in any
+   * case, whatever becomes of the next batch.
    */
   async function work(laneKey: string, lane: Lane<Request, Answer>): Promise<void> {
     lane.running = true;
     // What was submitted in the same turn of the event loop goes into the first batch already.
     await Promise.resolve();
+    let behind: Sent | null = null;
+    let inARow = 1;
     while (lane.waiting.length > 0) {
-      const { batch, outcome } = await runOnce(takeBatch(lane), lane);
-      let told = 0;
-      if (lane.waiting.length === 0) {
-        // Nobody waits: one half is told first, so that its next requests are at the store while the other half is told.
-        told = Math.ceil(batch.length / 2);
-        settle(batch, outcome, 0, told);
-        if (told < batch.length) {
-          await clock.nextTurn();
-        }
+      const course = start(takeBatch(lane), lane, behind);
+      behind = await course.sent;
+      if (behind !== null && lane.waiting.length > 0 && inARow < MOST_IN_A_ROW) {
+        inARow += 1;
+        void tellLater(course);
+        continue;
       }
-      void tell(batch, outcome, told);
+      behind = null;
+      inARow = 1;
+      const outcome = await course.outcome;
+      const told = await tellFirstHalf(course.batch, outcome, lane);
+      // Not waited for: what these callers send next comes after the batch that starts now.
+      void tell(course.batch, outcome, told);
     }
     lane.running = false;
     lanes.delete(laneKey);
     reportIdle();
+  }
+
+  async function tellLater({ batch, outcome }: Course<Request, Answer, Sent>): Promise<void> {
+    telling += 1;
+    await tell(batch, await outcome, 0);
+    telling -= 1;
+    reportIdle();
+  }
+
+  /** Where nobody waits, so that its next requests are at the store while the other half is told. Returns how many were told. */
+  async function tellFirstHalf(
+    batch: readonly Waiting<Request, Answer>[],
+    outcome: Outcome<Answer>,
+    lane: Lane<Request, Answer>,
+  ): Promise<number> {
+    if (lane.waiting.length > 0) {
+      return 0;
+    }
+    const half = Math.ceil(batch.length / 2);
+    settle(batch, outcome, 0, half);
+    if (half < batch.length) {
+      await clock.nextTurn();
+    }
+    return half;
   }
 
   function takeBatch(lane: Lane<Request, Answer>): Waiting<Request, Answer>[] {
@@ -134,21 +188,36 @@ export function createConsumeBatcher<Request, Answer>(
     return batch;
   }
 
-  async function runOnce(
-    batch: Waiting<Request, Answer>[],
+  function start(
+    batch: readonly Waiting<Request, Answer>[],
     lane: Lane<Request, Answer>,
-  ): Promise<{ batch: readonly Waiting<Request, Answer>[]; outcome: Outcome<Answer> }> {
+    behind: Sent | null,
+  ): Course<Request, Answer, Sent> {
+    let onSent: (sent: Sent | null) => void = () => undefined;
+    const sent = new Promise<Sent | null>((resolve) => {
+      onSent = resolve;
+    });
+    const outcome = runOnce(batch, lane, { behind, onSent });
+    void outcome.then(() => onSent(null));
+    return { batch, sent, outcome };
+  }
+
+  async function runOnce(
+    batch: readonly Waiting<Request, Answer>[],
+    lane: Lane<Request, Answer>,
+    course: BatchCourse<Sent>,
+  ): Promise<Outcome<Answer>> {
     const first = batch[0];
     if (first === undefined) {
-      return { batch, outcome: () => undefined };
+      return () => undefined;
     }
     const stopWatching = watchDeadlines(batch, lane);
     try {
       const requests = batch.map((entry) => entry.request);
-      const settlements = await options.run(requests, first.deadline);
-      return { batch, outcome: (index) => settlements[index] };
+      const settlements = await options.run(requests, first.deadline, course);
+      return (index) => settlements[index];
     } catch (error) {
-      return { batch, outcome: () => ({ ok: false, error }) };
+      return () => ({ ok: false, error });
     } finally {
       stopWatching();
     }

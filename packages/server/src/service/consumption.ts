@@ -1,4 +1,5 @@
 import { LIMITS } from '@pennon/engine/model/limits';
+import type { AccountTransaction } from '../store/account-transaction.js';
 import { type ConsumeBatchDependencies, outcomeUnknown, runConsumeBatch } from './consume-batch.js';
 import { type ConsumeBatcher, createConsumeBatcher } from './consume-batcher.js';
 import type { ConsumeAnswer, ConsumeRequest } from './consume-request.js';
@@ -14,8 +15,8 @@ export function createConsumption(
 ): ConsumeBatcher<ConsumeRequest, ConsumeAnswer> {
   const clock = given.clock ?? PROCESS_CLOCK;
   const dependencies: ConsumeBatchDependencies = { ...given, clock };
-  return createConsumeBatcher<ConsumeRequest, ConsumeAnswer>({
-    run: (requests, deadline) => runConsumeBatch(dependencies, requests, deadline),
+  return createConsumeBatcher<ConsumeRequest, ConsumeAnswer, AccountTransaction>({
+    run: (requests, deadline, course) => runConsumeBatch(dependencies, requests, deadline, course),
     together: (first, other) => first.productId === other.productId,
     maximumBatch: LIMITS.consumeBatch.value,
     maximumQueue: LIMITS.consumeQueue.value,

@@ -7,9 +7,9 @@ import type { Metrics } from './metrics.js';
 export function measuredAccounts(accounts: Accounts, metrics: Metrics): Accounts {
   return {
     read: (question) => accounts.read(question),
-    async begin(request) {
+    async begin(request, behind) {
       const began = performance.now();
-      const transaction = await accounts.begin(request);
+      const transaction = await accounts.begin(request, behind);
       metrics.observeConsumeBatch(request.idempotencyKeys.length, (performance.now() - began) / 1000);
       return {
         ...transaction,

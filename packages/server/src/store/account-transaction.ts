@@ -31,7 +31,7 @@ import {
   lotStatements,
   toAccountLots,
 } from './lot-statements.js';
-import { BEGIN, openTransaction } from './open-transaction.js';
+import { BEGIN, type OpenTransaction } from './open-transaction.js';
 import { type OutboxEvent, outboxStatement } from './outbox-statements.js';
 import {
   type EndedHolds,
@@ -216,6 +216,12 @@ export interface AccountConnection {
   readonly copier: ConsumptionCopier;
 }
 
+/** A transaction's time with a connection. */
+export interface AccountTurn {
+  readonly connection: AccountConnection;
+  readonly transaction: OpenTransaction;
+}
+
 /** Accounts that this process has seen are not inserted again and again; one that is gone is noticed under the lock. */
 export interface KnownAccounts {
   missing(request: LockRequest): readonly AccountKey[];
@@ -225,10 +231,11 @@ export interface KnownAccounts {
 
 /** When this rejects, the connection must be closed. */
 export async function lockAndRead(
-  connection: AccountConnection,
+  turn: AccountTurn,
   request: LockRequest,
   known: KnownAccounts,
 ): Promise<AccountTransaction> {
+  const { connection } = turn;
   const missing = known.missing(request);
   if (missing.length > 0) {
     // Outside of the transaction: a lock on a new row would be held over all that follows.
@@ -245,7 +252,7 @@ export async function lockAndRead(
   }
   const version = rowsOf(customers)[0]?.[0];
   const [now, revision, subjects, shared] = frameRow(frames);
-  return transactionOf(connection, request, {
+  return transactionOf(turn, request, {
     now: Number(now),
     revision: numberOrNull(revision),
     versions: { subjects: Number(subjects), shared: Number(shared) },
@@ -299,11 +306,11 @@ export function frameRow(result: GroupResult | undefined): readonly (string | nu
 }
 
 function transactionOf(
-  connection: AccountConnection,
+  { connection, transaction }: AccountTurn,
   request: LockRequest,
   frame: LockedFrame,
 ): AccountTransaction {
-  const { send, commit, rollback } = openTransaction(connection.client);
+  const { send, commit, rollback } = transaction;
 
   return {
     frame,
@@ -327,7 +334,7 @@ function transactionOf(
       return toEndedHolds(ended, next);
     },
     async commit(write) {
-      const results = await commit(writeStatements(connection.copier, request, write));
+      const results = await commit(() => writeStatements(connection.copier, request, write));
       return {
         holds: toHoldsByAccount(write.reservations.accounts.length > 0 ? results.at(-2) : undefined),
       };

@@ -7,6 +7,7 @@ import {
   type AccountConnection,
   type AccountKey,
   type AccountTransaction,
+  type AccountTurn,
   frameRow,
   type KnownAccounts,
   type LockedAccount,
@@ -17,6 +18,7 @@ import { closePool } from './close-pool.js';
 import { createConsumptionCopier } from './consumption-copy.js';
 import { surviveLostConnections } from './lost-connections.js';
 import { toLots } from './lot-statements.js';
+import { openTransaction } from './open-transaction.js';
 import { toHolds } from './reservation-statements.js';
 import { sendGroup } from './statement-group.js';
 
@@ -35,7 +37,11 @@ export interface Accounts {
     readonly versions: EnvironmentVersions;
     readonly accounts: readonly ReadAccount[];
   }>;
-  begin(request: LockRequest): Promise<AccountTransaction>;
+  /**
+   * @param behind a transaction of the same customer whose commit is on its way: the locks are asked for right behind it, without waiting
+   * for its outcome. `null`: there is none.
+   */
+  begin(request: LockRequest, behind: AccountTransaction | null): Promise<AccountTransaction>;
   close(): Promise<void>;
 }
 
@@ -88,6 +94,7 @@ export function openAccounts(options: AccountsOptions): Accounts {
   surviveLostConnections(pool, options.onConnectionLost);
   const known = createKnownAccounts();
   const connections = new WeakMap<pg.PoolClient, AccountConnection>();
+  const turns = new WeakMap<AccountTransaction, AccountTurn>();
 
   function connectionOf(client: pg.PoolClient): AccountConnection {
     let connection = connections.get(client);
@@ -98,12 +105,31 @@ export function openAccounts(options: AccountsOptions): Accounts {
     return connection;
   }
 
-  async function begin(request: LockRequest): Promise<AccountTransaction> {
-    const client = await pool.connect();
+  async function begin(request: LockRequest, behind: AccountTransaction | null): Promise<AccountTransaction> {
+    const before = behind === null ? undefined : turns.get(behind);
+    // Who waits for a connection gets this one, instead of a customer of whom there are always more requests.
+    if (before?.transaction.state() === 'committing' && pool.waitingCount === 0) {
+      before.transaction.handOn();
+      try {
+        return await beginOn(before.connection, request);
+      } catch (error) {
+        // Behind a transaction that failed nothing was begun.
+        if (before.transaction.state() !== 'failed') {
+          throw error;
+        }
+      }
+    }
+    return beginOn(connectionOf(await pool.connect()), request);
+  }
+
+  async function beginOn(connection: AccountConnection, request: LockRequest): Promise<AccountTransaction> {
+    const turn: AccountTurn = { connection, transaction: openTransaction(connection.client) };
     try {
-      return await lockAndRead(connectionOf(client), request, known);
+      const transaction = await lockAndRead(turn, request, known);
+      turns.set(transaction, turn);
+      return transaction;
     } catch (error) {
-      client.release(true);
+      connection.client.release(true);
       throw error;
     }
   }

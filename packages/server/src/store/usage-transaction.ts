@@ -265,7 +265,7 @@ function transactionOf(
       }));
     },
     async commit(write) {
-      await commit(writeStatements(connection.copier, request, write));
+      await commit(() => writeStatements(connection.copier, request, write));
     },
     rollback,
   };

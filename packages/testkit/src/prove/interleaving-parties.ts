@@ -106,7 +106,7 @@ export abstract class Parties implements World {
       holders: [],
     };
     this.accountsOf(party)
-      .begin(request)
+      .begin(request, null)
       .then(
         (transaction) => {
           this.waiting.delete(party);

@@ -135,8 +135,8 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     file: BATCH,
     edits: [
       [
-        'const report = await transaction.commit(write);',
-        'const report = { holds: new Map() }; void transaction.commit(write).catch(() => undefined);',
+        'const report = await committed;',
+        'const report = { holds: new Map() }; void committed.catch(() => undefined);',
       ],
     ],
     caughtBy: 'histories',
@@ -146,8 +146,8 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     file: BATCH,
     edits: [
       [
-        'await transaction.commit(write);',
-        'await transaction.commit(write).catch(() => ({ holds: new Map() }));',
+        'await committed;',
+        'await committed.catch(() => ({ holds: new Map() }));',
       ],
     ],
     caughtBy: 'histories',
