@@ -76,7 +76,7 @@ function overAnswer(decision: EntitlementDecision): JsonObject {
 
 function entitlementAnswer(decision: EntitlementDecision | EntitlementError): JsonObject {
   if (decision.kind === 'error') return { errorCode: decision.errorCode };
-  const { period, sources, limit, validUntil, overageAllowance, downgrade, ...rest } = decision;
+  const { period, sources, limit, validUntil, overageAllowance, downgrade, fallback, ...rest } = decision;
   return {
     ...overAnswer(decision),
     ...rest,
