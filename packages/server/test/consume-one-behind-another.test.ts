@@ -1,3 +1,5 @@
+import { createPrometheusMetrics } from '@pennon/server/http/prometheus-metrics';
+import { measuredAccounts } from '@pennon/server/service/measured-stores';
 import type { AccountTransaction, BatchWrite, LockRequest } from '@pennon/server/store/account-transaction';
 import { type Accounts, openAccounts } from '@pennon/server/store/accounts';
 import { NO_LOTS_WRITTEN } from '@pennon/server/store/lot-statements';
@@ -11,7 +13,9 @@ let request: LockRequest;
 
 beforeAll(async () => {
   server = await startTestServer({ catalog: RUNTIME_CATALOG });
-  accounts = openAccounts({ connectionString: server.databaseUrl, maxConnections: 2 });
+  // As a server has them: counted.
+  const opened = openAccounts({ connectionString: server.databaseUrl, maxConnections: 2 });
+  accounts = measuredAccounts(opened, createPrometheusMetrics());
   await customer(server, 'acme', 'pro');
   const { rows } = await server.parts.database.pool.query(
     `select c.id, c.environment_id, p.id as product_id from customer c, product p where c.key = 'acme' and p.key = 'test'`,
@@ -51,10 +55,19 @@ function taking(transaction: AccountTransaction, amount: number, told?: number):
 
 const usedOf = (transaction: AccountTransaction) => transaction.frame.accounts[0]?.used;
 
+/** Connections of this test's own pool and of the server's. */
+async function connections(): Promise<number> {
+  const { rows } = await server.parts.database.pool.query(
+    `select count(*)::int as open from pg_stat_activity where application_name = 'pennon consume' and datname = current_database()`,
+  );
+  return rows[0].open;
+}
+
 describe('a transaction that is sent behind another one of its customer', () => {
   it('X-5 reads what the one before has left, though its outcome was not waited for', async () => {
     let before = await accounts.begin(request, null);
     const from = usedOf(before) ?? 0;
+    const open = await connections();
     for (let turn = 1; turn <= 5; turn += 1) {
       const committed = before.commit(taking(before, 1));
       const next = await accounts.begin(request, before);
@@ -63,6 +76,8 @@ describe('a transaction that is sent behind another one of its customer', () => 
       before = next;
     }
     await before.rollback();
+    // All of them on one connection: another one would have had to be opened for a transaction that does not wait.
+    expect(await connections()).toBe(open);
   });
 
   it('X-5 begins on another connection when the one before could not commit, and nothing of that is left', async () => {

@@ -198,6 +198,8 @@ export interface CommitReport {
 
 export interface AccountTransaction {
   readonly frame: LockedFrame;
+  /** What the store that began it knows it by. */
+  readonly place: object;
   /** Of the rows that rows of `earlier` refer to, by `rowText`. */
   answersOf(
     rows: readonly (RowName & { readonly decidedAt: Instant })[],
@@ -314,6 +316,7 @@ function transactionOf(
 
   return {
     frame,
+    place: transaction,
     async answersOf(rows) {
       const [found] = await send([answersStatement(request, rows)]);
       return new Map(

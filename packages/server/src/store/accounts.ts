@@ -94,7 +94,7 @@ export function openAccounts(options: AccountsOptions): Accounts {
   surviveLostConnections(pool, options.onConnectionLost);
   const known = createKnownAccounts();
   const connections = new WeakMap<pg.PoolClient, AccountConnection>();
-  const turns = new WeakMap<AccountTransaction, AccountTurn>();
+  const turns = new WeakMap<object, AccountTurn>();
 
   function connectionOf(client: pg.PoolClient): AccountConnection {
     let connection = connections.get(client);
@@ -106,7 +106,7 @@ export function openAccounts(options: AccountsOptions): Accounts {
   }
 
   async function begin(request: LockRequest, behind: AccountTransaction | null): Promise<AccountTransaction> {
-    const before = behind === null ? undefined : turns.get(behind);
+    const before = behind === null ? undefined : turns.get(behind.place);
     // Who waits for a connection gets this one, instead of a customer of whom there are always more requests.
     if (before?.transaction.state() === 'committing' && pool.waitingCount === 0) {
       before.transaction.handOn();
@@ -126,7 +126,7 @@ export function openAccounts(options: AccountsOptions): Accounts {
     const turn: AccountTurn = { connection, transaction: openTransaction(connection.client) };
     try {
       const transaction = await lockAndRead(turn, request, known);
-      turns.set(transaction, turn);
+      turns.set(transaction.place, turn);
       return transaction;
     } catch (error) {
       connection.client.release(true);

@@ -144,12 +144,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
   {
     name: 'failed-commit-acknowledged',
     file: BATCH,
-    edits: [
-      [
-        'await committed;',
-        'await committed.catch(() => ({ holds: new Map() }));',
-      ],
-    ],
+    edits: [['await committed;', 'await committed.catch(() => ({ holds: new Map() }));']],
     caughtBy: 'histories',
     firstSeed: 9,
   },

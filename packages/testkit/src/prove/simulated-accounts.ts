@@ -152,6 +152,7 @@ function transactionOf(
   const release = () => connection.session?.leave();
   return {
     frame,
+    place: connection,
     async answersOf(rows) {
       const [found] = await exchange(store, wire, connection, [answersOf(request.customerId, rows)]);
       return found as ReadonlyMap<string, string>;
