@@ -3,6 +3,7 @@ import type { CustomerState } from '@pennon/engine/model/customer';
 import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
 import { compileSnapshot } from '@pennon/engine/snapshot/compile-snapshot';
 import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
+import { NOTHING_TOLD } from '@pennon/engine/usage/notices';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { LockedAccount, LockedFrame } from '../store/account-transaction.js';
@@ -78,16 +79,10 @@ class World {
 
   constructor(key: string) {
     this.key = key;
-    const span = { periodStart: null, periodEnd: null, nextHoldEnd: null };
     this.account = {
-      feature: key,
-      scope: '',
-      ...span,
-      used: 0,
-      reserved: 0,
-      covered: 0,
-      hasLots: false,
-    } as LockedAccount;
+      ...{ feature: key, scope: '', periodStart: null, periodEnd: null, used: 0, reserved: 0 },
+      ...{ nextHoldEnd: null, covered: 0, hasLots: false, limitKnown: null, told: NOTHING_TOLD },
+    };
   }
 
   held(): StoredReservation[] {
@@ -106,7 +101,7 @@ class World {
     const later = this.held().flatMap(({ expiresAt }) => (expiresAt > now ? [expiresAt] : []));
     const nextEnds = new Map(later.length === 0 ? [] : [[heldAccountName(this.account), Math.min(...later)]]);
     const named = reservation?.kind === 'end' ? this.reservations.get(reservation.id) : undefined;
-    const frame = {
+    const frame: LockedFrame = {
       now,
       customer: { version: 1 },
       revision: 1,
@@ -115,7 +110,7 @@ class World {
       earlier: [],
       reservations: named === undefined ? [] : [named],
       holders: [],
-    } as LockedFrame;
+    };
     const decider = createBatchDecider(frame, { ended, more: false, nextEnds }, new Map());
     this.#calls += 1;
     const request = {
@@ -135,8 +130,8 @@ class World {
     };
     const decided = decider.decide(request, this.#evaluation(), [item]);
     const write = decider.write();
-    for (const { used, reserved, nextHoldEnd } of write.accounts) {
-      this.account = { ...this.account, used, reserved, nextHoldEnd };
+    for (const { used, reserved, nextHoldEnd, limitKnown, told } of write.accounts) {
+      this.account = { ...this.account, used, reserved, nextHoldEnd, limitKnown, told };
     }
     for (const one of write.reservations.made) {
       this.reservations.set(one.id, { ...one, state: 'held', settled: null });
