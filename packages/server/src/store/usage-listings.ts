@@ -143,14 +143,18 @@ export async function readRecords(
   question: RecordsQuestion,
 ): Promise<readonly StoredRecord[]> {
   const ms = (column: string) => sql.raw(milliseconds(column));
+  // What is shown is worked out of the rows of the page alone, not of all that are sorted for it.
   const decisions = sql`(
     select ${ms('r.decided_at')} as at, r.id, r.item, r.operation, r.feature, r.scope, r.actor, r.attributes,
       ${ms('r.period_start')} as period_start, r.allowed, r.reason, r.enforcement, r.requested, r.consumed as amount,
       r.used_after, r.reserved_after, r.limit_at_decision, r.idempotency_key, r.revision,
       null::text as source, null::text as event_id, null::text as type, null::bigint as counted,
       null::bigint as occurred_at, null::bigint as counted_at, null::text as corrects
-    from consumption r where ${filterOf(question, 'decided_at', 'r.id', 'r.item')}
-    order by r.decided_at desc, r.id desc, r.item desc limit ${question.limit})`;
+    from (
+      select decided_at, id, item, operation, feature, scope, actor, attributes, period_start, allowed, reason, enforcement,
+        requested, consumed, used_after, reserved_after, limit_at_decision, idempotency_key, revision
+      from consumption r where ${filterOf(question, 'decided_at', 'r.id', 'r.item')}
+      order by r.decided_at desc, r.id desc, r.item desc limit ${question.limit}) r)`;
   const events = sql`(
     select ${ms('r.received_at')} as at, r.event_key as id, 0 as item, 'record' as operation, r.feature, r.scope, r.actor,
       r.attributes, ${ms('r.period_start')} as period_start, null::boolean as allowed, null::text as reason,
@@ -158,8 +162,9 @@ export async function readRecords(
       null::bigint as limit_at_decision, null::text as idempotency_key, null::bigint as revision, r.source, r.event_id, r.type,
       r.counted, ${ms('r.occurred_at')} as occurred_at, ${ms('r.counted_at')} as counted_at,
       (select o.event_id from usage_event o where o.event_key = r.corrects limit 1) as corrects
-    from usage_event r where ${filterOf(question, 'received_at', 'r.event_key', '0')}
-    order by r.received_at desc, r.event_key desc limit ${question.limit})`;
+    from (
+      select * from usage_event r where ${filterOf(question, 'received_at', 'r.event_key', '0')}
+      order by r.received_at desc, r.event_key desc limit ${question.limit}) r)`;
   const asked =
     question.kind === null
       ? sql`${decisions} union all ${events}`

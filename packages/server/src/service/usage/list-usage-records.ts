@@ -21,7 +21,7 @@ export async function listUsageRecords(
   const product = productNamed(services.directory, credential, query.product);
   const customer = await findCustomer(services.database, environment.id, named.customer);
   const limit = query.limit ?? 50;
-  const rows = await readRecords(services.database, {
+  const rows = await newestRecords(services, {
     customerId: customer.id,
     productId: product.id,
     feature: query.feature ?? null,
@@ -33,6 +33,25 @@ export async function listUsageRecords(
     limit: limit + 1,
   });
   return toPage(rows, limit, toRecord, (row) => [String(row.at), row.id, String(row.item)]);
+}
+
+const HOUR = 3_600_000;
+/** How far back is looked before further: for want of an index by time, what is not looked at need not be sorted. */
+const SPANS = [HOUR, 24 * HOUR, 31 * 24 * HOUR];
+
+async function newestRecords(
+  { database, clock }: ContractServices,
+  question: RecordsQuestion,
+): Promise<readonly StoredRecord[]> {
+  const { from, to, after, limit } = question;
+  const newest = after?.at ?? to ?? clock.now();
+  for (const span of SPANS) {
+    const since = newest - span;
+    if (from !== null && since <= from) break;
+    const rows = await readRecords(database, { ...question, from: since });
+    if (rows.length >= limit) return rows;
+  }
+  return readRecords(database, question);
 }
 
 function cursorOf(cursor: string | undefined): RecordsQuestion['after'] {
