@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ConsumptionRow } from '@pennon/server/store/account-transaction';
 import type { NewReservation } from '@pennon/server/store/reservation-statements';
+import { NoticeJudge } from './check-notices.js';
 import {
   accountName,
   type ModelCall,
@@ -35,6 +36,7 @@ interface Recorded {
 export function checkHistory(history: History): readonly string[] {
   const violations: string[] = [];
   const model = new SequentialModel(FEATURES);
+  const notices = new NoticeJudge();
   const recorded = new Map<string, Recorded>();
   for (const [index, commit] of history.store.commits.entries()) {
     takeInLots(history, model, index);
@@ -46,7 +48,7 @@ export function checkHistory(history: History): readonly string[] {
           : checkCall(history, model, recorded, commit, rows, made)),
       );
     }
-    violations.push(...checkClosed(model, commit), ...checkHours(commit));
+    violations.push(...checkClosed(model, commit), ...checkHours(commit), ...checkNotices(notices, commit));
   }
   for (const call of history.calls) violations.push(...checkHeard(history, model, call, recorded));
   takeInLots(history, model, history.store.commits.length);
@@ -83,6 +85,19 @@ function checkClosed(model: SequentialModel, { customerId: id, write }: Commit):
     const isClosed = model.closed.has(`${name}|${Math.floor((periodStart ?? 0) / 3_600_000)}`);
     return isClosed || model.close(feature, name, write.now) ? [] : [`${name} was closed too early.`];
   });
+}
+
+/** Of every account what was told, and that nothing went untold. */
+function checkNotices(judge: NoticeJudge, { customerId: id, write }: Commit): readonly string[] {
+  const nameOfAccount = (feature: string, scope: string) => `${id}|${feature}|${scope}`;
+  return [
+    ...write.notices.flatMap(({ type, subject, scope, data }) =>
+      judge.hear({ type, account: nameOfAccount(subject, scope), data }),
+    ),
+    ...write.accounts.flatMap(({ feature, scope, periodStart, used, limitKnown }) =>
+      judge.see({ account: nameOfAccount(feature, scope), periodStart, used, limit: limitKnown }),
+    ),
+  ];
 }
 
 /** The history by hours is told of every change, and of nothing else. */

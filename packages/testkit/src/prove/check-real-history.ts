@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { checkLots, type MadeLot, type StoredLot } from './check-lots.js';
+import { NoticeJudge, type ToldNotice } from './check-notices.js';
 import type { EventStatus, RealAnswer, RealCall, RealEvent } from './real-client.js';
 import { CREDITS_ALLOWANCE } from './real-installation.js';
 
@@ -44,6 +45,8 @@ interface Row {
 
 interface Account {
   readonly used: number;
+  readonly limit: number | null;
+  readonly periodStart: number | null;
   readonly covered: number;
 }
 
@@ -77,6 +80,7 @@ export async function checkRealHistory(
     ...checkEvents(events, told),
     ...checkHours(rows, events, await readHours(pool, customer)),
     ...checkHolders(rows, acknowledged, holders),
+    ...checkNotices(await readNotices(pool, customer), accounts),
     ...checkLots({
       allowance: CREDITS_ALLOWANCE,
       decisions: rows.filter((row) => row.feature === 'credits'),
@@ -113,11 +117,20 @@ async function readRows(pool: pg.Pool, customer: string): Promise<readonly Row[]
 
 async function readAccounts(pool: pg.Pool, customer: string): Promise<ReadonlyMap<string, Account>> {
   const { rows } = await pool.query(
-    'select a.feature, a.used, a.covered from account a join customer c on c.id = a.customer_id where c.key = $1',
+    `select a.feature, a.used, a.covered, a.limit_known, ${MILLISECONDS('a.period_start')} as period_start
+     from account a join customer c on c.id = a.customer_id where c.key = $1`,
     [customer],
   );
   return new Map(
-    rows.map((row) => [String(row.feature), { used: Number(row.used), covered: Number(row.covered) }]),
+    rows.map((row) => [
+      String(row.feature),
+      {
+        used: Number(row.used),
+        limit: row.limit_known === null ? null : Number(row.limit_known),
+        periodStart: row.period_start === null ? null : Number(row.period_start),
+        covered: Number(row.covered),
+      },
+    ]),
   );
 }
 
@@ -145,6 +158,19 @@ async function readHours(pool: pg.Pool, customer: string): Promise<ReadonlyMap<s
   return new Map(
     rows.map((row) => [String(row.feature), { amount: Number(row.amount), changes: Number(row.changes) }]),
   );
+}
+
+async function readNotices(pool: pg.Pool, customer: string): Promise<readonly ToldNotice[]> {
+  const { rows } = await pool.query(
+    `select o.type, o.subject, o.data from outbox_event o join customer c on c.id = o.customer_id
+     where c.key = $1 and o.type like 'limit.%' order by o.occurred_at, o.id`,
+    [customer],
+  );
+  return rows.map(({ type, subject, data }) => ({
+    type: String(type),
+    account: String(subject),
+    data: String(data),
+  }));
 }
 
 async function readHolders(pool: pg.Pool, customer: string): Promise<ReadonlyMap<string, number>> {
@@ -272,6 +298,20 @@ function checkHours(
           `The hours of ${name} hold ${found.amount} in ${found.changes} changes, not ${sum} in ${own.length}.`,
         ];
   });
+}
+
+/** INVARIANT: each crossing of a level is told once. */
+function checkNotices(
+  notices: readonly ToldNotice[],
+  accounts: ReadonlyMap<string, Account>,
+): readonly string[] {
+  const judge = new NoticeJudge(['calls', 'credits']);
+  return [
+    ...notices.flatMap((notice) => judge.hear(notice)),
+    ...[...accounts].flatMap(([account, { periodStart, used, limit }]) =>
+      judge.see({ account, periodStart, used, limit }),
+    ),
+  ];
 }
 
 /** INVARIANT: a holder takes once. At every instant each holds nothing or one, and in the end those who do stand in the table. */
