@@ -203,6 +203,30 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     caughtBy: 'histories',
   },
   {
+    name: 'notice-told-twice',
+    file: NOTICES,
+    edits: [['level.rank > told.rank', 'level.rank > 0']],
+    caughtBy: 'histories',
+  },
+  {
+    name: 'notice-forgotten-by-its-account',
+    file: BATCH_NOTICES,
+    edits: [['account.told = answer.told;', '']],
+    caughtBy: 'histories',
+  },
+  {
+    name: 'crossing-not-told',
+    file: DECIDE,
+    edits: [['notices.changed(account, feature, entitlement, used);', '']],
+    caughtBy: 'histories',
+  },
+  {
+    name: 'reset-not-told-apart',
+    file: BATCH_NOTICES,
+    edits: [['account.told = NOTHING_TOLD;', '']],
+    caughtBy: 'histories',
+  },
+  {
     name: 'holder-takes-again',
     file: DECIDE,
     edits: [['holders.heldBy(item) > 0', 'false']],
