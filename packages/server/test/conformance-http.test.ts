@@ -1,10 +1,6 @@
 import { readFileSync } from 'node:fs';
-import {
-  type ConformanceServer,
-  createConformanceServer,
-  type HttpCase,
-  movedToNow,
-} from '@pennon/testkit/conformance-http';
+import { type HttpCase, movedToNow } from '@pennon/testkit/conformance-case';
+import { type ConformanceServer, createConformanceServer } from '@pennon/testkit/conformance-http';
 import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isMap, isSeq, parseDocument } from 'yaml';

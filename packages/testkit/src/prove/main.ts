@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { PROFILES } from './draw-calls.js';
 import { type OwnDatabase, startOwnDatabase } from './own-database.js';
 import { runPauses } from './paused-process.js';
 import { type ProofLine, textOfLine } from './proof-line.js';
@@ -6,7 +7,7 @@ import { runFaults } from './run-faults.js';
 import { NAMES, runHistories } from './run-histories.js';
 import { makeScriptDatabase, runInterleavings, type ScriptDatabase } from './run-interleavings.js';
 import { runRealHistories } from './run-real-histories.js';
-import { PROFILES, runHistory } from './simulated-history.js';
+import { runHistory } from './simulated-history.js';
 
 /*
  * `npm run prove:limits`: the proof that limits are not overshot, part by part, with a line for each. docs/reference/proof-of-limits.md

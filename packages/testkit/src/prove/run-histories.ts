@@ -1,5 +1,6 @@
+import type { Profile } from './draw-calls.js';
 import type { ProofLine } from './proof-line.js';
-import { type Profile, runHistory } from './simulated-history.js';
+import { runHistory } from './simulated-history.js';
 
 export interface HistoriesOptions {
   readonly count: number;

@@ -1,6 +1,7 @@
 import type { CreditLot } from '@pennon/engine/model/customer';
 import { DEFAULT_LOT_PRIORITY } from '@pennon/engine/model/limits';
 import { checkHistory } from './check-history.js';
+import { drawCall, type Profile } from './draw-calls.js';
 import { type Seeded, seeded } from './seeded.js';
 import type { Fate } from './simulated-accounts.js';
 import { askOf, type ClientCall, describe, type Heard, refusalOf } from './simulated-clients.js';
@@ -13,7 +14,6 @@ import {
   drawGrants,
   drawPlanLimits,
   drawShared,
-  FEATURES,
   NO_GRANTS,
   NO_SHARED,
   type PlanLimits,
@@ -44,13 +44,6 @@ export interface HistoryResult {
 const CLIENT_PATIENCE_MILLISECONDS = 1500;
 /** When faults end, in milliseconds from the start; then everything must come to an end. */
 const LONGEST_HISTORY_MILLISECONDS = 20_000;
-
-/**
- * `reservations`: amounts are held, and settled, released and ended by the clock at once. `credits`: units have named holders, and lots
- * are made, used and end.
- */
-export const PROFILES = ['consume', 'reservations', 'credits'] as const;
-export type Profile = (typeof PROFILES)[number];
 
 export function runHistory(
   seed: number,
@@ -213,76 +206,11 @@ export class History {
     const span = chance.pick([5, 200, 3000]);
     for (let index = 0; index < count; index += 1) {
       const sentAt = chance.draw() * span;
-      const call = this.#drawCall(index, sentAt);
+      const call = drawCall(chance, this.#profile, index, sentAt);
       this.calls.push(call);
       this.time.after(sentAt, () => this.#attempt(call, 0));
       if (chance.chance(0.05)) this.#misuse(call);
     }
-  }
-
-  #drawCall(index: number, sentAt: number): ClientCall {
-    const chance = this.#chance;
-    if (this.#profile === 'reservations' && chance.chance(0.5)) return this.#drawReserve(index, sentAt);
-    if (this.#profile === 'credits' && chance.chance(0.7)) return this.#drawCredits(index, sentAt);
-    const release = chance.chance(0.2);
-    const releasable = FEATURES.filter((feature) => feature.resets === 'never');
-    const itemCount = !release && chance.chance(0.15) ? 2 + chance.below(2) : 1;
-    return {
-      operation: release ? 'release' : 'consume',
-      customer: chance.chance(0.8) ? CUSTOMERS[0] : CUSTOMERS[1],
-      user: chance.chance(0.8) ? 'ann' : 'bob',
-      mode: chance.chance(0.15) ? 'upTo' : 'all',
-      items: Array.from({ length: itemCount }, () => ({
-        key: chance.pick(release ? releasable : FEATURES).key,
-        amount: chance.chance(0.03) ? 0 : 1 + chance.below(4),
-      })),
-      idempotencyKey: `call-${index}`,
-      sentAt,
-      heard: [],
-      misused: false,
-      settled: false,
-    };
-  }
-
-  /** Calls for a seat by name, and calls that lots are for. */
-  #drawCredits(index: number, sentAt: number): ClientCall {
-    const chance = this.#chance;
-    const seat = chance.chance(0.5);
-    const release = seat && chance.chance(0.35);
-    const item = () =>
-      seat
-        ? { key: 'seats', amount: chance.chance(0.8) ? 1 : 2, holder: `member-${chance.below(4)}` }
-        : { key: 'calls', amount: 1 + chance.below(6) };
-    const several = !release && chance.chance(0.15);
-    return {
-      operation: release ? 'release' : 'consume',
-      customer: chance.chance(0.8) ? CUSTOMERS[0] : CUSTOMERS[1],
-      user: 'ann',
-      mode: !seat && chance.chance(0.2) ? 'upTo' : 'all',
-      items: several ? [item(), item()] : [item()],
-      idempotencyKey: `call-${index}`,
-      sentAt,
-      heard: [],
-      misused: false,
-      settled: false,
-    };
-  }
-
-  #drawReserve(index: number, sentAt: number): ClientCall {
-    const chance = this.#chance;
-    return {
-      operation: 'reserve',
-      customer: CUSTOMERS[0],
-      user: 'ann',
-      mode: chance.chance(0.2) ? 'upTo' : 'all',
-      items: [{ key: chance.pick(FEATURES).key, amount: 1 + chance.below(4) }],
-      ttlSeconds: chance.pick([0.02, 0.1, 0.5, 2]),
-      idempotencyKey: `call-${index}`,
-      sentAt,
-      heard: [],
-      misused: false,
-      settled: false,
-    };
   }
 
   /** Whoever was given a hold ends it: once or several times, at once or about when it ends by itself. */
