@@ -65,6 +65,25 @@ export async function startPennon({ directory, catalog, environment = {}, nodeOp
   };
 }
 
+/** `customer-0`, `customer-1`, … of the environment `production`. */
+export async function importCustomers(server, count) {
+  for (let first = 0; first < count; first += 500) {
+    const lines = Array.from({ length: Math.min(500, count - first) }, (_, index) =>
+      JSON.stringify({ key: `customer-${first + index}` }),
+    );
+    const answer = await fetch(
+      `${server.url}/api/v1/environments/production/import/customers?reason=benchmark`,
+      {
+        method: 'POST',
+        headers: { authorization: `Bearer ${server.adminKey}`, 'content-type': 'application/x-ndjson' },
+        body: `${lines.join('\n')}\n`,
+      },
+    );
+    const text = await answer.text();
+    if (!text.includes('"refused":0')) throw new Error(text.slice(-300));
+  }
+}
+
 function freePort() {
   return new Promise((resolve) => {
     const probe = createServer().listen(0, '127.0.0.1', () => {

@@ -1,8 +1,9 @@
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startPennon } from './pennon-server.mjs';
+import { importCustomers, startPennon } from './pennon-server.mjs';
+import { processorSeconds } from './processor-seconds.mjs';
 import { machine, median } from './rounds.mjs';
 
 /*
@@ -35,28 +36,6 @@ const agent = new Agent({ keepAlive: true, maxSockets: 64 });
 const { hostname, port } = new URL(server.url);
 let sent = 0;
 const run = Date.now().toString(36);
-
-/** Processor time so far, in seconds: of the server, of its database, and of this client. A busy machine stretches the clock, not these. */
-function processorSeconds() {
-  const processes = readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((pid) => {
-      try {
-        const [, parent, ...rest] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
-        return [{ pid: Number(pid), parent: Number(parent), ticks: Number(rest[9]) + Number(rest[10]) }];
-      } catch {
-        return [];
-      }
-    });
-  const own = { server: 0, database: 0 };
-  const postmasters = new Set(processes.filter(({ parent }) => parent === server.pid).map(({ pid }) => pid));
-  for (const { pid, parent, ticks } of processes) {
-    if (pid === server.pid) own.server += ticks / 100;
-    else if (postmasters.has(pid) || postmasters.has(parent)) own.database += ticks / 100;
-  }
-  const { user, system } = process.cpuUsage();
-  return { ...own, client: (user + system) / 1e6 };
-}
 
 function send(events) {
   const body = JSON.stringify(events);
@@ -114,7 +93,7 @@ async function load(size, customers, seconds) {
   let recorded = 0;
   const until = performance.now() + seconds * 1000;
   const began = performance.now();
-  const before = processorSeconds();
+  const before = processorSeconds(server);
   await Promise.all(
     Array.from({ length: IN_FLIGHT }, async () => {
       while (performance.now() < until) {
@@ -127,7 +106,7 @@ async function load(size, customers, seconds) {
     }),
   );
   const took = (performance.now() - began) / 1000;
-  const after = processorSeconds();
+  const after = processorSeconds(server);
   const cost = (name) => ((after[name] - before[name]) * 1e6) / recorded;
   latencies.sort((left, right) => left - right);
   const at = (share) => latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))];
@@ -143,21 +122,7 @@ async function load(size, customers, seconds) {
 }
 
 const began = performance.now();
-for (let first = 0; first < MOST; first += 500) {
-  const lines = Array.from({ length: Math.min(500, MOST - first) }, (_, index) =>
-    JSON.stringify({ key: `customer-${first + index}` }),
-  );
-  const answer = await fetch(
-    `${server.url}/api/v1/environments/production/import/customers?reason=benchmark`,
-    {
-      method: 'POST',
-      headers: { authorization: `Bearer ${server.adminKey}`, 'content-type': 'application/x-ndjson' },
-      body: `${lines.join('\n')}\n`,
-    },
-  );
-  const text = await answer.text();
-  if (!text.includes('"refused":0')) throw new Error(text.slice(-300));
-}
+await importCustomers(server, MOST);
 console.log(
   `Recorded usage over HTTP, durable, client included — ${machine()}, ${SECONDS} s a round, medians of ${ROUNDS}, ${IN_FLIGHT} calls in flight; ${MOST} customers made in ${((performance.now() - began) / 1000).toFixed(0)} s\n`,
 );
