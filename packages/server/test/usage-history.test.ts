@@ -375,7 +375,7 @@ describe('history of usage over OEP', () => {
     const boundless = await history({
       targetingKey: 'seated',
       key: 'boundless',
-      from: iso(server.parts.clock.now()),
+      from: iso(server.parts.clock.now() - 1000),
     });
     expect(boundless.body.points[0]).toMatchObject({
       usage: 1_000_000,
