@@ -43,7 +43,7 @@ import { createCatalogSource } from './store/catalog-source.js';
 import { createChangeFeed } from './store/change-feed.js';
 import { createCustomerFactsStore } from './store/customer-facts.js';
 import { LOOKUP_SESSION, openDatabase } from './store/database.js';
-import { isDatabaseUnavailable } from './store/database-error.js';
+import { isDatabaseStarting, isDatabaseUnavailable } from './store/database-error.js';
 import { readDatabaseTime } from './store/database-time.js';
 import { createJournalFiles } from './store/journal-files.js';
 import { migrate, readSchemaDifference } from './store/migrate.js';
@@ -260,6 +260,7 @@ function composeParts(settings: ServerSettings) {
     snapshots,
     feed,
     isUnavailable: isDatabaseUnavailable,
+    isStarting: isDatabaseStarting,
     onProblem,
   });
   const consuming: ConsumeDependencies = {

@@ -24,14 +24,16 @@ export interface InstallationParts {
   readonly snapshots: RunningSnapshots;
   readonly feed: { start(): Promise<void> };
   readonly isUnavailable: (error: unknown) => boolean;
+  /** Of those: the database says that it is about to take connections. */
+  readonly isStarting: (error: unknown) => boolean;
   readonly onProblem: (problem: string, error: unknown) => void;
 }
 
 export interface Installation {
   /**
    * Makes the process able to answer: from the database, or from what the last run left on disk when the database is away, and
-   * then from the database as soon as it is there (law 1). Rejects where waiting would not help, and with `NothingToServeError`
-   * where there is nothing on disk either.
+   * then from the database as soon as it is there (law 1). A database that says that it is starting is waited for. Rejects where waiting
+   * would not help, and with `NothingToServeError` where there is nothing on disk either.
    */
   open(): Promise<void>;
   /** `database` once everything was loaded from it; `disk` while it was not yet reached. */
@@ -40,6 +42,9 @@ export interface Installation {
 }
 
 const RETRY_MILLISECONDS = 1000;
+/** A database that was killed replays its journal for so long; whoever starts both at once should not have to start one twice. */
+const STARTING_MILLISECONDS = 30_000;
+const STARTING_RETRY_MILLISECONDS = 200;
 
 export function createInstallation(parts: InstallationParts): Installation {
   let source: 'none' | 'disk' | 'database' = 'none';
@@ -60,11 +65,31 @@ export function createInstallation(parts: InstallationParts): Installation {
     source = 'database';
   }
 
-  async function openFromDisk(): Promise<void> {
+  /** The error after which waiting would not help, or has not helped; `null`: everything was loaded. */
+  async function tryToOpen(): Promise<unknown> {
+    for (let waited = 0; ; waited += STARTING_RETRY_MILLISECONDS) {
+      try {
+        await openFromDatabase();
+        return null;
+      } catch (error) {
+        if (!parts.isUnavailable(error)) {
+          throw error;
+        }
+        const served = await openFromDisk();
+        if (served || !parts.isStarting(error) || waited >= STARTING_MILLISECONDS) {
+          return error;
+        }
+        await sleep(STARTING_RETRY_MILLISECONDS);
+      }
+    }
+  }
+
+  async function openFromDisk(): Promise<boolean> {
     const known = await parts.directory.loadFromDisk();
     await parts.keys.loadFromDisk();
     const served = await parts.snapshots.startFromDisk();
     source = known && served > 0 ? 'disk' : 'none';
+    return source === 'disk';
   }
 
   async function retry(): Promise<void> {
@@ -83,19 +108,15 @@ export function createInstallation(parts: InstallationParts): Installation {
 
   return {
     async open() {
-      try {
-        await openFromDatabase();
-      } catch (error) {
-        if (!parts.isUnavailable(error)) {
-          throw error;
-        }
-        await openFromDisk();
-        if (source === 'none') {
-          throw new NothingToServeError(error);
-        }
-        parts.onProblem('the database is away; the process starts from what is on disk', error);
-        void retry();
+      const error = await tryToOpen();
+      if (error === null) {
+        return;
       }
+      if (source === 'none') {
+        throw new NothingToServeError(error);
+      }
+      parts.onProblem('the database is away; the process starts from what is on disk', error);
+      void retry();
     },
     source: () => source,
     close: () => closing.abort(),

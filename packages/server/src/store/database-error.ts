@@ -47,6 +47,11 @@ export function isDatabaseUnavailable(error: unknown): boolean {
   return DRIVER_MESSAGES.test(error.message);
 }
 
+/** The server is there and says that it begins or ends: soon it takes connections, or none. */
+export function isDatabaseStarting(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === '57P03';
+}
+
 /** Which unique index refused a row, else `null`. */
 export function violatedUniqueIndex(error: unknown): string | null {
   if (error instanceof Error && 'code' in error && error.code === '23505' && 'constraint' in error) {
