@@ -2,8 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { createInstallation, NothingToServeError } from './open-installation.js';
 
 class Away extends Error {
-  constructor(readonly starting: boolean) {
+  readonly starting: boolean;
+
+  constructor(starting: boolean) {
     super('away');
+    this.starting = starting;
   }
 }
 
