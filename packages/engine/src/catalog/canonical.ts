@@ -3,7 +3,8 @@ import { isJsonObject } from '../model/json.js';
 import { canonicalJson } from './canonical-json.js';
 import type { AnyItem } from './draft.js';
 import type { JsonSchema } from './json-schema.js';
-import { CATALOG_SCHEMA, definition, ref } from './schema.js';
+import { CATALOG_SCHEMA, definition } from './schema.js';
+import { ref } from './schema-words.js';
 import { sha256 } from './sha256.js';
 
 /*

@@ -4,7 +4,8 @@ import type { JsonObject } from '../model/json.js';
 import { LISTED_KINDS, SECTION_OF } from './draft.js';
 import { quoted } from './issue-sink.js';
 import { admit, claimKey, type ReadingRoom } from './reading-room.js';
-import { CATALOG_SCHEMA, ref } from './schema.js';
+import { CATALOG_SCHEMA } from './schema.js';
+import { ref } from './schema-words.js';
 import { readShortFlag, readShortPlan } from './short-form.js';
 import { memberOf, type SourceMember, type SourceNode, typeNameOf } from './source-node.js';
 

@@ -17,53 +17,23 @@ import { KEY_PATTERN, LIMITS } from '../model/limits.js';
 import type { JsonSchema } from './json-schema.js';
 import { LINT_RULE_NAMES, LINT_RULES } from './lint-rules.js';
 import { SHORT_FORM_DEFINITIONS } from './schema-short-form.js';
+import {
+  choice,
+  expression,
+  flagOrText,
+  integer,
+  list,
+  type Members,
+  object,
+  on,
+  ref,
+  text,
+} from './schema-words.js';
 
 /*
  * The shape of the catalog document: what editors complete and show, and what the parser checks. Descriptions are read in
  * hovers. Members stand in the order in which they are written and exported.
  */
-
-type Members = Readonly<Record<string, JsonSchema>>;
-
-export function ref(name: string, description?: string): JsonSchema {
-  return { $ref: `#/$defs/${name}`, ...(description === undefined ? {} : { description }) };
-}
-
-export function object(description: string, required: readonly string[], properties: Members): JsonSchema {
-  return { type: 'object', description, properties, required, additionalProperties: false };
-}
-
-export function list(items: JsonSchema, maxItems: number, description?: string): JsonSchema {
-  return { type: 'array', items, maxItems, ...(description === undefined ? {} : { description }) };
-}
-
-export function text(description: string, maxLength: number = LIMITS.textLength.value): JsonSchema {
-  return { type: 'string', description, minLength: 1, maxLength };
-}
-
-function choice(description: string, values: readonly (string | boolean)[]): JsonSchema {
-  return { enum: values, description };
-}
-
-function flagOrText(description: string): JsonSchema {
-  return { type: ['string', 'boolean'], description };
-}
-
-function integer(description: string, minimum = 0, maximum: number = LIMITS.quantity.value): JsonSchema {
-  return { type: 'integer', minimum, maximum, description };
-}
-
-function expression(description: string): JsonSchema {
-  return {
-    type: 'string',
-    format: 'cel',
-    minLength: 1,
-    maxLength: LIMITS.expressionBytes.value,
-    description,
-  };
-}
-
-const on = (description: string): JsonSchema => ({ type: 'boolean', description });
 
 const governed: Members = {
   name: text('The name that people see.'),
