@@ -6,6 +6,9 @@ import { createApp } from './http/create-app.js';
 import { collectOpenApi } from './http/openapi.js';
 import { createPrometheusMetrics } from './http/prometheus-metrics.js';
 import { measureParts } from './measure-parts.js';
+import { allowedNetworks } from './outbound/address-classes.js';
+import { createHostResolver } from './outbound/resolve-host.js';
+import { createHookSender } from './outbound/send-hook.js';
 import { readinessOf } from './readiness.js';
 import { registerRoutes } from './register-routes.js';
 import { createCatalogWorkshop } from './service/catalog-workshop.js';
@@ -18,6 +21,7 @@ import { createCustomerStates } from './service/customer-states.js';
 import { createDirectory } from './service/directory.js';
 import { createAnswerForgetting } from './service/forget-answers.js';
 import { createHoldSweeper } from './service/hold-sweeper.js';
+import { createHookJobs } from './service/hooks/hook-jobs.js';
 import { createAuthenticator } from './service/keys/authenticator.js';
 import type { FixedKeys } from './service/keys/fixed-keys.js';
 import { KeyRing } from './service/keys/key-ring.js';
@@ -80,6 +84,8 @@ export interface ServerSettings {
   readonly publishingThread?: PublishingThread;
   /** Addresses and networks of proxies whose `X-Forwarded-For` says who asks; default none. */
   readonly trustedProxies?: readonly string[];
+  /** Addresses and networks that webhooks may reach besides the public internet; default none. */
+  readonly webhookNetworks?: readonly string[];
 }
 
 /** What the parts of one process are made of; `main.ts` and the tests reach the use-cases through it. */
@@ -243,6 +249,17 @@ function composeParts(settings: ServerSettings) {
     facts: createCustomerFactsStore(database.pool),
   };
   const planMoves = createPlanMoveRunner({ services: planMoveServices, onProblem });
+  const { webhookNetworks = [] } = settings;
+  const hookPolicy = { allowed: allowedNetworks(webhookNetworks), allowsAny: webhookNetworks.length > 0 };
+  const hookSender = createHookSender({ policy: hookPolicy, resolve: createHostResolver() });
+  const userAgent = `Pennon/${settings.version}`;
+  const hookJobs = createHookJobs({
+    services: planMoveServices,
+    sender: hookSender,
+    userAgent,
+    onAttempt: (outcome) => metrics.countWebhookAttempt(outcome),
+    onProblem,
+  });
   const publishing: CatalogServices = {
     database: database.kysely,
     workshop,
@@ -316,6 +333,8 @@ function composeParts(settings: ServerSettings) {
     installation,
     planMoveServices,
     planMoves,
+    hookJobs,
+    hookServices: { ...management, policy: hookPolicy, sender: hookSender, userAgent, jobs: hookJobs },
     knownUntil,
   };
 }
@@ -352,6 +371,7 @@ export async function composeServer(settings: ServerSettings): Promise<PennonSer
       parts.usageKeeper.start();
       parts.holdSweeper.start();
       parts.periodSweeper.start();
+      parts.hookJobs.start();
       parts.forgetting.start();
       await parts.storeAway.start();
     },
@@ -377,7 +397,7 @@ async function closeAll(app: App, parts: Parts): Promise<void> {
   parts.customers.stop();
   await parts.planMoves.stop();
   await parts.usageKeeper.stop();
-  await Promise.all([parts.holdSweeper.stop(), parts.periodSweeper.stop()]);
+  await Promise.all([parts.holdSweeper.stop(), parts.periodSweeper.stop(), parts.hookJobs.stop()]);
   await parts.storeAway.stop();
   await Promise.all([parts.consumption.drain(), parts.recorder.drain()]);
   await parts.storeAway.close();

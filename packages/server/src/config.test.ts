@@ -24,6 +24,7 @@ describe('readConfig', () => {
       historyMonths: 13,
       customersInMemory: 50_000,
       trustedProxies: [],
+      webhookNetworks: [],
     });
     expect(readConfig({ PORT: '', PENNON_DATA_DIR: ' ' }, '/srv').port).toBe(8080);
   });
@@ -41,6 +42,18 @@ describe('readConfig', () => {
       expect(faultsOf({ PENNON_TRUST_PROXY: text })).toHaveLength(1);
     },
   );
+
+  it('S-6 takes networks that webhooks may reach, and refuses what is none', () => {
+    const text = '10.0.0.0/8, fd00::/8,127.0.0.1';
+    expect(readConfig({ PENNON_WEBHOOK_NETWORKS: text }).webhookNetworks).toEqual([
+      '10.0.0.0/8',
+      'fd00::/8',
+      '127.0.0.1',
+    ]);
+    for (const wrong of ['10.0.0.1/8', 'loopback', 'intranet.example', '10.0.0.0/33', '10.0.0.0/8;x']) {
+      expect(faultsOf({ PENNON_WEBHOOK_NETWORKS: wrong }), wrong).toHaveLength(1);
+    }
+  });
 
   it('logs less at a terminal, where the greeting shall be seen, unless told otherwise', () => {
     expect(readConfig({}, '/srv', true)).toMatchObject({ logLevel: 'warn', terminal: true });

@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { suggestName } from '@pennon/engine/cel/suggest';
 import { KEY_PATTERN, LIMITS } from '@pennon/engine/model/limits';
+import { parseNetwork } from './outbound/address-classes.js';
 import { FIXED_KEY_PATTERN } from './service/keys/key-text.js';
 import { Secret } from './service/secret.js';
 import { STANDARD_USAGE_MONTHS } from './service/usage-retention.js';
@@ -33,6 +34,8 @@ export interface Config {
   readonly customersInMemory: number;
   /** Addresses and networks of proxies whose `X-Forwarded-For` is believed; empty: nobody's. */
   readonly trustedProxies: readonly string[];
+  /** Addresses and networks that webhooks may reach besides the public internet. */
+  readonly webhookNetworks: readonly string[];
   /** Whether a person reads along, who is better served by sentences than by lines of JSON. */
   readonly terminal: boolean;
 }
@@ -60,6 +63,7 @@ const KNOWN = [
   'PENNON_HISTORY_MONTHS',
   'PENNON_CUSTOMERS_IN_MEMORY',
   'PENNON_TRUST_PROXY',
+  'PENNON_WEBHOOK_NETWORKS',
   // Read by the command, not by the server; set for both it is no mistake.
   'PENNON_URL',
 ] as const;
@@ -88,6 +92,7 @@ export function readConfig(
     historyMonths: reader.usageMonths('PENNON_HISTORY_MONTHS', usageMonths),
     customersInMemory: reader.customersInMemory('PENNON_CUSTOMERS_IN_MEMORY'),
     trustedProxies: reader.proxies('PENNON_TRUST_PROXY'),
+    webhookNetworks: reader.networks('PENNON_WEBHOOK_NETWORKS'),
     terminal,
   };
   refuseSameKeys(config, faults);
@@ -193,6 +198,18 @@ class SettingsReader {
       );
     }
     return proxies;
+  }
+
+  networks(name: string): readonly string[] {
+    const list = (this.text(name) ?? '').split(',').map((part) => part.trim());
+    const networks = list.filter((part) => part !== '');
+    const wrong = networks.filter((network) => parseNetwork(network) === null);
+    if (wrong.length > 0) {
+      this.faults.push(
+        `\`${name}\` must be addresses and networks with commas between, such as \`10.0.0.0/8, fd00::/8\`, without bits below the prefix; \`${wrong[0]?.slice(0, 40)}\` is none.`,
+      );
+    }
+    return networks;
   }
 
   usageMonths(name: string, standard: number): number {

@@ -80,6 +80,7 @@ class Run {
       historyMonths: config.historyMonths,
       customersInMemory: config.customersInMemory,
       trustedProxies: config.trustedProxies,
+      webhookNetworks: config.webhookNetworks,
       log,
     });
     await this.server.open();

@@ -18,6 +18,7 @@ import { registerPlanMoveRoutes } from './http/routes/plan-moves.js';
 import { registerProductRoutes } from './http/routes/products.js';
 import { registerTokenKeyRoutes } from './http/routes/token-keys.js';
 import { registerUsageRoutes } from './http/routes/usage.js';
+import { registerWebhookRoutes } from './http/routes/webhooks.js';
 import { createFlagsEvaluation } from './service/evaluate-flags.js';
 
 /** Every route of the server. What is not listed here does not exist. */
@@ -40,6 +41,7 @@ export function registerRoutes(app: App, parts: Parts, readiness: () => Readines
   };
   registerContractRoutes(app, { ...parts.management, ...evaluation });
   registerUsageRoutes(app, parts.planMoveServices);
+  registerWebhookRoutes(app, parts.hookServices);
   registerExplainRoutes(app, evaluation);
   registerPlainRoutes(app, evaluation);
   const ofrep = { ...evaluation, evaluateFlags: createFlagsEvaluation(evaluation) };

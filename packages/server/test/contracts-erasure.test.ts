@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { askFlag, CATALOG, type Call, caller, reason } from './contracts-support.js';
+import { makeHook } from './webhooks-support.js';
 
 let server: TestServer;
 let other: TestServer;
@@ -23,6 +24,8 @@ beforeAll(async () => {
   call = caller(server);
   const { adminKey: admin, serverKey, clientKey: client, databaseUrl } = server;
   other = await startTestServer({ databaseUrl, keys: { admin, server: serverKey, client } });
+  // Somebody listens, so that every change is told too; nobody answers there.
+  await makeHook(server, 'http://127.0.0.1:9/');
 });
 afterAll(async () => {
   await other.stop();

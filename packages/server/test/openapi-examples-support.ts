@@ -152,6 +152,7 @@ const NOT_SHOWN: ReadonlySet<string> = new Set([
   'x',
   'd',
   'privatePem',
+  'secret',
   'hint',
   'nextCursor',
   'code',

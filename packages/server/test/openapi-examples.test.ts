@@ -17,6 +17,8 @@ const WITHOUT_EXAMPLE: ReadonlySet<string> = new Set(['readOpenApi', 'readMetric
 /** Changes that no `If-Match` can guard, each with the reason. */
 const UNGUARDED: Readonly<Record<string, string>> = {
   publishCatalog: 'A document carries its `base` revision and is merged item by item.',
+  testWebhook: 'It changes nothing of the webhook.',
+  replayWebhook: 'It puts deliveries by; the webhook stays as it is.',
   applyBundle: 'It makes an application; the bundle stays as it is.',
 };
 

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
+import { vi } from 'vitest';
 import { signCustomerToken } from './customer-token-support.js';
 
 /** One operation of the OpenAPI document. */
@@ -62,6 +63,8 @@ export interface Walled {
     readonly topUp: string;
     readonly move: string;
     readonly grant: string;
+    readonly webhook: string;
+    readonly event: string;
     readonly application: string;
     readonly redemption: string;
     readonly code: string;
@@ -136,11 +139,23 @@ export async function buildWalls(): Promise<Walled> {
     reason: 'canary-home',
   });
 
+  const webhook = await make(`${environment}/webhooks`, {
+    product,
+    url: 'http://127.0.0.1:9/canary-home',
+    description: 'canary-home',
+    reason,
+  });
+
   await make(`${environment}/bundles/demo-kit`, { name: 'canary-home', effects: [effect], reason }, 'PUT');
   const application = await make(`${environment}/bundles/demo-kit/apply`, {
     target: { kind: 'customer', key: 'shown' },
     days: 30,
     reason: 'canary-home',
+  });
+  const deliveries = `${environment}/webhooks/${webhook.id}/deliveries`;
+  const delivered = await vi.waitUntil(async () => (await server.request('GET', deliveries)).body.items[0], {
+    timeout: 10_000,
+    interval: 50,
   });
   await make(`${environment}/vouchers`, {
     product,
@@ -197,6 +212,8 @@ export async function buildWalls(): Promise<Walled> {
       topUp: topUp.id,
       move: move.id,
       grant: grant.id,
+      webhook: webhook.id,
+      event: delivered.event,
       application: application.id,
       redemption: redeemed.body.id,
       code: codes.body.items[0].id,

@@ -56,6 +56,8 @@ export async function startServerProcess(
       PENNON_SERVER_KEY: settings.serverKey,
       PENNON_CLIENT_KEY: settings.clientKey,
       PENNON_LOG_LEVEL: logLevel,
+      // Where tests listen.
+      PENNON_WEBHOOK_NETWORKS: '127.0.0.1',
     },
   });
   let said = '';

@@ -32,6 +32,8 @@ export interface TestServerOptions {
   /** How long a cold look-up of a customer may take. Default 5 s: a machine busy with tests is not the thing tested. */
   readonly customerDeadlineMilliseconds?: number;
   readonly trustedProxies?: readonly string[];
+  /** Default: loopback, where tests listen. */
+  readonly webhookNetworks?: readonly string[];
 }
 
 export interface TestServer {
@@ -98,6 +100,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     ...(database === null ? {} : { publishingThread }),
     customerDeadlineMilliseconds: options.customerDeadlineMilliseconds ?? 5000,
     trustedProxies: options.trustedProxies ?? [],
+    webhookNetworks: options.webhookNetworks ?? ['127.0.0.1'],
   });
   await server.open();
   if (server.parts.installation.source() === 'database') {

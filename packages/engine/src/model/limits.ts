@@ -288,6 +288,14 @@ export const LIMITS = {
     'accounts',
     'Of users or instances of one customer, whose spent part of a revoked voucher is worked out in one transaction.',
   ),
+  webhooksPerEnvironment: limit(100, 'webhooks', 'Everything that is told is put by for each of them.'),
+  webhookLogDays: limit(30, 'days', 'Deliveries that ended are kept with their log for so long.'),
+  webhookOverlapSeconds: limit(
+    7 * 86_400,
+    'seconds',
+    'A secret that was replaced because somebody else may have it must not sign for longer.',
+  ),
+  webhookReplay: limit(1000, 'deliveries', 'Of one call that replays; it is called again for more.'),
   demoDays: limit(366, 'days', 'A demo or a beta that lasts longer is a contract, or a plan.'),
 } as const satisfies Record<string, NamedLimit>;
 

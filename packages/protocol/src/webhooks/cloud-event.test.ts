@@ -89,7 +89,6 @@ const redemption = {
   endsAt: null,
   revokedAt: null,
   revokeReason: null,
-  kept: [],
   version: 1,
 };
 const topUp = {
@@ -161,6 +160,10 @@ const SAMPLES: Readonly<Record<HookEventType, ToldEvent>> = {
   'limit.exceeded': told('limit.exceeded', { data: { ...usage, level: 100, wouldHaveDenied: true } }),
   'limit.reset': told('limit.reset', {
     data: { ...usage, level: null, previous: { start: TIME, end: TIME, used: 9 } },
+  }),
+  'ends.soon': told('ends.soon', {
+    subject: `grant/${ID}`,
+    data: { kind: 'grant', id: ID, target: { kind: 'user', key: 'ann' }, endsAt: TIME, days: 7 },
   }),
   'catalog.published': told('catalog.published', {
     customer: null,

@@ -94,6 +94,7 @@ const CONVERTERS: Readonly<Record<HookEventType, (event: ToldEvent) => Told>> = 
   'limit.reached': toLevel,
   'limit.exceeded': toLevel,
   'limit.reset': toReset,
+  'ends.soon': toChanged,
   'catalog.published': toChanged,
 };
 

@@ -65,6 +65,9 @@ const LevelNoticeSchema = Type.Object({ ...noticed, level, wouldHaveDenied }, cl
 
 const PlanSchema = Type.Object({ plan: Type.String(), planVersion: Type.Integer() }, closed);
 
+/** What a revoked one keeps names accounts of users: that is for whoever asks for it. */
+const { kept: _kept, ...redeemed } = RedemptionSchema.properties;
+
 /** The `data` of each type. What can be listened to is what stands here. */
 export const HOOK_EVENTS = {
   'license.changed': Type.Object({ ...changed, license: LicenseSchema }, closed),
@@ -78,16 +81,24 @@ export const HOOK_EVENTS = {
     closed,
   ),
   'grant.changed': Type.Object({ ...changed, grant: GrantSchema }, closed),
-  'membership.changed': Type.Object(
-    { ...changed, membership: orNull(MembershipSchema), id: Type.String() },
-    closed,
-  ),
-  'voucher.changed': Type.Object({ ...changed, redemption: RedemptionSchema }, closed),
+  'membership.changed': Type.Object({ ...changed, membership: MembershipSchema, id: Type.String() }, closed),
+  'voucher.changed': Type.Object({ ...changed, redemption: Type.Object(redeemed, closed) }, closed),
   'top-up.changed': Type.Object({ ...changed, topUp: TopUpSchema }, closed),
   'limit.warned': LevelNoticeSchema,
   'limit.reached': LevelNoticeSchema,
   'limit.exceeded': LevelNoticeSchema,
   'limit.reset': Type.Object({ ...noticed, previous }, closed),
+  'ends.soon': Type.Object(
+    {
+      ...whose,
+      kind: Type.Enum(['license', 'grant', 'membership', 'top-up']),
+      id: Type.String(),
+      target: Type.Object({ kind: Type.String(), key: Type.String() }, closed),
+      endsAt: TimeSchema,
+      days: Type.Integer({ description: 'How many days before it is told: 7, and again 1.' }),
+    },
+    closed,
+  ),
   'catalog.published': Type.Object({ ...whose, revision: Type.Integer() }, closed),
 } as const;
 

@@ -20,6 +20,7 @@ export function createPrometheusMetrics(): PrometheusMetrics {
   const evaluations = new Map<string, { count: number }>();
   const fallbacks = new Map<string, { readonly feature: string; readonly policy: string; count: number }>();
   const notices = new Map<string, number>();
+  const webhookAttempts = new Map<string, number>();
   let wouldHaveDenied = 0;
   registerPlain(registry, {
     name: 'pennon_http_requests_total',
@@ -50,6 +51,12 @@ export function createPrometheusMetrics(): PrometheusMetrics {
     help: 'Notices of usage that this process committed, by type.',
     type: 'counter',
     read: () => [...notices].map(([type, value]) => ({ labels: { type }, value })),
+  });
+  registerPlain(registry, {
+    name: 'pennon_webhook_attempts_total',
+    help: 'Requests to listeners of webhooks by what came of them.',
+    type: 'counter',
+    read: () => [...webhookAttempts].map(([outcome, value]) => ({ labels: { outcome }, value })),
   });
   registerPlain(registry, {
     name: 'pennon_would_have_denied_total',
@@ -102,6 +109,9 @@ export function createPrometheusMetrics(): PrometheusMetrics {
     },
     countNotice(type) {
       notices.set(type, (notices.get(type) ?? 0) + 1);
+    },
+    countWebhookAttempt(outcome) {
+      webhookAttempts.set(outcome, (webhookAttempts.get(outcome) ?? 0) + 1);
     },
     countWouldHaveDenied(count) {
       wouldHaveDenied += count;

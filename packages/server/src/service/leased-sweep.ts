@@ -15,6 +15,8 @@ export interface LeasedSweepOptions {
   readonly database: Kysely<Tables>;
   /** Of the lease. */
   readonly name: string;
+  /** Of this process, for work that looks at its lease itself; default: one of its own. */
+  readonly holder?: string;
   readonly pollMilliseconds: number;
   /** Asked again at once while it answers that there is more. */
   readonly sweep: (isStopping: () => boolean) => Promise<'done' | 'more'>;
@@ -24,8 +26,7 @@ export interface LeasedSweepOptions {
 const LEASE_SECONDS = 10;
 
 export function createLeasedSweep(options: LeasedSweepOptions): LeasedSweep {
-  const { database, name, pollMilliseconds, sweep, onProblem } = options;
-  const holder = randomUUID();
+  const { database, name, holder = randomUUID(), pollMilliseconds, sweep, onProblem } = options;
   let stopping = false;
   let wakeUp: (() => void) | null = null;
   let running: Promise<void> | null = null;

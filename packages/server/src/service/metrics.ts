@@ -9,6 +9,8 @@ export interface Metrics {
   observeConsumeBatch(requests: number, seconds: number): void;
   /** A notice that was committed. */
   countNotice(type: string): void;
+  /** A request to a listener: `accepted`, `declined` by its status, `refused` by where it would have gone, `failed`. */
+  countWebhookAttempt(outcome: string): void;
   /** What was allowed because it is only observed. */
   countWouldHaveDenied(count: number): void;
 }

@@ -1,5 +1,6 @@
 import { ITEM_KINDS, type ItemKind } from '@pennon/engine/model/catalog';
 import { type Kysely, sql, type Transaction } from 'kysely';
+import { writeToldChanges } from './outbox-changes.js';
 import type { Tables } from './tables.js';
 
 /** One catalog item as stored: its canonical text is what authors wrote, the hash is what `If-Match` compares. */
@@ -280,5 +281,19 @@ export async function moveEnvironment(
         .where('environment_revision.revision', '<', move.revision),
     )
     .executeTakeFirst();
-  return (result.numInsertedOrUpdatedRows ?? 0n) > 0n;
+  const isMoved = (result.numInsertedOrUpdatedRows ?? 0n) > 0n;
+  if (isMoved) await tellPublished(transaction, move);
+  return isMoved;
+}
+
+/** INVARIANT: whoever moves an environment tells it in the same transaction. */
+function tellPublished(
+  transaction: Transaction<Tables>,
+  { productId, environmentId, revision, publishedAt }: Parameters<typeof moveEnvironment>[1],
+): Promise<void> {
+  const subject = `catalog/${productId}`;
+  const told = { type: 'catalog.published', productId, subject, owner: null, data: { revision } };
+  return writeToldChanges(transaction, { environmentId, occurredAt: publishedAt, versions: new Map() }, [
+    told,
+  ]);
 }

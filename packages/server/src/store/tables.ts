@@ -1,5 +1,13 @@
 import type { JsonObject, JsonValue } from '@pennon/engine/model/json';
 import type { ColumnType, Generated } from 'kysely';
+import type {
+  ClockToldTable,
+  EventStreamTable,
+  WebhookAttemptTable,
+  WebhookDeliveryTable,
+  WebhookSecretTable,
+  WebhookTable,
+} from './hook-tables.js';
 import type { CreditLotTable } from './lot-tables.js';
 import type { OutboxEventTable } from './outbox-tables.js';
 import type { LeaseTable, ReservationTable, UsageHolderTable } from './reservation-tables.js';
@@ -45,6 +53,12 @@ export interface Tables {
   lease: LeaseTable;
   credit_lot: CreditLotTable;
   outbox_event: OutboxEventTable;
+  event_stream: EventStreamTable;
+  clock_told: ClockToldTable;
+  webhook: WebhookTable;
+  webhook_secret: WebhookSecretTable;
+  webhook_delivery: WebhookDeliveryTable;
+  webhook_attempt: WebhookAttemptTable;
   usage_event: UsageEventTable;
   usage_hour: UsageHourTable;
   usage_value: UsageValueTable;

@@ -12,11 +12,17 @@ import {
 } from '../../store/member-rows.js';
 import type { ChangeContext, Credential } from '../credential.js';
 import { newId } from '../new-id.js';
-import type { AuditChange, EnvironmentRecord, ProductRecord } from '../ports.js';
+import type { EnvironmentRecord, ProductRecord } from '../ports.js';
 import { scopeOf } from '../scope.js';
 import { ServiceError } from '../service-error.js';
 import { fromTime } from '../times.js';
-import { type Changed, type ContractServices, changeData, type DataChange } from './data-change.js';
+import {
+  type Changed,
+  type ContractServices,
+  changeData,
+  type DataChange,
+  type DataEntry,
+} from './data-change.js';
 import { toApiMembership } from './membership-record.js';
 import { type ContainerName, checkContainer } from './memberships.js';
 import { PublishedItems } from './published-items.js';
@@ -220,7 +226,7 @@ function entryOf(
   row: MembershipRow,
   product: ProductRecord,
   action: 'membership.create' | 'membership.replace' | 'membership.remove',
-): Omit<AuditChange, 'environmentId'> {
+): DataEntry {
   const removed = action === 'membership.remove';
   return {
     action,
@@ -229,6 +235,7 @@ function entryOf(
     objectId: row.id,
     objectVersion: removed ? row.version + 1 : row.version,
     after: removed ? null : toApiMembership(row, product.key),
+    ...(removed ? { removed: toApiMembership(row, product.key) } : {}),
   };
 }
 

@@ -1,11 +1,14 @@
 import type { Instant } from '@pennon/engine/model/customer';
 import { type Kysely, type Selectable, sql, type Transaction } from 'kysely';
 import { violatedUniqueIndex } from '../../store/database-error.js';
+import { fromInstant } from '../../store/instant.js';
+import { writeToldChanges } from '../../store/outbox-changes.js';
 import type { CustomerTable, Tables } from '../../store/tables.js';
 import { commitAnswered } from '../answer.js';
 import { encodeConsistency } from '../consistency.js';
 import type { ChangeContext } from '../credential.js';
 import { toSubjectPoint } from '../customer-states.js';
+import { type ChangeEntry, type ToldChange, tellChanges } from '../hooks/told-changes.js';
 import type { AuditChange, AuditTrail, ChangeFeed, ChangeNotice, Clock, Directory } from '../ports.js';
 import { ServiceError } from '../service-error.js';
 
@@ -25,8 +28,8 @@ export interface Changed<Item> {
   readonly consistency: string;
 }
 
-/** What an audit entry says besides who, where and when. */
-export type DataEntry = Omit<AuditChange, 'environmentId'>;
+/** What an audit entry says besides who, where and when; and of an object that is removed what it was, for those who are told of it. */
+export type DataEntry = Omit<AuditChange, 'environmentId'> & Pick<ChangeEntry, 'removed'>;
 
 type SubjectKind = 'user' | 'team' | 'instance';
 type CustomerRow = Selectable<CustomerTable>;
@@ -41,6 +44,7 @@ export class DataChange {
   readonly #customers = new Map<string, number>();
   readonly #subjects = new Map<string, { readonly kind: SubjectKind; readonly key: string }>();
   readonly #erased = new Set<string>();
+  readonly #told: ToldChange[] = [];
   #sharedTouched = false;
 
   constructor(
@@ -124,6 +128,14 @@ export class DataChange {
       this.#context,
       changes.map((change) => ({ ...change, environmentId })),
     );
+    this.#told.push(...tellChanges(changes, this.now));
+  }
+
+  /** INVARIANT: what is told of a change commits with it. After the work, when every version is known. */
+  async tell(): Promise<void> {
+    const { environmentId, transaction } = this;
+    const where = { environmentId, occurredAt: fromInstant(this.now), versions: this.#customers };
+    await writeToldChanges(transaction, where, this.#told);
   }
 
   /**
@@ -239,6 +251,7 @@ async function changeOnce<Item>(
       const change = new DataChange(services, context, environmentId, transaction);
       const result = await work(change);
       const notices = change.notices();
+      await change.tell();
       await services.changes.writeAll(transaction, notices);
       await change.raiseVersions();
       return { changed: { ...result, consistency: change.consistency() }, notices };

@@ -195,6 +195,7 @@ export async function removeMember(
       objectId: row.id,
       objectVersion: row.version + 1,
       after: null,
+      removed: toApiMembership(row, product.key),
     });
     return { item: null, created: false };
   });

@@ -18,6 +18,7 @@ const HOLDERS = {
   access_grant: `grants. ${ON_RECORD}`,
   consumption: `consumptions. ${ON_RECORD}`,
   voucher: `vouchers. ${ON_RECORD}`,
+  webhook: 'webhooks. Remove them, and try again in a minute.',
 } as const;
 
 const OVER = ['finished', 'undone', 'discarded'] as const satisfies readonly PlanMoveStatus[];
@@ -55,6 +56,8 @@ export async function removeEnvironment(
     await transaction.deleteFrom('api_key').where('environment_id', '=', id).execute();
     await transaction.deleteFrom('token_key').where('environment_id', '=', id).execute();
     await transaction.deleteFrom('environment_revision').where('environment_id', '=', id).execute();
+    await transaction.deleteFrom('event_stream').where('environment_id', '=', id).execute();
+    await transaction.deleteFrom('clock_told').where('environment_id', '=', id).execute();
     await transaction.deleteFrom('environment').where('id', '=', id).execute();
     await dependencies.audit.recordChange(transaction, context, {
       action: 'environment.remove',

@@ -1,7 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { fromSecretText, hookHeaders, newHookSecret, signHook, toSecretText } from './sign-hook.js';
+import { hookHeaders, newHookSecret, signHook, toSecretText } from './sign-hook.js';
 
 /** As a listener reads the specification; written apart from what is tested. */
 function isSigned(
@@ -30,13 +30,13 @@ describe('signatures (S-15)', () => {
   });
 
   it('S-15 agree with the vector of the libraries of Standard Webhooks', () => {
-    const secret = fromSecretText('whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw');
+    const secret = Buffer.from('MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', 'base64');
     const message = {
       id: 'msg_p5jXN8AQM9LWM0D4loKWxJek',
       timestampSeconds: 1_614_265_330,
       body: Buffer.from('{"test": 2432232314}'),
     };
-    expect(signHook(message, secret ?? Buffer.of())).toBe('v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=');
+    expect(signHook(message, secret)).toBe('v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=');
   });
 
   it('S-15 are one for each secret in force, and none for one that was taken out', () => {
@@ -79,23 +79,12 @@ describe('signatures (S-15)', () => {
 });
 
 describe('the text of a secret', () => {
-  it('reads back as what it was, with 32 bytes of its own', () => {
+  it('is `whsec_` and its bytes in base64, 32 of its own for each', () => {
     const secret = newHookSecret();
     expect(secret).toHaveLength(32);
-    expect(toSecretText(secret)).toMatch(/^whsec_[A-Za-z0-9+/]{43}=$/);
-    expect(fromSecretText(toSecretText(secret))).toEqual(secret);
+    const text = toSecretText(secret);
+    expect(text).toMatch(/^whsec_[A-Za-z0-9+/]{43}=$/);
+    expect(Buffer.from(text.slice('whsec_'.length), 'base64')).toEqual(secret);
     expect(newHookSecret()).not.toEqual(secret);
-  });
-
-  it.each([
-    '',
-    'whsec_',
-    'MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw',
-    'whsec_c2hvcnQ=',
-    `whsec_${Buffer.alloc(65).toString('base64')}`,
-    'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS!',
-    'whsec_MfKQ9r8GKYqrTwjU PD8ILPZIo2LaLaSw',
-  ])('is not %j', (text) => {
-    expect(fromSecretText(text)).toBeNull();
   });
 });

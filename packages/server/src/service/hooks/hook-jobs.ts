@@ -1,0 +1,55 @@
+import type { HookSender } from '../../outbound/send-hook.js';
+import type { ContractServices } from '../contracts/data-change.js';
+import type { Snapshots } from '../ports.js';
+import { createClockTeller } from './clock-teller.js';
+import { disableGone } from './disable-gone.js';
+import { createEventNumberer } from './event-numberer.js';
+import { type AttemptOutcome, createHookDispatcher } from './hook-dispatcher.js';
+import { createHookKeeper } from './hook-keeper.js';
+
+/** What runs behind webhooks in one process: numbering and keeping under leases, sending in every one. */
+export interface HookJobs {
+  start(): void;
+  stop(): Promise<void>;
+  /** A webhook changed, or something became due in this process. */
+  refresh(): void;
+}
+
+export interface HookJobsOptions {
+  readonly services: ContractServices & { readonly snapshots: Pick<Snapshots, 'current'> };
+  readonly sender: HookSender;
+  readonly userAgent: string;
+  readonly onAttempt?: (outcome: AttemptOutcome) => void;
+  readonly onProblem: (problem: string, error: unknown) => void;
+}
+
+export function createHookJobs(options: HookJobsOptions): HookJobs {
+  const { services, onProblem } = options;
+  const { database, clock } = services;
+  const dispatcher = createHookDispatcher({
+    ...options,
+    database,
+    directory: services.directory,
+    clock,
+    random: Math.random,
+    async onGone(webhookId) {
+      await disableGone(services, webhookId);
+      dispatcher.refresh();
+    },
+  });
+  const numberer = createEventNumberer({ database, clock, onProblem, onPutBy: () => dispatcher.wake() });
+  const keeper = createHookKeeper({ database, clock, onProblem });
+  const teller = createClockTeller({ ...services, onProblem });
+  return {
+    start() {
+      numberer.start();
+      keeper.start();
+      teller.start();
+      dispatcher.start();
+    },
+    async stop() {
+      await Promise.all([numberer.stop(), keeper.stop(), teller.stop(), dispatcher.stop()]);
+    },
+    refresh: () => dispatcher.refresh(),
+  };
+}

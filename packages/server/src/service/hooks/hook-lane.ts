@@ -1,0 +1,37 @@
+/*
+ * How much is under way to one webhook. INVARIANT: no lane waits for another, so that a listener that is dead delays nobody else's
+ * deliveries, and takes no more than one connection once it is known to fail.
+ */
+
+/** Requests under way to one webhook from one process. */
+const CONCURRENT = 32;
+/** Below so much free room nothing is claimed, so that a busy lane claims in handfuls. */
+const LEAST_ROOM = 8;
+/** So many failures in a row, and one request at a time is tried. */
+const FAILURES = 3;
+
+export class HookLane {
+  #underWay = 0;
+  #failures = 0;
+
+  /** How many deliveries to claim now. */
+  room(): number {
+    if (this.isFailing()) return Math.max(0, 1 - this.#underWay);
+    const free = CONCURRENT - this.#underWay;
+    return free >= LEAST_ROOM ? free : 0;
+  }
+
+  isFailing(): boolean {
+    return this.#failures >= FAILURES;
+  }
+
+  begin(): void {
+    this.#underWay += 1;
+  }
+
+  /** @param worked whether the listener accepted; one that does is whole again at once */
+  end(worked: boolean): void {
+    this.#underWay -= 1;
+    this.#failures = worked ? 0 : this.#failures + 1;
+  }
+}
