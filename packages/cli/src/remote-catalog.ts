@@ -16,6 +16,7 @@ const EMPTY: Catalog = {
   groups: [],
   segments: [],
   flags: [],
+  billing: [],
   tests: [],
 };
 

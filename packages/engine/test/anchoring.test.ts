@@ -24,6 +24,7 @@ const { snapshot } = compileSnapshot({
     ],
     segments: [],
     flags: [],
+    billing: [],
     tests: [],
   } satisfies Catalog,
   environment: 'production',

@@ -26,6 +26,7 @@ const { snapshot } = compileSnapshot({
     groups: [],
     segments: [],
     flags: [],
+    billing: [],
     tests: [],
   } satisfies Catalog,
   environment: 'production',

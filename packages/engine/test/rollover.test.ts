@@ -23,6 +23,7 @@ function snapshotWith(rollover: RolloverDocument): Snapshot {
       groups: [],
       segments: [],
       flags: [],
+      billing: [],
       tests: [],
     } satisfies Catalog,
     environment: 'production',

@@ -62,6 +62,7 @@ const CATALOG: Catalog = {
     },
     { key: 'asks', type: 'boolean', rules: [{ if: 'flag("by-region") == true', serve: true }] },
   ],
+  billing: [],
   tests: [],
 };
 

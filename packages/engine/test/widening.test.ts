@@ -18,6 +18,7 @@ function served(
     addons: [],
     groups: [],
     segments: [],
+    billing: [],
     tests: [],
     flags: [
       {

@@ -31,6 +31,7 @@ const NOTHING: Catalog = {
   groups: [],
   segments: [],
   flags: [],
+  billing: [],
   tests: [],
 };
 

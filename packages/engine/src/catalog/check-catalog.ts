@@ -1,4 +1,5 @@
 import type { Catalog, Segment } from '../model/catalog.js';
+import { checkBilling } from './check-billing.js';
 import { checkCycles } from './check-cycles.js';
 import { checkAddon, checkGiven, checkPlan } from './check-entitlements.js';
 import { ExpressionChecks, forgeableReads } from './check-expressions.js';
@@ -63,6 +64,9 @@ function checkItem(item: AnyItem, scope: CheckScope): void {
       break;
     case 'flag':
       checkFlag(item.value, scope);
+      break;
+    case 'billing':
+      checkBilling(item.value, scope);
       break;
     case 'test':
       checkAssertion(item.value, scope);

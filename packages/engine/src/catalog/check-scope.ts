@@ -73,6 +73,11 @@ export class CheckScope {
     return this.acceptUnknown || this.#written.get(kind)?.has(key) === true;
   }
 
+  /** An item of that key is written here, and may have faults of its own. */
+  isWritten(kind: ItemKind, key: string): boolean {
+    return this.#written.get(kind)?.has(key) === true;
+  }
+
   /** True when the key is declared; else a fault with a suggestion (none in a part of a catalog). */
   refer(kind: ReferenceKind, key: string, value: object, segment: string | number): boolean {
     if (this.#keys[kind].has(key)) return true;

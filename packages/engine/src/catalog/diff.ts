@@ -2,6 +2,7 @@ import type { Addon, Catalog, Plan, Rule } from '../model/catalog.js';
 import { isJsonObject, type JsonValue } from '../model/json.js';
 import { memberOrder, resolveSchema, schemaOfKind } from './canonical.js';
 import { canonicalJson } from './canonical-json.js';
+import { diffBillingItems } from './diff-billing.js';
 import { diffRules } from './diff-rules.js';
 import { describe, type MemberChange, percentText } from './diff-words.js';
 import { type AnyItem, itemKey, itemReference, itemsOf } from './draft.js';
@@ -99,6 +100,8 @@ function memberChanges(given: JsonSchema, before: JsonValue, after: JsonValue, p
     const [was, is] = [before[name], after[name]];
     if (name === 'rules') {
       changes.push(...diffRules(rules(was), rules(is), at));
+    } else if (name === 'items' && given.$ref === '#/$defs/billing') {
+      changes.push(...diffBillingItems(was, is, at));
     } else if (name === 'entitlements') {
       changes.push(...entitlementChanges(was, is, at));
     } else if (was === undefined || is === undefined) {

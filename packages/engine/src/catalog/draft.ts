@@ -1,3 +1,4 @@
+import type { BillingMapping } from '../model/billing.js';
 import {
   type Addon,
   type Catalog,
@@ -25,6 +26,7 @@ export interface ItemValues {
   group: Group;
   segment: Segment;
   flag: Flag;
+  billing: BillingMapping;
   test: CatalogAssertion;
 }
 
@@ -39,6 +41,7 @@ export const SECTION_OF = {
   group: 'groups',
   segment: 'segments',
   flag: 'flags',
+  billing: 'billing',
   test: 'tests',
 } as const satisfies Partial<Record<ItemKind, keyof Catalog>>;
 export type ListedKind = keyof typeof SECTION_OF;
@@ -51,6 +54,7 @@ export const EMPTY_CATALOG: Catalog = {
   groups: [],
   segments: [],
   flags: [],
+  billing: [],
   tests: [],
 };
 
@@ -94,6 +98,7 @@ export function catalogOf(items: Iterable<AnyItem>): Catalog {
     group: [],
     segment: [],
     flag: [],
+    billing: [],
     test: [],
   };
   let product: ProductDocument | undefined;
@@ -112,6 +117,7 @@ export function catalogOf(items: Iterable<AnyItem>): Catalog {
     groups: lists.group,
     segments: lists.segment,
     flags: lists.flag,
+    billing: lists.billing,
     tests: lists.test,
   };
 }

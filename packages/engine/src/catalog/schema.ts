@@ -16,6 +16,7 @@ import {
 import { KEY_PATTERN, LIMITS } from '../model/limits.js';
 import type { JsonSchema } from './json-schema.js';
 import { LINT_RULE_NAMES, LINT_RULES } from './lint-rules.js';
+import { BILLING_DEFINITIONS } from './schema-billing.js';
 import { SHORT_FORM_DEFINITIONS } from './schema-short-form.js';
 import {
   choice,
@@ -77,6 +78,11 @@ const catalogMembers: Members = {
   ),
   segments: list(ref('segment'), LIMITS.segments.value, 'Reusable conditions and lists of members.'),
   flags: list(ref('flag'), LIMITS.flags.value, 'Named decision points in code.'),
+  billing: list(
+    ref('billing'),
+    LIMITS.billingMappings.value,
+    'What prices and statuses of billing providers mean.',
+  ),
   tests: list(ref('test'), LIMITS.assertions.value, 'Assertions that block a publish which breaks them.'),
 };
 
@@ -455,6 +461,7 @@ const definitions: Record<string, JsonSchema> = {
     },
     expect: { type: 'object', minProperties: 1, description: 'Values by the key of a flag or feature.' },
   }),
+  ...BILLING_DEFINITIONS,
   ...SHORT_FORM_DEFINITIONS,
 };
 

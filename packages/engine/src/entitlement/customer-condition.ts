@@ -70,6 +70,7 @@ function environmentOf(snapshot: Snapshot, subject: ConditionSubject): CelEnviro
       addons: [],
       groups: [],
       flags: [],
+      billing: [],
       tests: [],
     },
     layer: 'flag',

@@ -1,3 +1,4 @@
+import type { BillingMapping } from './billing.js';
 import type { JsonObject, JsonValue } from './json.js';
 
 /*
@@ -314,6 +315,8 @@ export interface Catalog {
   readonly groups: readonly Group[];
   readonly segments: readonly Segment[];
   readonly flags: readonly Flag[];
+  /** What prices of billing providers mean, by connection. */
+  readonly billing: readonly BillingMapping[];
   readonly tests: readonly CatalogAssertion[];
 }
 
@@ -327,6 +330,7 @@ export const ITEM_KINDS = [
   'group',
   'segment',
   'flag',
+  'billing',
   'test',
 ] as const;
 export type ItemKind = (typeof ITEM_KINDS)[number];

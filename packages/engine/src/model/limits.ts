@@ -296,6 +296,14 @@ export const LIMITS = {
     'A secret that was replaced because somebody else may have it must not sign for longer.',
   ),
   webhookReplay: limit(1000, 'deliveries', 'Of one call that replays; it is called again for more.'),
+  billingMappings: limit(100, 'mappings', 'One for each account at a provider.'),
+  billingItems: limit(
+    5000,
+    'items',
+    'Every price of a provider that means something here, also those sold no more.',
+  ),
+  billingReference: limit(255, 'characters', 'Ids and look-up keys of providers, as long as they give them.'),
+  billingQuantity: limit(1_000_000, 'pieces', 'Quantities beyond it are mistakes of a unit.'),
   demoDays: limit(366, 'days', 'A demo or a beta that lasts longer is a contract, or a plan.'),
 } as const satisfies Record<string, NamedLimit>;
 

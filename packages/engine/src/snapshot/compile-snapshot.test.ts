@@ -18,6 +18,7 @@ const EMPTY: Catalog = {
   groups: [],
   segments: [{ key: 'adults', condition: 'user.age >= 18' }],
   flags: [],
+  billing: [],
   tests: [],
 };
 

@@ -11,6 +11,7 @@ function compile(features: readonly Feature[], previous?: Snapshot): Snapshot {
     groups: [],
     segments: [],
     flags: [{ key: 'gated', type: 'boolean', requires: ['paid'] }],
+    billing: [],
     tests: [],
   };
   const input = { catalog, environment: 'production', revision: 1, productId: 'id' };

@@ -26,7 +26,7 @@ export const CatalogItemSchema = Type.Record(Type.String(), Type.Unknown(), {
 
 export const CatalogDocumentSchema = Type.Record(Type.String(), Type.Unknown(), {
   description:
-    'A catalog document: product, context, features, plans, addons, groups, segments, flags, tests.',
+    'A catalog document: product, context, features, plans, addons, groups, segments, flags, billing, tests.',
 });
 
 /** `pro@1` for plans and add-ons. */

@@ -1,3 +1,4 @@
+import type { BillingMapping } from '@pennon/engine/model/billing';
 import {
   type Addon,
   type Catalog,
@@ -72,6 +73,7 @@ export function* catalogInSlices(items: Iterable<LiveItem>): Generator<void, Cat
     groups: documents<Group>('group'),
     segments: documents<Segment>('segment'),
     flags: documents<Flag>('flag'),
+    billing: documents<BillingMapping>('billing'),
     tests: documents<CatalogAssertion>('test'),
   };
 }

@@ -143,6 +143,7 @@ function catalogOf(limits: PlanLimits): Catalog {
     groups: [{ key: 'partners', mode: 'overlay', entitlements: [] }],
     segments: [],
     flags: [],
+    billing: [],
     tests: [],
   };
 }
