@@ -304,6 +304,16 @@ export const LIMITS = {
   ),
   billingReference: limit(255, 'characters', 'Ids and look-up keys of providers, as long as they give them.'),
   billingQuantity: limit(1_000_000, 'pieces', 'Quantities beyond it are mistakes of a unit.'),
+  billingSightings: limit(
+    100,
+    'states',
+    'Of one subscription are remembered, to know since when it has had its status whatever the order in which that was told.',
+  ),
+  billingLateMinutes: limit(
+    60,
+    'minutes',
+    'A trial goes on for so long while the event that says it was paid is on its way.',
+  ),
   demoDays: limit(366, 'days', 'A demo or a beta that lasts longer is a contract, or a plan.'),
 } as const satisfies Record<string, NamedLimit>;
 
