@@ -314,6 +314,11 @@ export const LIMITS = {
     'minutes',
     'A trial goes on for so long while the event that says it was paid is on its way.',
   ),
+  signatureToleranceSeconds: limit(
+    300,
+    'seconds',
+    'A signed message is good for so long, and clocks differ by no more: older ones may have been taken from a log.',
+  ),
   demoDays: limit(366, 'days', 'A demo or a beta that lasts longer is a contract, or a plan.'),
 } as const satisfies Record<string, NamedLimit>;
 
