@@ -58,6 +58,8 @@ export const composers = [
 export const storeWithoutAdapters = [
   'tables',
   'voucher-tables',
+  'billing-tables',
+  'billing-rows',
   'reservation-tables',
   'reservation-sweep',
   'reservation-statements',

@@ -30,7 +30,7 @@ export interface CustomerTokenCredential {
 
 /** Who did something, as audit entries name it. */
 export interface Actor {
-  readonly kind: 'admin-key' | 'server-key' | 'client-key' | 'customer-token' | 'system';
+  readonly kind: 'admin-key' | 'server-key' | 'client-key' | 'customer-token' | 'billing' | 'system';
   readonly id: string;
   readonly onBehalfOf: string | null;
 }

@@ -89,6 +89,32 @@ export async function renameInPlanMoves(
 }
 
 /**
+ * What billing providers told of the customer: who it is there, what it bought, and every event as it came, with names and addresses.
+ * The licenses stay; what is told from now on is told of nobody that is known.
+ */
+export async function removeBilling(transaction: Transaction<Tables>, customerId: string): Promise<void> {
+  for (const [table, column] of [
+    ['webhook_inbox', 'subject'],
+    ['billing_subscription', 'customer'],
+  ] as const) {
+    if (table === 'billing_subscription') await removeBillingProblems(transaction, customerId);
+    await sql`
+      delete from ${sql.table(table)} t using billing_customer b
+      where b.customer_id = ${customerId} and t.connection_id = b.connection_id
+        and t.${sql.ref(column)} = b.customer`.execute(transaction);
+  }
+  await transaction.deleteFrom('billing_license').where('customer_id', '=', customerId).execute();
+  await transaction.deleteFrom('billing_customer').where('customer_id', '=', customerId).execute();
+}
+
+async function removeBillingProblems(transaction: Transaction<Tables>, customerId: string): Promise<void> {
+  await sql`
+    delete from billing_problem p using billing_customer b, billing_subscription s
+    where b.customer_id = ${customerId} and s.connection_id = b.connection_id and s.customer = b.customer
+      and p.connection_id = s.connection_id and p.subscription = s.subscription`.execute(transaction);
+}
+
+/**
  * Notices of changes before this one, which name who is erased. Whoever has not heard them yet hears of the erasure, which says the same
  * and more.
  */

@@ -16,6 +16,7 @@ import * as recordedUsage from './migrations/0010-recorded-usage.js';
 import * as endsAndWithdrawnCodes from './migrations/0012-ends-and-withdrawn-codes.js';
 import * as notices from './migrations/0013-notices.js';
 import * as periodsByTheirEnd from './migrations/0014-periods-by-their-end.js';
+import * as billing from './migrations/0015-billing.js';
 import * as webhooks from './migrations/0016-webhooks.js';
 
 /** Listed by hand, in order: a bundler sees them, and no folder is read at start. */
@@ -34,6 +35,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0013-notices': notices,
   '0014-periods-by-their-end': periodsByTheirEnd,
   '0016-webhooks': webhooks,
+  '0015-billing': billing,
 };
 
 /**

@@ -1,6 +1,14 @@
 import type { JsonObject, JsonValue } from '@pennon/engine/model/json';
 import type { ColumnType, Generated } from 'kysely';
 import type {
+  BillingConnectionTable,
+  BillingCustomerTable,
+  BillingLicenseTable,
+  BillingProblemTable,
+  BillingSubscriptionTable,
+  WebhookInboxTable,
+} from './billing-tables.js';
+import type {
   ClockToldTable,
   EventStreamTable,
   WebhookAttemptTable,
@@ -70,6 +78,12 @@ export interface Tables {
   voucher_code: VoucherCodeTable;
   voucher_redemption: VoucherRedemptionTable;
   voucher_miss: VoucherMissTable;
+  billing_connection: BillingConnectionTable;
+  webhook_inbox: WebhookInboxTable;
+  billing_customer: BillingCustomerTable;
+  billing_subscription: BillingSubscriptionTable;
+  billing_license: BillingLicenseTable;
+  billing_problem: BillingProblemTable;
 }
 
 type Json<Value> = ColumnType<Value, string, string>;

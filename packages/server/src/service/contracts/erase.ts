@@ -3,6 +3,7 @@ import type { ApiErasure } from '@pennon/protocol/management/customers';
 import { scrubRecorded } from '../../store/erase-recorded.js';
 import {
   type Renames,
+  removeBilling,
   removeNotices,
   renameInPlanMoves,
   renameScopes,
@@ -59,6 +60,7 @@ export async function eraseCustomer(
     checkPrecondition(condition, current, `The customer \`${named.customer}\``);
     await renameScopes(change.transaction, row.id, scopes);
     await scrubHeld(change.transaction, row.id);
+    await removeBilling(change.transaction, row.id);
     return { item: await eraseRows(change, row), created: false };
   });
   await scrubUsage(services.database, before.id, scopes, true);

@@ -1,3 +1,4 @@
+import type { BillingMapping } from '@pennon/engine/model/billing';
 import type {
   Addon,
   Feature,
@@ -21,6 +22,7 @@ interface Documents {
   readonly group: Group;
   readonly segment: Segment;
   readonly flag: Flag;
+  readonly billing: BillingMapping;
 }
 export type PublishedKind = Extract<ItemKind, keyof Documents>;
 
