@@ -60,6 +60,7 @@ export const storeWithoutAdapters = [
   'voucher-tables',
   'billing-tables',
   'billing-rows',
+  'inbox-rows',
   'reservation-tables',
   'reservation-sweep',
   'reservation-statements',

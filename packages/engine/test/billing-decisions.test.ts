@@ -362,6 +362,14 @@ describe('K-12 all subscriptions of a customer', () => {
     ).toBeNull();
   });
 
+  it('are placed when the license that they stand on begins, and looked at again when it ends', () => {
+    const hosts = (said: Partial<BillingSubscription>) => [seats('sub_2'), one('sub_1', said)];
+    const later = decideCustomer(hosts({ startedAt: START + DAY }), START);
+    expect(later.againAt).toBe(START + DAY);
+    expect(later.subscriptions.get('sub_1')?.licenses[0]?.addons).toEqual([]);
+    expect(decideCustomer(hosts({ cancelAt: START + 3 * DAY }), START + DAY).againAt).toBe(START + 3 * DAY);
+  });
+
   it('are counted together, and never more than may be had', () => {
     const { subscriptions } = decideCustomer(
       [one('sub_1', { items: [item({ price: 'price_fixed' })] }), seats('sub_2'), seats('sub_3')],

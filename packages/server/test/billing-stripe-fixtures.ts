@@ -8,8 +8,8 @@ import type { JsonObject, JsonValue } from '@pennon/engine/model/json';
 export const VERSIONS = { old: '2024-06-20', new: '2026-06-24.dahlia' } as const;
 export type Version = keyof typeof VERSIONS;
 
-/** 2027-01-01T00:00:00Z, in seconds. */
-export const T0 = Date.UTC(2027, 0, 1) / 1000;
+/** 2026-01-01T00:00:00Z, in seconds. */
+export const T0 = Date.UTC(2026, 0, 1) / 1000;
 export const MONTH = 31 * 86_400;
 
 export interface SubscriptionSaid {

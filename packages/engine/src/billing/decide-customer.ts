@@ -44,8 +44,10 @@ export function decideCustomer(subscriptions: readonly KnownSubscription[], now:
   const edges: Instant[] = [];
   for (const { loose, catalogs, problems } of decided) {
     for (const one of loose) {
-      const end = endOfRights(one.standing);
-      if (end !== null && end > now) edges.push(end);
+      const hosts = decided.flatMap(({ licenses }) =>
+        licenses.filter(({ product }) => product === one.product),
+      );
+      edges.push(...[one.standing, ...hosts].flatMap((standing) => edgesOf(standing, now)));
       if (!givesRights(one.standing, now)) continue;
       const catalog = catalogs.find(({ product }) => product === one.product);
       if (catalog !== undefined) placeLoose(one, catalog, decided, problems, now);
@@ -106,6 +108,12 @@ function withAddon(addons: readonly LicenseAddon[], more: LicenseAddon, most: nu
 function endOfRights({ status, endsAt, graceEndsAt }: Standing): Instant | null {
   if (status !== 'past_due') return endsAt;
   return Math.min(endsAt ?? Number.POSITIVE_INFINITY, graceEndsAt ?? 0);
+}
+
+/** When the clock alone begins or ends what it gives. */
+function edgesOf(standing: Standing, now: Instant): Instant[] {
+  const end = endOfRights(standing);
+  return [standing.startsAt, ...(end === null ? [] : [end])].filter((edge) => edge > now);
 }
 
 function givesRights(standing: Standing, now: Instant): boolean {

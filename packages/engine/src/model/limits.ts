@@ -319,6 +319,16 @@ export const LIMITS = {
     'seconds',
     'A signed message is good for so long, and clocks differ by no more: older ones may have been taken from a log.',
   ),
+  inboxDays: limit(
+    40,
+    'days',
+    'Deliveries are known again for so long; no provider repeats one for longer than 30.',
+  ),
+  inboxAttempts: limit(
+    15,
+    'attempts',
+    'Later and later, over some hours; then it is a dead letter that somebody replays.',
+  ),
   demoDays: limit(366, 'days', 'A demo or a beta that lasts longer is a contract, or a plan.'),
 } as const satisfies Record<string, NamedLimit>;
 

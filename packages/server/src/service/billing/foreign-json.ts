@@ -10,8 +10,9 @@ export function listOf(value: JsonValue | undefined): readonly JsonValue[] {
   return Array.isArray(value) ? value : [];
 }
 
+/** A text that the store can keep; no id, key or name that means anything holds a NUL. */
 export function textOf(value: JsonValue | undefined): string | null {
-  return typeof value === 'string' && value !== '' ? value : null;
+  return typeof value === 'string' && value !== '' && !value.includes('\u0000') ? value : null;
 }
 
 /** An id, or the object that was put in its place (expanded). */

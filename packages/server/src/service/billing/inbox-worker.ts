@@ -1,0 +1,158 @@
+import { LIMITS } from '@pennon/engine/model/limits';
+import { isDatabaseUnavailable } from '../../store/database-error.js';
+import {
+  customersToDecideAgain,
+  dueDeliveries,
+  findBillingConnection,
+  forgetDeliveries,
+  type InboxRow,
+  settleDelivery,
+} from '../../store/inbox-rows.js';
+import { fromInstant } from '../../store/instant.js';
+import { type ContractServices, changeData } from '../contracts/data-change.js';
+import { createLeasedSweep, type LeasedSweep } from '../leased-sweep.js';
+import { ServiceError } from '../service-error.js';
+import type { BillingAdapters, WebhookProvider } from './billing-adapters.js';
+import type { BillingNews, BillingSource } from './billing-news.js';
+import { parseJson } from './receive-delivery.js';
+import { applyBilling, takeInNews } from './take-in-news.js';
+
+/*
+ * Works on what is in the inbox, one process at a time under a lease. INVARIANT: taking in changes nothing the second time, so that a
+ * process that is killed between the change and the mark in the inbox only leaves work that is done again.
+ */
+
+export interface InboxWorkerOptions extends ContractServices {
+  readonly adapters: BillingAdapters;
+  readonly onProblem: (problem: string, error: unknown) => void;
+  readonly pollMilliseconds?: number;
+}
+
+const POLL_MILLISECONDS = 1000;
+const AT_ONCE = 100;
+const LANES = 8;
+const DAY_MILLISECONDS = 86_400_000;
+const FORGET_MILLISECONDS = 3_600_000;
+/** The first retry; each later one waits twice as long, up to an hour. */
+const FIRST_DELAY_MILLISECONDS = 2000;
+const LONGEST_DELAY_MILLISECONDS = 3_600_000;
+
+export function createInboxWorker(options: InboxWorkerOptions): LeasedSweep {
+  let forgottenAt = Number.NEGATIVE_INFINITY;
+
+  async function sweep(isStopping: () => boolean): Promise<'done' | 'more'> {
+    const worked = await workInbox(options, isStopping);
+    await decideAgain(options);
+    if (performance.now() - forgottenAt >= FORGET_MILLISECONDS) {
+      forgottenAt = performance.now();
+      const before = options.clock.now() - LIMITS.inboxDays.value * DAY_MILLISECONDS;
+      await forgetDeliveries(options.database, fromInstant(before), 5000);
+    }
+    return worked === AT_ONCE ? 'more' : 'done';
+  }
+
+  return createLeasedSweep({
+    database: options.database,
+    name: 'billing-inbox',
+    pollMilliseconds: options.pollMilliseconds ?? POLL_MILLISECONDS,
+    sweep,
+    onProblem: (error) => options.onProblem('what billing providers told could not be worked on', error),
+  });
+}
+
+/** Works on what is due, and answers how much that was. What is told of one customer follows each other, others go beside. */
+export async function workInbox(
+  options: InboxWorkerOptions,
+  isStopping: () => boolean = () => false,
+): Promise<number> {
+  const rows = await dueDeliveries(options.database, fromInstant(options.clock.now()), AT_ONCE);
+  const lanes = new Map<string, InboxRow[]>();
+  for (const row of rows) {
+    const name = `${row.connection_id} ${row.subject ?? row.id}`;
+    lanes.set(name, [...(lanes.get(name) ?? []), row]);
+  }
+  const waiting = [...lanes.values()];
+  const work = async () => {
+    for (let lane = waiting.shift(); lane !== undefined; lane = waiting.shift()) {
+      for (const row of lane) if (!isStopping()) await workOne(options, row);
+    }
+  };
+  await Promise.all(Array.from({ length: LANES }, work));
+  return rows.length;
+}
+
+async function workOne(options: InboxWorkerOptions, row: InboxRow): Promise<void> {
+  try {
+    const { source, news } = await readAgain(options, row);
+    for (const one of news) await takeInNews(options, source, one);
+    await settleDelivery(options.database, row, { state: 'done', problem: null });
+  } catch (error) {
+    if (isDatabaseUnavailable(error)) throw error;
+    await postpone(options, row, error);
+  }
+}
+
+async function readAgain(
+  { database, adapters }: InboxWorkerOptions,
+  row: InboxRow,
+): Promise<{ readonly source: BillingSource; readonly news: readonly BillingNews[] }> {
+  const connection = await findBillingConnection(database, row.connection_id);
+  const json = parseJson(row.body);
+  if (connection === null || connection.provider === 'api' || json === undefined) throw unreadable(row);
+  const adapter = adapters[connection.provider satisfies WebhookProvider];
+  // The headers are not kept: the id that Standard Webhooks have there is the event's.
+  const event = adapter.readEvent(json, { 'webhook-id': row.event_id }, connection.is_live);
+  if (event === null) throw unreadable(row);
+  const { id, key, provider, environment_id, is_live } = connection;
+  return {
+    source: {
+      connection: { id, key, provider, environmentId: environment_id, isLive: is_live },
+      event: { id: row.event_id, type: row.type },
+    },
+    news: event.news,
+  };
+}
+
+function unreadable(row: InboxRow): ServiceError {
+  const message = `The delivery \`${row.event_id}\` cannot be read any more: its connection is gone, or it is no event.`;
+  return new ServiceError('unprocessable', 'UNREADABLE', message);
+}
+
+/** Tried again, later and later; what fails for good is a dead letter, kept until somebody replays it. */
+async function postpone(
+  { database, clock, onProblem }: InboxWorkerOptions,
+  row: InboxRow,
+  error: unknown,
+): Promise<void> {
+  const attempts = row.attempts + 1;
+  const isFinal =
+    error instanceof ServiceError && (error.code === 'BILLING_MODE' || error.code === 'UNREADABLE');
+  const isDead = isFinal || attempts >= LIMITS.inboxAttempts.value;
+  const problem = error instanceof ServiceError ? `${error.code}: ${error.message}` : 'UNEXPECTED';
+  if (!(error instanceof ServiceError))
+    onProblem('an event of a billing provider could not be taken in', error);
+  const delay = Math.min(FIRST_DELAY_MILLISECONDS * 2 ** row.attempts, LONGEST_DELAY_MILLISECONDS);
+  await settleDelivery(database, row, {
+    attempts,
+    problem: problem.slice(0, LIMITS.textLength.value),
+    due_at: fromInstant(clock.now() + delay),
+    ...(isDead ? { state: 'dead' } : {}),
+  });
+}
+
+/** What only the clock changes: add-ons whose own subscription ran out, or the license that they stood on. */
+export async function decideAgain(options: InboxWorkerOptions): Promise<void> {
+  const customers = await customersToDecideAgain(options.database, fromInstant(options.clock.now()), AT_ONCE);
+  for (const { environmentId, key } of customers) {
+    const context = {
+      actor: { kind: 'billing', id: 'clock', onBehalfOf: null },
+      requestId: 'billing-clock',
+      reason: 'What was bought ran out by the clock.',
+    } as const;
+    await changeData(options, context, environmentId, async (change) => {
+      const customer = await change.lockCustomer(key);
+      if (customer !== null) await applyBilling(options, change, customer);
+      return { item: null, created: false };
+    });
+  }
+}

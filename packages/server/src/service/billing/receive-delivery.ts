@@ -1,0 +1,111 @@
+import { createHash } from 'node:crypto';
+import type { JsonValue } from '@pennon/engine/model/json';
+import { LIMITS } from '@pennon/engine/model/limits';
+import { type BillingConnectionRow, findBillingConnection, insertDelivery } from '../../store/inbox-rows.js';
+import { fromInstant } from '../../store/instant.js';
+import type { ContractServices } from '../contracts/data-change.js';
+import { isId, newId } from '../new-id.js';
+import { ServiceError } from '../service-error.js';
+import type { DeliveryHeaders, ReadEvent } from './billing-adapter.js';
+import type { BillingAdapters, WebhookProvider } from './billing-adapters.js';
+import { activeSecrets } from './billing-secrets.js';
+import { readText, type SignatureFault } from './signatures/signature-check.js';
+
+export interface Delivery {
+  readonly provider: WebhookProvider;
+  /** As it stands in the path. */
+  readonly connection: string;
+  readonly headers: DeliveryHeaders;
+  /** The very octets that came. */
+  readonly body: Uint8Array;
+}
+
+export interface Received {
+  readonly isNew: boolean;
+  readonly state: 'waiting' | 'ignored' | 'dead';
+}
+
+export type ReceivingServices = Pick<ContractServices, 'database' | 'clock'> & {
+  readonly adapters: BillingAdapters;
+};
+
+/**
+ * Takes a delivery into the inbox, once, and does nothing else: when this resolves it is committed, and the provider may forget it
+ * (K-12). What is signed is never refused: what cannot be read is kept as a dead letter.
+ *
+ * @throws ServiceError `BILLING_CONNECTION_NOT_FOUND` (404), `SIGNATURE_REFUSED` (400)
+ */
+export async function receiveDelivery(services: ReceivingServices, delivery: Delivery): Promise<Received> {
+  const { database, clock, adapters } = services;
+  const connection = isId(delivery.connection)
+    ? await findBillingConnection(database, delivery.connection)
+    : null;
+  if (connection === null || connection.provider !== delivery.provider) throw unknownConnection(delivery);
+  const adapter = adapters[delivery.provider];
+  const now = clock.now();
+  const secrets = activeSecrets(connection.secrets, now);
+  const check = await adapter.checkSignature(delivery.headers, { body: delivery.body, secrets, now });
+  if (!check.ok) throw refusedSignature(check.fault, connection.key);
+  const text = readText(delivery.body);
+  const json = parseJson(text);
+  const event = json === undefined ? null : adapter.readEvent(json, delivery.headers, connection.is_live);
+  const problem = event === null ? 'UNREADABLE' : problemOf(event, connection);
+  const state = problem !== null ? 'dead' : event?.news.length === 0 ? 'ignored' : 'waiting';
+  const isNew = await insertDelivery(database, {
+    connection_id: connection.id,
+    account: event?.account ?? '',
+    event_id: event?.id.slice(0, LIMITS.billingReference.value) ?? unreadableId(delivery.body),
+    id: newId(now),
+    environment_id: connection.environment_id,
+    type: event?.type.slice(0, LIMITS.billingReference.value) ?? '',
+    subject: event?.subject ?? null,
+    occurred_at: fromInstant(event?.occurredAt ?? check.signedAt),
+    received_at: fromInstant(now),
+    body: text?.replaceAll('\u0000', '') ?? null,
+    state,
+    due_at: fromInstant(now),
+    problem,
+  });
+  return { isNew, state };
+}
+
+/** What is of another mode or account is kept, and changes nothing: a wrong endpoint must be seen, not believed. */
+function problemOf(event: ReadEvent, connection: BillingConnectionRow): string | null {
+  if (event.isLive !== null && event.isLive !== connection.is_live) return 'BILLING_MODE';
+  return event.account === connection.account ? null : 'BILLING_ACCOUNT';
+}
+
+/** What cannot be read has no id of its own: the same octets again are the same delivery. */
+function unreadableId(body: Uint8Array): string {
+  return `sha256:${createHash('sha256').update(body).digest('hex')}`;
+}
+
+export function parseJson(text: string | null): JsonValue | undefined {
+  if (text === null) return undefined;
+  try {
+    return JSON.parse(text) as JsonValue;
+  } catch {
+    return undefined;
+  }
+}
+
+function unknownConnection({ provider, connection }: Delivery): ServiceError {
+  return new ServiceError(
+    'not-found',
+    'BILLING_CONNECTION_NOT_FOUND',
+    `There is no connection \`${connection.slice(0, 64)}\` to ${provider}. Copy the address from the connection.`,
+  );
+}
+
+const SIGNATURE_WORDS: Readonly<Record<SignatureFault, string>> = {
+  MISSING: 'is missing; let the provider sign what it sends',
+  MALFORMED: 'is not of the form that the provider writes',
+  TOO_OLD: 'is too old; let the provider send it again',
+  IN_THE_FUTURE: 'is of the future; set the clocks',
+  NO_MATCH: 'fits none of the active secrets; compare them, and send the body as it was signed',
+};
+
+function refusedSignature(fault: SignatureFault, key: string): ServiceError {
+  const message = `The signature of this delivery to \`${key}\` ${SIGNATURE_WORDS[fault]}.`;
+  return new ServiceError('invalid', 'SIGNATURE_REFUSED', message);
+}
