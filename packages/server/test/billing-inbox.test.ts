@@ -4,12 +4,22 @@ import type { BillingAdapter } from '@pennon/server/service/billing/billing-adap
 import { BILLING_ADAPTERS } from '@pennon/server/service/billing/billing-adapters';
 import { decideAgain, workInbox } from '@pennon/server/service/billing/inbox-worker';
 import { receiveDelivery } from '@pennon/server/service/billing/receive-delivery';
+import { createStripeClient } from '@pennon/server/service/billing/stripe/stripe-client';
 import { newId } from '@pennon/server/service/new-id';
 import { forgetDeliveries, readInboxStanding, reviveDeliveries } from '@pennon/server/store/inbox-rows';
 import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
 import Stripe from 'stripe';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { checkout, event, item, price, subscription, type Version } from './billing-stripe-fixtures.js';
+import {
+  checkout,
+  event,
+  invoice,
+  item,
+  price,
+  subscription,
+  type Version,
+} from './billing-stripe-fixtures.js';
+import { type FakeStripe, startFakeStripe } from './billing-stripe-server.js';
 import { type Call, caller } from './contracts-support.js';
 
 const governed = 'owner: a@example.com, purpose: A test, removal: permanent';
@@ -34,13 +44,16 @@ let other: TestServer;
 let call: Call;
 let connection: string;
 let later = 0;
+let fake: FakeStripe;
 beforeAll(async () => {
   server = await startTestServer({ catalog: CATALOG });
   other = await startTestServer({ databaseUrl: server.databaseUrl });
+  fake = await startFakeStripe('sk_test_inbox');
   call = caller(server);
   connection = await connect('main');
 });
 afterAll(async () => {
+  await fake.stop();
   await other.stop();
   await server.stop();
 });
@@ -48,7 +61,7 @@ afterEach(() => {
   later = 0;
 });
 
-async function connect(key: string): Promise<string> {
+async function connect(key: string, apiKey: string | null = null): Promise<string> {
   const environment = server.parts.directory.environment('production');
   if (environment === null) throw new Error('There is no environment.');
   const id = newId();
@@ -68,6 +81,7 @@ async function connect(key: string): Promise<string> {
       mapping: 'main',
       is_live: true,
       secrets: JSON.stringify(secrets),
+      api_key: apiKey,
       version: 1,
       created_at: new Date(),
     })
@@ -82,6 +96,8 @@ function services(of: TestServer = server, stripe: BillingAdapter = BILLING_ADAP
     ...management,
     clock: { ...management.clock, now: () => management.clock.now() + later },
     adapters: { ...BILLING_ADAPTERS, stripe },
+    stripeClientOf: ({ api_key: apiKey }: { api_key: string | null }) =>
+      apiKey === null ? null : createStripeClient({ apiKey, server: fake.server }),
     onProblem: (_problem: string, error: unknown) => problems.push(error),
   };
 }
@@ -306,6 +322,39 @@ describe('K-12 what fails', () => {
     expect(await workInbox(services(other))).toBe(1);
     expect(await one.licenses()).toEqual(before);
     expect(await inbox(body.id)).toMatchObject({ state: 'done' });
+  });
+});
+
+describe('K-12 with an API key', () => {
+  it('events are doorbells: what Stripe says now counts, also by an invoice; while it is away, they wait', async () => {
+    const to = await connect('with-key', 'sk_test_inbox');
+    const one = await subscriber();
+    const now = one.said('active');
+    fake.subscriptions.set(one.id, now);
+    // The payload is old, and says otherwise.
+    const stale = one.told('updated', one.said('incomplete'));
+    await deliver(stale, { to });
+    await workInbox(services());
+    expect(await inbox(stale.id)).toMatchObject({ state: 'done', problem: null });
+    expect(await one.licenses()).toMatchObject([{ plan: 'pro', status: 'active' }]);
+
+    fake.subscriptions.set(one.id, { ...now, status: 'past_due' });
+    const failed = invoice('new', {
+      customer: one.customer,
+      parent: { type: 'subscription_details', subscription_details: { metadata: {}, subscription: one.id } },
+      lines: { object: 'list', data: [] },
+    });
+    const bell = event('new', 'invoice.payment_failed', failed, { id: `evt_${newId()}` });
+    expect(await deliver(bell, { to })).toEqual({ isNew: true, state: 'waiting' });
+    fake.fail(500, 3);
+    await workInbox(services());
+    expect(await inbox(bell.id)).toMatchObject({ state: 'waiting', attempts: 1 });
+    later = 10_000;
+    await workInbox(services());
+    expect(await inbox(bell.id)).toMatchObject({ state: 'done', problem: null });
+    expect(await one.licenses()).toMatchObject([{ plan: 'pro', status: 'past_due' }]);
+    // Without a key, the same bell says nothing.
+    expect(await deliver({ ...bell, id: `evt_${newId()}` })).toMatchObject({ state: 'ignored' });
   });
 });
 

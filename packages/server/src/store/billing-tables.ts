@@ -1,4 +1,4 @@
-import type { Generated } from 'kysely';
+import type { ColumnType, Generated } from 'kysely';
 
 /* What billing providers tell and what it made, as Kysely sees it; see `tables.ts`. */
 
@@ -15,6 +15,8 @@ export interface BillingConnectionTable {
   account: Generated<string>;
   /** The JSON of a list of `{ id, secret, createdAt, endsAt }`. */
   secrets: string;
+  /** With one, an event is a doorbell, and what it concerns is fetched. */
+  api_key: ColumnType<string | null, string | null | undefined, string | null>;
   version: number;
   created_at: Date;
 }

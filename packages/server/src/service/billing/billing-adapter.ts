@@ -17,6 +17,8 @@ export interface ReadEvent {
   readonly isLive: boolean | null;
   /** The provider's customer, whose events are worked on one after the other. */
   readonly subject: string | null;
+  /** Whoever can ask the provider should: something that counts here may have changed. */
+  readonly rings: boolean;
   /** What it changes here; nothing, for most types. */
   readonly news: readonly BillingNews[];
 }

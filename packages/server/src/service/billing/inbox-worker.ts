@@ -1,6 +1,8 @@
+import type { JsonValue } from '@pennon/engine/model/json';
 import { LIMITS } from '@pennon/engine/model/limits';
 import { isDatabaseUnavailable } from '../../store/database-error.js';
 import {
+  type BillingConnectionRow,
   customersToDecideAgain,
   dueDeliveries,
   findBillingConnection,
@@ -15,6 +17,9 @@ import { ServiceError } from '../service-error.js';
 import type { BillingAdapters, WebhookProvider } from './billing-adapters.js';
 import type { BillingNews, BillingSource } from './billing-news.js';
 import { parseJson } from './receive-delivery.js';
+import { fetchStripeNews } from './stripe/fetch-stripe-news.js';
+import { fromStripeEvent } from './stripe/from-stripe-event.js';
+import type { StripeClient } from './stripe/stripe-client.js';
 import { applyBilling, takeInNews } from './take-in-news.js';
 
 /*
@@ -24,6 +29,8 @@ import { applyBilling, takeInNews } from './take-in-news.js';
 
 export interface InboxWorkerOptions extends ContractServices {
   readonly adapters: BillingAdapters;
+  /** Who asks Stripe for a connection; `null`: nobody, and what the events say counts. */
+  readonly stripeClientOf: (connection: BillingConnectionRow) => StripeClient | null;
   readonly onProblem: (problem: string, error: unknown) => void;
   readonly pollMilliseconds?: number;
 }
@@ -93,10 +100,11 @@ async function workOne(options: InboxWorkerOptions, row: InboxRow): Promise<void
 }
 
 async function readAgain(
-  { database, adapters }: InboxWorkerOptions,
+  options: InboxWorkerOptions,
   row: InboxRow,
 ): Promise<{ readonly source: BillingSource; readonly news: readonly BillingNews[] }> {
-  const connection = await findBillingConnection(database, row.connection_id);
+  const { adapters } = options;
+  const connection = await findBillingConnection(options.database, row.connection_id);
   const json = parseJson(row.body);
   if (connection === null || connection.provider === 'api' || json === undefined) throw unreadable(row);
   const adapter = adapters[connection.provider satisfies WebhookProvider];
@@ -109,8 +117,19 @@ async function readAgain(
       connection: { id, key, provider, environmentId: environment_id, isLive: is_live },
       event: { id: row.event_id, type: row.type },
     },
-    news: event.news,
+    news: (await fetchedNews(options, connection, json)) ?? event.news,
   };
+}
+
+/** What is true now, asked before anything is locked. `null`: nobody can ask. */
+async function fetchedNews(
+  { stripeClientOf, clock }: InboxWorkerOptions,
+  connection: BillingConnectionRow,
+  json: JsonValue,
+): Promise<readonly BillingNews[] | null> {
+  const client = connection.provider === 'stripe' ? stripeClientOf(connection) : null;
+  const event = client === null ? null : fromStripeEvent(json);
+  return client === null || event === null ? null : fetchStripeNews(client, event, clock.now());
 }
 
 function unreadable(row: InboxRow): ServiceError {

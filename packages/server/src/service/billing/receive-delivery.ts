@@ -50,7 +50,8 @@ export async function receiveDelivery(services: ReceivingServices, delivery: Del
   const json = parseJson(text);
   const event = json === undefined ? null : adapter.readEvent(json, delivery.headers, connection.is_live);
   const problem = event === null ? 'UNREADABLE' : problemOf(event, connection);
-  const state = problem !== null ? 'dead' : event?.news.length === 0 ? 'ignored' : 'waiting';
+  const state =
+    problem !== null ? 'dead' : event !== null && concerns(event, connection) ? 'waiting' : 'ignored';
   const isNew = await insertDelivery(database, {
     connection_id: connection.id,
     account: event?.account ?? '',
@@ -73,6 +74,11 @@ export async function receiveDelivery(services: ReceivingServices, delivery: Del
 function problemOf(event: ReadEvent, connection: BillingConnectionRow): string | null {
   if (event.isLive !== null && event.isLive !== connection.is_live) return 'BILLING_MODE';
   return event.account === connection.account ? null : 'BILLING_ACCOUNT';
+}
+
+/** Whether there is anything to be done: with a key of the provider's API, also where only the bell rings. */
+function concerns(event: ReadEvent, connection: BillingConnectionRow): boolean {
+  return event.news.length > 0 || (event.rings && connection.api_key !== null);
 }
 
 /** What cannot be read has no id of its own: the same octets again are the same delivery. */

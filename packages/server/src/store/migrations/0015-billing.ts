@@ -9,7 +9,7 @@ export async function up(database: Kysely<unknown>): Promise<void> {
 
 const STATEMENTS: readonly string[] = [
   // An account at a provider, bound to one environment; test and live mode are two. The secrets sign what arrives, so that they are kept
-  // as they are, like the keys of persons; no answer shows them. account: of a connected account; empty: the endpoint's own.
+  // as they are, like the keys of persons; no answer shows them. With api_key, what an event concerns is fetched. account: of a connected account; empty: the endpoint's own.
   `create table billing_connection (
     id uuid primary key,
     environment_id uuid not null references environment (id),
@@ -19,6 +19,7 @@ const STATEMENTS: readonly string[] = [
     is_live boolean not null,
     account text collate "C" not null default '',
     secrets text not null,
+    api_key text,
     version bigint not null,
     created_at timestamptz(3) not null,
     unique (environment_id, key)

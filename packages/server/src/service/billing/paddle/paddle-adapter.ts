@@ -17,7 +17,7 @@ export const paddleAdapter: BillingAdapter = {
     const data = objectOf(said.data);
     const subject = textOf(data?.customer_id) ?? (type.startsWith('customer.') ? textOf(data?.id) : null);
     const news = data === null ? [] : newsOf(type, { at: occurredAt, rank: rankOf(type), id }, data, isLive);
-    return { id, type, account: '', occurredAt, isLive: null, subject, news };
+    return { id, type, account: '', occurredAt, isLive: null, subject, rings: false, news };
   },
 };
 

@@ -23,6 +23,7 @@ export const polarAdapter: BillingAdapter = {
       account: '',
       occurredAt,
       isLive: null,
+      rings: false,
       subject: state?.customer ?? textOf(data?.customer_id),
       news: state === null ? [] : [{ kind: 'subscription', mark, subscription: state }],
     };

@@ -9,9 +9,24 @@ export const stripeAdapter: BillingAdapter = {
     const event = fromStripeEvent(body);
     if (event === null) return null;
     const { id, type, account, isLive, customer, mark } = event;
-    return { id, type, account, isLive, subject: customer, occurredAt: mark.at, news: newsOf(event) };
+    return {
+      id,
+      type,
+      account,
+      isLive,
+      subject: customer,
+      occurredAt: mark.at,
+      rings: ringsFor(event),
+      news: newsOf(event),
+    };
   },
 };
+
+/** Whether there is something to be fetched. */
+function ringsFor({ news, subscriptions, customer }: StripeEvent): boolean {
+  const isSilent = news.kind === 'nothing' || news.kind === 'catalog';
+  return !isSilent && (subscriptions.length > 0 || customer !== null);
+}
 
 /** What the payload itself says; a doorbell says nothing without somebody who fetches. */
 function newsOf({ news, mark, customer }: StripeEvent): readonly BillingNews[] {

@@ -1,0 +1,93 @@
+import type { BillingPhase, BillingSubscription } from '@pennon/engine/model/billing-subscription';
+import type { JsonValue } from '@pennon/engine/model/json';
+import { fromStripeSchedule, fromStripeSubscription } from './from-stripe-subscription.js';
+
+/** A subscription as it is now, with what is planned of it. */
+export interface FetchedSubscription {
+  readonly subscription: BillingSubscription;
+  readonly phases: readonly BillingPhase[];
+}
+
+/** The few questions that are asked of Stripe. */
+export interface StripeClient {
+  /** `null`: there is none of that id. */
+  subscription(id: string): Promise<FetchedSubscription | null>;
+  /** Every one of a customer, those that are over too. */
+  subscriptionsOf(customer: string): Promise<readonly FetchedSubscription[]>;
+}
+
+export interface StripeClientOptions {
+  readonly apiKey: string;
+  /** Of a connected account. */
+  readonly account?: string;
+  /** Another server that speaks Stripe's API, for tests. */
+  readonly server?: { readonly host: string; readonly port: number; readonly protocol: 'http' | 'https' };
+}
+
+const TIMEOUT_MILLISECONDS = 10_000;
+const RETRIES = 2;
+const PAGE = 100;
+const EXPAND = ['schedule'];
+
+/** The client of Stripe's own package, at the API version that it was made for. It is loaded with the first question. */
+export function createStripeClient({ apiKey, account, server }: StripeClientOptions): StripeClient {
+  let made: ReturnType<typeof make> | null = null;
+  const client = () => {
+    made ??= make();
+    return made;
+  };
+  async function make() {
+    const { default: Stripe } = await import('stripe');
+    const stripe = new Stripe(apiKey, {
+      timeout: TIMEOUT_MILLISECONDS,
+      maxNetworkRetries: RETRIES,
+      telemetry: false,
+      ...(account === undefined ? {} : { stripeAccount: account }),
+      ...server,
+    });
+    return {
+      stripe,
+      isMissing: (error: unknown) => isMissing(error, Stripe.errors.StripeInvalidRequestError),
+    };
+  }
+
+  return {
+    async subscription(id) {
+      const { stripe, isMissing: isGone } = await client();
+      try {
+        return toFetched(await stripe.subscriptions.retrieve(id, { expand: EXPAND }));
+      } catch (error) {
+        if (isGone(error)) return null;
+        throw error;
+      }
+    },
+    async subscriptionsOf(customer) {
+      const { stripe } = await client();
+      const found: FetchedSubscription[] = [];
+      const pages = stripe.subscriptions.list({
+        customer,
+        status: 'all',
+        limit: PAGE,
+        expand: EXPAND.map((member) => `data.${member}`),
+      });
+      for await (const one of pages) {
+        const fetched = toFetched(one);
+        if (fetched !== null) found.push(fetched);
+      }
+      return found;
+    },
+  };
+}
+
+/** The package's types are of one API version; what is read here stands in all of them. */
+function toFetched(answer: unknown): FetchedSubscription | null {
+  const said = JSON.parse(JSON.stringify(answer)) as JsonValue;
+  const subscription = fromStripeSubscription(said);
+  if (subscription === null) return null;
+  const schedule = fromStripeSchedule((said as { readonly schedule?: JsonValue }).schedule);
+  return { subscription, phases: schedule?.phases ?? [] };
+}
+
+function isMissing(error: unknown, Refusal: new (...given: never[]) => Error): boolean {
+  return error instanceof Refusal && 'statusCode' in error && error.statusCode === 404;
+}
