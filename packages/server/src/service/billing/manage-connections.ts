@@ -1,0 +1,249 @@
+import type { Instant } from '@pennon/engine/model/customer';
+import type { JsonObject } from '@pennon/engine/model/json';
+import type {
+  ApiBillingConnection,
+  BillingConnectionCreate,
+  BillingConnectionPatch,
+  BillingSecretCreate,
+} from '@pennon/protocol/management/billing';
+import type { PageQuery } from '@pennon/protocol/management/common';
+import type { BillingConnectionRow } from '../../store/inbox-rows.js';
+import { fromInstant } from '../../store/instant.js';
+import {
+  type Changed,
+  type ContractServices,
+  changeData,
+  type DataChange,
+} from '../contracts/data-change.js';
+import { notFound, refuse } from '../contracts/refusals.js';
+import type { ChangeContext, Credential } from '../credential.js';
+import { isId, newId } from '../new-id.js';
+import { fromCursor, type Page, toPage } from '../page.js';
+import type { EnvironmentRecord } from '../ports.js';
+import { checkPrecondition, type Precondition } from '../precondition.js';
+import { environmentInReach } from '../scope.js';
+import { ServiceError } from '../service-error.js';
+import { type BillingSecret, secretsOf } from './billing-secrets.js';
+import { toApiConnection } from './connection-record.js';
+
+export interface ConnectionName {
+  readonly environment: string;
+  /** An id or a key. */
+  readonly connection: string;
+}
+
+export async function createConnection(
+  services: ContractServices,
+  credential: Credential,
+  context: ChangeContext,
+  named: { readonly environment: string },
+  body: BillingConnectionCreate,
+): Promise<Changed<ApiBillingConnection>> {
+  const environment = reachedWhole(services, credential, named.environment);
+  if (body.apiKey !== undefined && body.provider !== 'stripe') throw noApi(body.provider);
+  return changeData(services, context, environment.id, async (change) => {
+    await checkFree(change, body.key);
+    const row = await change.transaction
+      .insertInto('billing_connection')
+      .values({
+        id: newId(),
+        environment_id: environment.id,
+        key: body.key,
+        provider: body.provider,
+        mapping: body.mapping ?? body.key,
+        is_live: body.mode === 'live',
+        account: body.account ?? '',
+        secrets: JSON.stringify(body.secret === undefined ? [] : [newSecret(body.secret, change.now)]),
+        api_key: body.apiKey ?? null,
+        version: 1,
+        created_at: fromInstant(change.now),
+      })
+      .returningAll()
+      .executeTakeFirstOrThrow();
+    return { item: await record(change, row, 'billing-connection.create'), created: true };
+  });
+}
+
+/** Another mapping, account or API key. Provider and mode stay: another one is another connection. */
+export function changeConnection(
+  services: ContractServices,
+  credential: Credential,
+  context: ChangeContext,
+  named: ConnectionName,
+  body: BillingConnectionPatch,
+  precondition: Precondition,
+): Promise<Changed<ApiBillingConnection>> {
+  return change(services, credential, context, named, precondition, 'billing-connection.change', (row) => {
+    if (typeof body.apiKey === 'string' && row.provider !== 'stripe') throw noApi(row.provider);
+    return {
+      ...row,
+      mapping: body.mapping ?? row.mapping,
+      account: body.account ?? row.account,
+      api_key: body.apiKey === undefined ? row.api_key : body.apiKey,
+    };
+  });
+}
+
+/** Adds a secret; those before are good for the overlap, which is none where one became known. */
+export function rotateSecret(
+  services: ContractServices,
+  credential: Credential,
+  context: ChangeContext,
+  named: ConnectionName,
+  body: BillingSecretCreate,
+  precondition: Precondition,
+): Promise<Changed<ApiBillingConnection>> {
+  return change(
+    services,
+    credential,
+    context,
+    named,
+    precondition,
+    'billing-connection.rotate',
+    (row, now) => {
+      const ends = now + body.overlapSeconds * 1000;
+      const before = secretsOf(row.secrets)
+        .filter(({ endsAt }) => endsAt === null || now < endsAt)
+        .map((one) => ({ ...one, endsAt: Math.min(one.endsAt ?? ends, ends) }));
+      return { ...row, secrets: JSON.stringify([...before, newSecret(body.secret, now)]) };
+    },
+  );
+}
+
+export async function readConnection(
+  services: ContractServices,
+  credential: Credential,
+  named: ConnectionName,
+): Promise<ApiBillingConnection> {
+  const environment = reachedWhole(services, credential, named.environment);
+  const row = await findConnection(services.database, environment, named.connection);
+  return toApiConnection(row, services.clock.now());
+}
+
+export async function listConnections(
+  services: ContractServices,
+  credential: Credential,
+  named: { readonly environment: string },
+  query: PageQuery,
+): Promise<Page<ApiBillingConnection>> {
+  const environment = reachedWhole(services, credential, named.environment);
+  const limit = query.limit ?? 50;
+  const [after] = fromCursor(query.cursor, 1) ?? [];
+  let select = services.database
+    .selectFrom('billing_connection')
+    .selectAll()
+    .where('environment_id', '=', environment.id)
+    .orderBy('key')
+    .limit(limit + 1);
+  if (after !== undefined) select = select.where('key', '>', after);
+  const now = services.clock.now();
+  return toPage(
+    await select.execute(),
+    limit,
+    (row) => toApiConnection(row, now),
+    (row) => [row.key],
+  );
+}
+
+/** INVARIANT (law 11): a connection may hold what is bought of every product, so that a key of one product does not reach it. */
+function reachedWhole(services: ContractServices, credential: Credential, name: string): EnvironmentRecord {
+  const environment = environmentInReach(services.directory, credential, name);
+  if (credential.productId === null) return environment;
+  throw new ServiceError(
+    'forbidden',
+    'KEY_BOUND_TO_PRODUCT',
+    'A connection concerns every product, and the key is bound to one. Use an admin key for all products.',
+  );
+}
+
+async function change(
+  services: ContractServices,
+  credential: Credential,
+  context: ChangeContext,
+  named: ConnectionName,
+  precondition: Precondition,
+  action: string,
+  work: (row: BillingConnectionRow, now: Instant) => BillingConnectionRow,
+): Promise<Changed<ApiBillingConnection>> {
+  const environment = reachedWhole(services, credential, named.environment);
+  return changeData(services, context, environment.id, async (held) => {
+    const row = await findConnection(held.transaction, environment, named.connection, true);
+    const item = toApiConnection(row, held.now);
+    checkPrecondition(precondition, { tag: String(row.version), item }, `The connection \`${row.key}\``);
+    const { mapping, account, api_key, secrets } = work(row, held.now);
+    const written = await held.transaction
+      .updateTable('billing_connection')
+      .set({ mapping, account, api_key, secrets, version: row.version + 1 })
+      .where('id', '=', row.id)
+      .returningAll()
+      .executeTakeFirstOrThrow();
+    return { item: await record(held, written, action), created: false };
+  });
+}
+
+async function findConnection(
+  database: ContractServices['database'],
+  environment: EnvironmentRecord,
+  name: string,
+  isHeld = false,
+): Promise<BillingConnectionRow> {
+  const row = await database
+    .selectFrom('billing_connection')
+    .selectAll()
+    .where('environment_id', '=', environment.id)
+    .where(isId(name) ? 'id' : 'key', '=', name)
+    .$if(isHeld, (select) => select.forUpdate())
+    .executeTakeFirst();
+  if (row !== undefined) return row;
+  throw notFound(
+    'BILLING_CONNECTION_NOT_FOUND',
+    `The connection \`${name.slice(0, 128)}\``,
+    'GET …/billing-connections lists those that exist.',
+  );
+}
+
+async function checkFree(change: DataChange, key: string): Promise<void> {
+  const found = await change.transaction
+    .selectFrom('billing_connection')
+    .select('id')
+    .where('environment_id', '=', change.environmentId)
+    .where('key', '=', key)
+    .executeTakeFirst();
+  if (found === undefined) return;
+  throw refuse(
+    'conflict',
+    'BILLING_CONNECTION_EXISTS',
+    `There is a connection \`${key}\` in this environment. Choose another key, or change that one.`,
+    '/key',
+  );
+}
+
+async function record(
+  change: DataChange,
+  row: BillingConnectionRow,
+  action: string,
+): Promise<ApiBillingConnection> {
+  const item = toApiConnection(row, change.now);
+  await change.record({
+    action,
+    productId: null,
+    objectKind: 'billing-connection',
+    objectId: row.id,
+    objectVersion: row.version,
+    after: item as unknown as JsonObject,
+  });
+  return item;
+}
+
+function newSecret(secret: string, now: Instant): BillingSecret {
+  return { id: newId(now), secret, createdAt: now, endsAt: null };
+}
+
+function noApi(provider: string): ServiceError {
+  return refuse(
+    'unprocessable',
+    'BILLING_API_UNKNOWN',
+    `Nothing is fetched of \`${provider}\`: its events say all that there is. Leave \`apiKey\` out.`,
+    '/apiKey',
+  );
+}
