@@ -11,6 +11,9 @@ import { createHostResolver } from './outbound/resolve-host.js';
 import { createHookSender } from './outbound/send-hook.js';
 import { readinessOf } from './readiness.js';
 import { registerRoutes } from './register-routes.js';
+import { BILLING_ADAPTERS } from './service/billing/billing-adapters.js';
+import { createInboxWorker } from './service/billing/inbox-worker.js';
+import { createStripeClient } from './service/billing/stripe/stripe-client.js';
 import { createCatalogWorkshop } from './service/catalog-workshop.js';
 import { createDatabaseClock } from './service/clock.js';
 import type { ConsumeDependencies } from './service/consume-input.js';
@@ -248,6 +251,13 @@ function composeParts(settings: ServerSettings) {
     // Pages of many customers: not on the connections that a cold look-up waits for.
     facts: createCustomerFactsStore(database.pool),
   };
+  const billingInbox = createInboxWorker({
+    ...management,
+    adapters: BILLING_ADAPTERS,
+    stripeClientOf: ({ api_key: apiKey, account }) =>
+      apiKey === null ? null : createStripeClient({ apiKey, ...(account === '' ? {} : { account }) }),
+    onProblem,
+  });
   const planMoves = createPlanMoveRunner({ services: planMoveServices, onProblem });
   const { webhookNetworks = [] } = settings;
   const hookPolicy = { allowed: allowedNetworks(webhookNetworks), allowsAny: webhookNetworks.length > 0 };
@@ -323,6 +333,7 @@ function composeParts(settings: ServerSettings) {
     partitions,
     usageKeeper,
     holdSweeper,
+    billingInbox,
     periodSweeper,
     answers,
     forgetting,
@@ -370,6 +381,7 @@ export async function composeServer(settings: ServerSettings): Promise<PennonSer
       parts.planMoves.start();
       parts.usageKeeper.start();
       parts.holdSweeper.start();
+      parts.billingInbox.start();
       parts.periodSweeper.start();
       parts.hookJobs.start();
       parts.forgetting.start();
@@ -397,6 +409,7 @@ async function closeAll(app: App, parts: Parts): Promise<void> {
   parts.customers.stop();
   await parts.planMoves.stop();
   await parts.usageKeeper.stop();
+  await parts.billingInbox.stop();
   await Promise.all([parts.holdSweeper.stop(), parts.periodSweeper.stop(), parts.hookJobs.stop()]);
   await parts.storeAway.stop();
   await Promise.all([parts.consumption.drain(), parts.recorder.drain()]);

@@ -2,6 +2,8 @@ import type { Parts } from './compose.js';
 import type { App } from './http/app.js';
 import { openOfrepShortWay } from './http/ofrep-short-way.js';
 import { registerOpenApiRoutes } from './http/openapi.js';
+import { registerBillingConnectionRoutes } from './http/routes/billing-connections.js';
+import { registerBillingWebhookRoutes } from './http/routes/billing-webhooks.js';
 import { registerCatalogRoutes } from './http/routes/catalog.js';
 import { registerCatalogItemRoutes } from './http/routes/catalog-items.js';
 import { registerContractRoutes } from './http/routes/contracts.js';
@@ -19,6 +21,7 @@ import { registerProductRoutes } from './http/routes/products.js';
 import { registerTokenKeyRoutes } from './http/routes/token-keys.js';
 import { registerUsageRoutes } from './http/routes/usage.js';
 import { registerWebhookRoutes } from './http/routes/webhooks.js';
+import { BILLING_ADAPTERS } from './service/billing/billing-adapters.js';
 import { createFlagsEvaluation } from './service/evaluate-flags.js';
 
 /** Every route of the server. What is not listed here does not exist. */
@@ -40,6 +43,8 @@ export function registerRoutes(app: App, parts: Parts, readiness: () => Readines
     knownUntil: parts.knownUntil,
   };
   registerContractRoutes(app, { ...parts.management, ...evaluation });
+  registerBillingConnectionRoutes(app, parts.management);
+  registerBillingWebhookRoutes(app, { ...parts.management, adapters: BILLING_ADAPTERS });
   registerUsageRoutes(app, parts.planMoveServices);
   registerWebhookRoutes(app, parts.hookServices);
   registerExplainRoutes(app, evaluation);

@@ -49,6 +49,8 @@ beforeAll(async () => {
   server = await startTestServer({ catalog: CATALOG });
   other = await startTestServer({ databaseUrl: server.databaseUrl });
   fake = await startFakeStripe('sk_test_inbox');
+  // The tests themselves say when the inbox is worked on.
+  await Promise.all([server.parts.billingInbox.stop(), other.parts.billingInbox.stop()]);
   call = caller(server);
   connection = await connect('main');
 });

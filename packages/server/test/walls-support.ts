@@ -185,6 +185,14 @@ export async function buildWalls(): Promise<Walled> {
     reason: 'canary-home',
   });
 
+  await make(`${environment}/billing-connections`, {
+    key: 'canary-home',
+    provider: 'stripe',
+    mode: 'live',
+    secret: 'whsec_canary_home',
+    reason,
+  });
+
   const key = (kind: string, scope: object, more: object = {}) =>
     make('/api/v1/keys', { kind, name: 'canary-home', reason, ...scope, ...more });
   const ownKey = await key('server', HOME);

@@ -69,6 +69,16 @@ const memberCases = (name: string, key: string): Record<string, Case> => ({
   [`remove${name}Member`]: { ...both, params: { key }, ...withReason },
 });
 
+/** A connection may hold what is bought of every product: a key of one product reaches none. */
+const connected: Case = { otherEnvironment: 'absent', otherProduct: 'forbidden' };
+const billingCases: Record<string, Case> = {
+  listBillingConnections: connected,
+  readBillingConnection: connected,
+  createBillingConnection: { ...connected, body: { key: 'x', provider: 'api', mode: 'live', reason } },
+  changeBillingConnection: { ...connected, body: { mapping: 'x', reason } },
+  rotateBillingSecret: { ...connected, body: { secret: 'whsec_canary_home', overlapSeconds: 0, reason } },
+};
+
 /** INVARIANT: every operation of the management API stands here; a new one fails the build until its walls are decided. */
 const CASES: Readonly<Record<string, Case>> = {
   listProducts: { otherEnvironment: 'within reach', otherProduct: 'without ours' },
@@ -236,6 +246,7 @@ const CASES: Readonly<Record<string, Case>> = {
     },
   },
   readVoucher: both,
+  ...billingCases,
   changeVoucher: { ...both, body: { name: 'v', reason } },
   activateVoucher: { ...both, body: { reason } },
   archiveVoucher: { ...both, body: { reason } },
@@ -309,6 +320,7 @@ function paramsOf(operation: Operation, use: Names): Readonly<Record<string, str
     event: ids.event,
     bundle: 'demo-kit',
     application: ids.application,
+    connection: 'canary-home',
     voucher: 'welcome',
     redemption: ids.redemption,
     code: ids.code,
@@ -326,6 +338,7 @@ function paramsOf(operation: Operation, use: Names): Readonly<Record<string, str
     webhook: absent,
     event: absent,
     application: absent,
+    connection: 'nothing',
     voucher: 'nothing',
     redemption: absent,
     code: absent,

@@ -319,6 +319,7 @@ export const LIMITS = {
     'seconds',
     'A signed message is good for so long, and clocks differ by no more: older ones may have been taken from a log.',
   ),
+  webhookBodyBytes: limit(1024 * 1024, 'bytes', 'Events of billing providers are far smaller.'),
   inboxDays: limit(
     40,
     'days',

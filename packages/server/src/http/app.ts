@@ -23,9 +23,10 @@ export type ErrorShape = 'problem' | 'ofrep' | 'oep';
 /**
  * How a body is read. `strict`: duplicate members are refused too (management, consume). `fast`: `JSON.parse` behind a guard
  * (evaluation). `events`: CloudEvents, many in one body, as strict. `document`: not parsed here, the handler gets a `DocumentBody` and its parser finds every fault with its position.
+ * `raw`: the octets as they came, for signatures over them.
  * `csv` and `ndjson`: not even read here, the handler gets a `StreamedBody` and takes as long as it needs.
  */
-export type BodyReading = 'strict' | 'fast' | 'document' | 'events' | StreamedReading;
+export type BodyReading = 'strict' | 'fast' | 'document' | 'events' | 'raw' | StreamedReading;
 export type StreamedReading = 'csv' | 'ndjson';
 
 /** The body of a route with `config.body: 'document'`: valid UTF-8 without NUL, not parsed. */

@@ -41,6 +41,8 @@ export function readBody(
   if (bytes.length === 0) {
     return undefined;
   }
+  // INVARIANT: a signature is over these very octets; whoever checks it reads them.
+  if (reading === 'raw') return bytes;
   if (!isUtf8(bytes)) {
     throw new ServiceError(
       'invalid',

@@ -92,6 +92,7 @@ const ACCEPTED: Readonly<Record<BodyReading, readonly MediaType[]>> = {
   fast: ['application/json'],
   document: ['application/json', 'application/yaml'],
   events: ['application/cloudevents+json', 'application/cloudevents-batch+json', 'application/json'],
+  raw: ['application/json'],
   csv: ['text/csv'],
   ndjson: ['application/x-ndjson'],
 };

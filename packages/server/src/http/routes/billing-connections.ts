@@ -1,0 +1,145 @@
+import {
+  BillingConnectionCreateSchema,
+  BillingConnectionPageSchema,
+  BillingConnectionPatchSchema,
+  BillingConnectionSchema,
+  BillingSecretCreateSchema,
+} from '@pennon/protocol/management/billing';
+import { KeySchema, PageQuerySchema, PreconditionHeadersSchema } from '@pennon/protocol/management/common';
+import { Type } from 'typebox';
+import {
+  changeConnection,
+  createConnection,
+  listConnections,
+  readConnection,
+  rotateSecret,
+} from '../../service/billing/manage-connections.js';
+import type { ContractServices } from '../../service/contracts/data-change.js';
+import type { App } from '../app.js';
+import { changeContextOf, credentialOf } from '../authenticate.js';
+import { preconditionOf, sendWithEtag } from '../etags.js';
+import { PROBLEMS } from '../problem-responses.js';
+import { sendChanged } from '../send-changed.js';
+
+const config = { access: ['admin'] } as const;
+const tags = ['Billing'];
+const LIST = '/api/v1/environments/:environment/billing-connections';
+const ONE = `${LIST}/:connection`;
+const ListParams = Type.Object({ environment: KeySchema }, { additionalProperties: false });
+const Params = Type.Object(
+  { environment: KeySchema, connection: KeySchema },
+  { additionalProperties: false },
+);
+
+/** Connections to billing providers (K-12). */
+export function registerBillingConnectionRoutes(app: App, services: ContractServices): void {
+  registerReads(app, services);
+  registerChanges(app, services);
+}
+
+function registerReads(app: App, services: ContractServices): void {
+  app.get(
+    LIST,
+    {
+      config,
+      schema: {
+        operationId: 'listBillingConnections',
+        tags,
+        summary: 'List the connections to billing providers, by key',
+        params: ListParams,
+        querystring: PageQuerySchema,
+        response: { 200: BillingConnectionPageSchema, ...PROBLEMS },
+      },
+    },
+    (request) => listConnections(services, credentialOf(request), request.params, request.query),
+  );
+  app.get(
+    ONE,
+    {
+      config,
+      schema: {
+        operationId: 'readBillingConnection',
+        tags,
+        summary: 'Read one connection, by key or id',
+        params: Params,
+        response: { 200: BillingConnectionSchema, ...PROBLEMS },
+      },
+    },
+    async (request, reply) => {
+      const body = await readConnection(services, credentialOf(request), request.params);
+      return sendWithEtag(request, reply, body.version, body);
+    },
+  );
+}
+
+function registerChanges(app: App, services: ContractServices): void {
+  app.post(
+    LIST,
+    {
+      config,
+      schema: {
+        operationId: 'createBillingConnection',
+        tags,
+        summary: 'Connect an account at a billing provider, in one mode',
+        params: ListParams,
+        body: BillingConnectionCreateSchema,
+        response: { 201: BillingConnectionSchema, ...PROBLEMS },
+      },
+    },
+    async (request, reply) => {
+      const { params, body } = request;
+      const context = changeContextOf(request, body.reason);
+      return sendChanged(
+        reply,
+        await createConnection(services, credentialOf(request), context, params, body),
+      );
+    },
+  );
+  app.patch(
+    ONE,
+    {
+      config,
+      schema: {
+        operationId: 'changeBillingConnection',
+        tags,
+        summary: 'Change the mapping, the account or the API key of a connection',
+        params: Params,
+        headers: PreconditionHeadersSchema,
+        body: BillingConnectionPatchSchema,
+        response: { 200: BillingConnectionSchema, ...PROBLEMS },
+      },
+    },
+    async (request, reply) => {
+      const { params, body } = request;
+      const context = changeContextOf(request, body.reason);
+      const condition = preconditionOf(request);
+      const credential = credentialOf(request);
+      return sendChanged(
+        reply,
+        await changeConnection(services, credential, context, params, body, condition),
+      );
+    },
+  );
+  app.post(
+    `${ONE}/secrets`,
+    {
+      config,
+      schema: {
+        operationId: 'rotateBillingSecret',
+        tags,
+        summary: 'Add a secret that signs deliveries; those before are good while they overlap',
+        params: Params,
+        headers: PreconditionHeadersSchema,
+        body: BillingSecretCreateSchema,
+        response: { 200: BillingConnectionSchema, ...PROBLEMS },
+      },
+    },
+    async (request, reply) => {
+      const { params, body } = request;
+      const context = changeContextOf(request, body.reason);
+      const condition = preconditionOf(request);
+      const credential = credentialOf(request);
+      return sendChanged(reply, await rotateSecret(services, credential, context, params, body, condition));
+    },
+  );
+}
