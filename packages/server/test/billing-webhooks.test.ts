@@ -77,6 +77,27 @@ describe('K-12 over HTTP', () => {
     expect(await post(told('acme', 'active'))).toEqual({ status: 200, body: { received: true } });
   });
 
+  it('what nobody is linked to is listed, page by page, until it is', async () => {
+    for (const name of ['zoe', 'yan', 'xia']) await post(told(name, 'active'));
+    const list = async (query = '') => (await call('GET', `/billing-problems${query}`)).body;
+    await until(async () => (await list()).items.length === 3);
+    const [first, ...more] = (await list()).items;
+    expect(first).toMatchObject({
+      connection: 'stripe',
+      subscription: 'sub_xia',
+      code: 'CUSTOMER_NOT_LINKED',
+      name: 'cus_xia',
+      item: null,
+    });
+    const page = await list('?limit=1');
+    const rest = await list(`?limit=5&cursor=${encodeURIComponent(page.nextCursor)}`);
+    expect([page.items, rest.items]).toEqual([[first], more]);
+    await call('PUT', '/customers/zoe', {});
+    await post(told('zoe', 'active', { id: 'evt_zoe_again' }));
+    await until(async () => (await list()).items.length === 2);
+    expect(await mayExport('zoe')).toBe(true);
+  });
+
   it('refuses what is not signed, in words, and keeps nothing of it', async () => {
     const body = told('mallory', 'active');
     for (const wrong of [

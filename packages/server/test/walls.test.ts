@@ -73,6 +73,7 @@ const memberCases = (name: string, key: string): Record<string, Case> => ({
 const connected: Case = { otherEnvironment: 'absent', otherProduct: 'forbidden' };
 const billingCases: Record<string, Case> = {
   listBillingConnections: connected,
+  listBillingProblems: connected,
   readBillingConnection: connected,
   createBillingConnection: { ...connected, body: { key: 'x', provider: 'api', mode: 'live', reason } },
   changeBillingConnection: { ...connected, body: { mapping: 'x', reason } },

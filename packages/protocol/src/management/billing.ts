@@ -61,6 +61,39 @@ export const BillingConnectionSchema = Type.Object(
 export type ApiBillingConnection = Static<typeof BillingConnectionSchema>;
 export const BillingConnectionPageSchema = pageOf(BillingConnectionSchema);
 
+const TextOrNull = orNull(Type.String());
+
+export const BillingProblemSchema = Type.Object(
+  {
+    connection: Type.String(),
+    subscription: Type.String({ description: 'The provider’s id.' }),
+    code: Type.Enum([
+      'CUSTOMER_NOT_LINKED',
+      'NOT_MAPPED',
+      'NOT_PUBLISHED',
+      'ADDON_WITHOUT_PLAN',
+      'ADDON_NOT_FOR_PLAN',
+      'ADDON_QUANTITY',
+    ]),
+    product: TextOrNull,
+    name: orNull(
+      Type.String({ description: 'The plan version, add-on, or customer there that it is about.' }),
+    ),
+    item: Type.Union([
+      Type.Object(
+        { price: TextOrNull, lookupKey: TextOrNull, product: TextOrNull, quantity: Type.Integer() },
+        closed,
+      ),
+      Type.Null(),
+    ]),
+    isHeld: Type.Boolean({ description: 'What the customer had is kept until it is resolved.' }),
+    since: TimeSchema,
+  },
+  closed,
+);
+export type ApiBillingProblem = Static<typeof BillingProblemSchema>;
+export const BillingProblemPageSchema = pageOf(BillingProblemSchema);
+
 export const BillingConnectionCreateSchema = Type.Object(
   {
     key: KeySchema,

@@ -3,10 +3,12 @@ import {
   BillingConnectionPageSchema,
   BillingConnectionPatchSchema,
   BillingConnectionSchema,
+  BillingProblemPageSchema,
   BillingSecretCreateSchema,
 } from '@pennon/protocol/management/billing';
 import { KeySchema, PageQuerySchema, PreconditionHeadersSchema } from '@pennon/protocol/management/common';
 import { Type } from 'typebox';
+import { listProblems } from '../../service/billing/list-problems.js';
 import {
   changeConnection,
   createConnection,
@@ -52,6 +54,21 @@ function registerReads(app: App, services: ContractServices): void {
       },
     },
     (request) => listConnections(services, credentialOf(request), request.params, request.query),
+  );
+  app.get(
+    '/api/v1/environments/:environment/billing-problems',
+    {
+      config,
+      schema: {
+        operationId: 'listBillingProblems',
+        tags,
+        summary: 'List what somebody has to resolve of what is billed',
+        params: ListParams,
+        querystring: PageQuerySchema,
+        response: { 200: BillingProblemPageSchema, ...PROBLEMS },
+      },
+    },
+    (request) => listProblems(services, credentialOf(request), request.params, request.query),
   );
   app.get(
     ONE,

@@ -21,10 +21,10 @@ import { isId, newId } from '../new-id.js';
 import { fromCursor, type Page, toPage } from '../page.js';
 import type { EnvironmentRecord } from '../ports.js';
 import { checkPrecondition, type Precondition } from '../precondition.js';
-import { environmentInReach } from '../scope.js';
-import { ServiceError } from '../service-error.js';
+import type { ServiceError } from '../service-error.js';
 import { type BillingSecret, secretsOf } from './billing-secrets.js';
 import { toApiConnection } from './connection-record.js';
+import { reachedWhole } from './reached-whole.js';
 
 export interface ConnectionName {
   readonly environment: string;
@@ -142,17 +142,6 @@ export async function listConnections(
     limit,
     (row) => toApiConnection(row, now),
     (row) => [row.key],
-  );
-}
-
-/** INVARIANT (law 11): a connection may hold what is bought of every product, so that a key of one product does not reach it. */
-function reachedWhole(services: ContractServices, credential: Credential, name: string): EnvironmentRecord {
-  const environment = environmentInReach(services.directory, credential, name);
-  if (credential.productId === null) return environment;
-  throw new ServiceError(
-    'forbidden',
-    'KEY_BOUND_TO_PRODUCT',
-    'A connection concerns every product, and the key is bound to one. Use an admin key for all products.',
   );
 }
 
