@@ -381,6 +381,30 @@ describe('K-12 the clock', () => {
     expect(await one.licenses()).toMatchObject([{ addons: [] }]);
   });
 
+  it('an item is resolved by publishing what it means: a minute later it counts', async () => {
+    const one = await subscriber();
+    await deliver(one.told('created', one.said('active', [item('new', price('price_fresh'))])));
+    await workInbox(services());
+    expect(await one.licenses()).toEqual([]);
+    const mapped = CATALOG.replace(
+      '{ price: price_pro, plan: pro }',
+      '{ price: price_pro, plan: pro }, { price: price_fresh, plan: pro }',
+    );
+    await server.publish(mapped);
+    await decideAgain(services());
+    expect(await one.licenses()).toEqual([]);
+    later = 61_000;
+    await decideAgain(services());
+    expect(await one.licenses()).toMatchObject([{ plan: 'pro', status: 'active' }]);
+    const { kysely } = server.parts.database;
+    const left = await kysely
+      .selectFrom('billing_problem')
+      .selectAll()
+      .where('subscription', '=', one.id)
+      .execute();
+    expect(left).toEqual([]);
+  });
+
   it('forgets what is done after 35 days and more, and never what waits or is dead', async () => {
     const { kysely } = server.parts.database;
     expect(LIMITS.inboxDays.value).toBeGreaterThanOrEqual(35);

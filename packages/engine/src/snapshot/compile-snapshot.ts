@@ -171,7 +171,7 @@ export function* compileSnapshotInSlices(input: CompileInput): Generator<void, C
     productName: product?.name ?? null,
     environment,
     revision: input.revision,
-    hash: chain(compiler.hash, JSON.stringify(settings)),
+    hash: withBilling(chain(compiler.hash, JSON.stringify(settings)), catalog),
     timeZone: product?.timeZone ?? null,
     sku: skuPatternOf(catalog),
     defaultPlan: currentPlans.get(product?.defaultPlan ?? '') ?? null,
@@ -286,4 +286,12 @@ export function compileSnapshot(input: CompileInput): CompileOutput {
     const step = slices.next();
     if (step.done === true) return step.value;
   }
+}
+
+/**
+ * No decision reads what prices mean, but an environment stands at the revision that it read last: a catalog that only maps another price
+ * must move it. Where nothing is mapped, the hash is what it was before there was billing.
+ */
+function withBilling(hash: string, catalog: Catalog): string {
+  return catalog.billing.length === 0 ? hash : chain(hash, JSON.stringify(catalog.billing));
 }

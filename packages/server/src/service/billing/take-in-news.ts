@@ -30,6 +30,9 @@ import {
   endBillingLicense,
 } from './write-billing-licenses.js';
 
+/** What is to be resolved is looked at again so often: a publish that maps an item is found without being told of. */
+const LOOK_AGAIN_MILLISECONDS = 60_000;
+
 /** What became of it. `unlinked`: it is known, and nobody knows yet which customer of ours it is. */
 export type NewsOutcome = 'applied' | 'unlinked';
 
@@ -105,7 +108,10 @@ export async function applyBilling(
       }),
     );
     await replaceProblems(change.transaction, row, problems, fromInstant(change.now));
-    await setAgainAt(change.transaction, row, fromInstantOrNull(decision.againAt));
+    const edges = [decision.againAt, problems.length > 0 ? change.now + LOOK_AGAIN_MILLISECONDS : null];
+    const again = edges.filter((edge) => edge !== null);
+    const againAt = again.length === 0 ? null : Math.min(...again);
+    await setAgainAt(change.transaction, row, fromInstantOrNull(againAt));
   }
 }
 
