@@ -147,7 +147,7 @@ describe('K-12 what billing tells changes what a customer may do', () => {
       action: 'license.create',
       actor: { kind: 'billing', id: `stripe:evt_${one.id}_${START}_1`, onBehalfOf: 'main' },
     });
-    expect(entry.reason).toMatch(/customer\.subscription\.updated.*`main`/);
+    expect(entry?.reason).toMatch(/customer\.subscription\.updated.*`main`/);
   });
 
   it('told again, it writes nothing: no version, no audit entry', async () => {

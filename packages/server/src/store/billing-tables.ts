@@ -17,6 +17,8 @@ export interface BillingConnectionTable {
   secrets: string;
   /** With one, an event is a doorbell, and what it concerns is fetched. */
   api_key: ColumnType<string | null, string | null | undefined, string | null>;
+  /** When everything was last asked of the provider; `null`: never, or somebody wants it asked again. */
+  reconciled_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
   version: number;
   created_at: Date;
 }

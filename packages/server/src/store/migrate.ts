@@ -34,8 +34,8 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0010-recorded-usage': recordedUsage,
   '0013-notices': notices,
   '0014-periods-by-their-end': periodsByTheirEnd,
-  '0016-webhooks': webhooks,
   '0015-billing': billing,
+  '0016-webhooks': webhooks,
 };
 
 /**

@@ -10,6 +10,7 @@ export async function up(database: Kysely<unknown>): Promise<void> {
 const STATEMENTS: readonly string[] = [
   // An account at a provider, bound to one environment; test and live mode are two. The secrets sign what arrives, so that they are kept
   // as they are, like the keys of persons; no answer shows them. With api_key, what an event concerns is fetched. account: of a connected account; empty: the endpoint's own.
+  // reconciled_at: when everything was last asked of the provider.
   `create table billing_connection (
     id uuid primary key,
     environment_id uuid not null references environment (id),
@@ -20,6 +21,7 @@ const STATEMENTS: readonly string[] = [
     account text collate "C" not null default '',
     secrets text not null,
     api_key text,
+    reconciled_at timestamptz(3),
     version bigint not null,
     created_at timestamptz(3) not null,
     unique (environment_id, key)

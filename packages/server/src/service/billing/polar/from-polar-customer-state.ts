@@ -16,7 +16,11 @@ export function fromPolarCustomerState(
   const id = textOf(said?.id);
   if (said === null || id === null || !Array.isArray(said.active_subscriptions)) return null;
   const isGone = textOf(said.deleted_at) !== null;
-  const all = isGone ? [] : listOf(said.active_subscriptions).flatMap((one) => objectOf(one) ?? []);
+  const all: readonly JsonObject[] = isGone
+    ? []
+    : listOf(said.active_subscriptions)
+        .map(objectOf)
+        .filter((one) => one !== null);
   const [first, ...more] = all;
   // Trial and end are of one subscription; of several, each leaves the state when it ends.
   const only = more.length === 0 && first !== undefined ? first : null;
