@@ -543,6 +543,10 @@ const BOTH: readonly Case[] = [
   ],
 ];
 
+const BILLING: readonly Case[] = [
+  ['an item that gives nothing', 'billing: [{ key: a, items: [▲{ price: p }] }]\n', ['BILLING_MAPPING']],
+];
+
 function marked(text: string): { text: string; places: string[] } {
   const places: string[] = [];
   const parts = text.split('▲');
@@ -555,7 +559,7 @@ function marked(text: string): { text: string; places: string[] } {
   return { text: parts.join(''), places };
 }
 
-const ALL = { TEXTS, SHAPES, REFERENCES, VALUES, FLAGS, EXPRESSIONS, BOTH };
+const ALL = { TEXTS, SHAPES, REFERENCES, VALUES, FLAGS, EXPRESSIONS, BOTH, BILLING };
 
 describe.each(Object.entries(ALL))('refused documents: %s', (_, cases) => {
   const rows = cases.map(([what, source, codes, options]) => ({ what, source, codes, options }));
