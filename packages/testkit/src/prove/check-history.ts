@@ -1,7 +1,10 @@
-import { isDeepStrictEqual } from 'node:util';
 import type { ConsumptionRow } from '@pennon/server/store/account-transaction';
 import type { NewReservation } from '@pennon/server/store/reservation-statements';
+import { checkHeard, nameOf, type Recorded, say } from './check-heard.js';
+import { checkDue, checkExpiry, checkMade } from './check-holds.js';
 import { NoticeJudge } from './check-notices.js';
+import { checkStanding, takeInLots } from './check-standing.js';
+import { featuresOf } from './draw-calls.js';
 import {
   accountName,
   type ModelCall,
@@ -9,7 +12,7 @@ import {
   type ModelLimits,
   SequentialModel,
 } from './sequential-model.js';
-import type { ClientCall, Heard } from './simulated-clients.js';
+import type { ClientCall } from './simulated-clients.js';
 import type { History } from './simulated-history.js';
 import {
   CUSTOMERS,
@@ -26,16 +29,9 @@ import type { Commit } from './simulated-store.js';
  * in the order of their rows, decided by the sequential model. Then whether every client was told what stands in the book.
  */
 
-/** A call as it stands in the store. */
-interface Recorded {
-  readonly call: ClientCall;
-  readonly committedAt: number;
-  readonly rows: readonly ConsumptionRow[];
-}
-
 export function checkHistory(history: History): readonly string[] {
   const violations: string[] = [];
-  const model = new SequentialModel(FEATURES);
+  const model = new SequentialModel(featuresOf(history.profile));
   const notices = new NoticeJudge();
   const recorded = new Map<string, Recorded>();
   for (const [index, commit] of history.store.commits.entries()) {
@@ -48,42 +44,25 @@ export function checkHistory(history: History): readonly string[] {
           : checkCall(history, model, recorded, commit, rows, made)),
       );
     }
-    violations.push(...checkClosed(model, commit), ...checkHours(commit), ...checkNotices(notices, commit));
+    violations.push(...checkClosed(history, model, commit));
+    violations.push(...checkHours(commit), ...checkNotices(notices, commit));
   }
   for (const call of history.calls) violations.push(...checkHeard(history, model, call, recorded));
-  takeInLots(history, model, history.store.commits.length);
-  violations.push(...checkBalances(history, model), ...checkCredits(history, model));
+  violations.push(...checkStanding(history, model));
   return violations;
 }
 
-/** Lots that were committed before the batch of that number; both are under the locks of customer and account. */
-function takeInLots({ store }: History, model: SequentialModel, index: number): void {
-  for (const [id, { customerId: whose, account, lot, after }] of store.lots) {
-    if (after > index || model.lots.has(id)) continue;
-    const feature = FEATURES.find(({ key }) => key === account.feature);
-    const customer = CUSTOMERS.find((key) => customerId(key) === whose) ?? '';
-    if (feature === undefined) continue;
-    model.lots.set(id, {
-      account: accountName(feature, { customer, user: account.scope }),
-      amount: lot.amount,
-      left: lot.amount,
-      startsAt: lot.startsAt,
-      endsAt: lot.endsAt,
-      promotional: lot.kind === 'promotional',
-      createdAt: lot.createdAt,
-    });
-  }
-}
-
-/** Calls that were refused leave nothing but this: that a period which was over is closed. */
-function checkClosed(model: SequentialModel, { customerId: id, write }: Commit): readonly string[] {
+/** Calls that were refused leave nothing but this: that a period which was over is closed, and what is left of it rolled over. */
+function checkClosed(history: History, model: SequentialModel, commit: Commit): readonly string[] {
+  const { customerId: id, write, frame } = commit;
   const customer = CUSTOMERS.find((key) => customerId(key) === id) ?? '';
   return write.closed.flatMap(({ feature: key, scope, periodStart }) => {
     const feature = FEATURES.find((one) => one.key === key);
     if (feature === undefined) return [];
     const name = accountName(feature, { customer, user: scope });
-    const isClosed = model.closed.has(`${name}|${Math.floor((periodStart ?? 0) / 3_600_000)}`);
-    return isClosed || model.close(feature, name, write.now) ? [] : [`${name} was closed too early.`];
+    if (model.closed.has(`${name}|${Math.floor((periodStart ?? 0) / 3_600_000)}`)) return [];
+    const [limits = {}] = limitsPossible(history, commit, customer, frame.revision);
+    return model.close(feature, name, limits, write.now) ? [] : [`${name} was closed too early.`];
   });
 }
 
@@ -92,7 +71,7 @@ function checkNotices(judge: NoticeJudge, { customerId: id, write }: Commit): re
   const nameOfAccount = (feature: string, scope: string) => `${id}|${feature}|${scope}`;
   return [
     ...write.notices.flatMap(({ type, subject, scope, data }) =>
-      judge.hear({ type, account: nameOfAccount(subject, scope), data }),
+      judge.hear({ type, account: nameOfAccount(subject, scope), data, at: write.now }),
     ),
     ...write.accounts.flatMap(({ feature, scope, periodStart, used, limitKnown }) =>
       judge.see({ account: nameOfAccount(feature, scope), periodStart, used, limit: limitKnown }),
@@ -126,10 +105,6 @@ function callsOf(rows: readonly ConsumptionRow[]): readonly (readonly Consumptio
   return calls;
 }
 
-function nameOf(customer: string, operation: string, idempotencyKey: string): string {
-  return `${customer} ${operation} ${idempotencyKey}`;
-}
-
 function checkCall(
   history: History,
   model: SequentialModel,
@@ -158,50 +133,6 @@ function checkCall(
   if (apply !== undefined) model.apply(call, apply, commit.write.now);
   if (call.operation === 'reserve') violations.push(...checkMade(model, call, commit, rows, made));
   return violations;
-}
-
-/** INVARIANT: a hold whose end has come by the database's clock counts for nobody who is decided after that. */
-function checkDue(model: SequentialModel, call: ClientCall, { write }: Commit): readonly string[] {
-  return call.items.flatMap(({ key }) => {
-    const feature = FEATURES.find((one) => one.key === key);
-    const due = feature === undefined ? [] : model.due(accountName(feature, call), write.now);
-    return due.map(
-      (hold) => `A hold of ${hold.amount} that had ended counted against ${call.idempotencyKey}.`,
-    );
-  });
-}
-
-/** What was allowed to be held is held, by that amount and for that time. */
-function checkMade(
-  model: SequentialModel,
-  call: ClientCall,
-  { write }: Commit,
-  [row]: readonly ConsumptionRow[],
-  made: Iterator<NewReservation>,
-): readonly string[] {
-  const feature = FEATURES.find(({ key }) => key === row?.feature);
-  if (row === undefined || feature === undefined || !row.allowed) return [];
-  const next = made.next();
-  const expiresAt = write.now + (call.ttlSeconds ?? 1) * 1000;
-  if (next.done === true || next.value.amount !== row.consumed || next.value.expiresAt !== expiresAt) {
-    return [`${call.idempotencyKey} was allowed and is not held as it should be.`];
-  }
-  const account = accountName(feature, call);
-  model.holds.set(next.value.id, { account, amount: row.consumed, expiresAt, state: 'held' });
-  return [];
-}
-
-function checkExpiry(model: SequentialModel, { write }: Commit, row: ConsumptionRow): readonly string[] {
-  const hold = model.holds.get(row.idempotencyKey);
-  if (hold === undefined || hold.state !== 'held') return ['A hold ended that was not held any more.'];
-  hold.state = 'expired';
-  const right =
-    hold.expiresAt <= write.now &&
-    row.consumed === hold.amount &&
-    row.reservedAfter === model.reserved(hold.account);
-  return right
-    ? []
-    : [`A hold of ${hold.amount} ended wrongly: ${row.consumed}, ${row.reservedAfter} are left.`];
 }
 
 /** INVARIANT of law 2, told for itself although the model implies it. */
@@ -239,32 +170,38 @@ function isAsked(
     : requested === amount;
 }
 
-/**
- * What the model decides under the limits in force when the frame was read; and, because a process may know more than its frame says,
- * under what was published between the frame and the commit.
- */
+/** What the model decides under the limits that may have been in force. */
 function decisionsPossible(
   history: History,
   model: SequentialModel,
-  { frame, at, write }: Commit,
+  commit: Commit,
   call: ModelCall,
   revision: number,
 ): readonly (readonly ModelDecision[])[] {
-  const { grants, plans, plansAt, shared, sharedAt } = history;
+  return limitsPossible(history, commit, call.customer, revision).flatMap((limits) => {
+    const decisions = model.decide(call, limits, commit.write.now);
+    return decisions === null ? [] : [decisions];
+  });
+}
+
+/**
+ * The limits in force when the frame was read; and, because a process may know more than its frame says, what was published between the
+ * frame and the commit.
+ */
+function limitsPossible(
+  { grants, plans, plansAt, shared, sharedAt }: History,
+  { frame, at }: Commit,
+  customer: string,
+  revision: number,
+): readonly ModelLimits[] {
   const plan = plans.get(revision);
   if (plan === undefined || revision < frame.revision || (plansAt.get(revision) ?? 0) > at) return [];
-  const own = grants.get(`${call.customer}|${frame.customerVersion}`) ?? NO_GRANTS;
-  const possible: (readonly ModelDecision[])[] = [];
-  for (const [version, group] of shared) {
+  const own = grants.get(`${customer}|${frame.customerVersion}`) ?? NO_GRANTS;
+  return [...shared].flatMap(([version, group]) => {
     const known = version === frame.sharedVersion;
-    const since = sharedAt.get(version) ?? 0;
-    if (known || (version > frame.sharedVersion && since <= at)) {
-      const limits: ModelLimits = limitsInForce(plan, own, group ?? NO_SHARED);
-      const decisions = model.decide(call, limits, write.now);
-      if (decisions !== null) possible.push(decisions);
-    }
-  }
-  return possible;
+    const isPossible = known || (version > frame.sharedVersion && (sharedAt.get(version) ?? 0) <= at);
+    return isPossible ? [limitsInForce(plan, own, group ?? NO_SHARED)] : [];
+  });
 }
 
 function sameDecisions(decisions: readonly ModelDecision[], rows: readonly ConsumptionRow[]): boolean {
@@ -279,165 +216,4 @@ function sameDecisions(decisions: readonly ModelDecision[], rows: readonly Consu
       (decision.limit === undefined || row.limitAtDecision === decision.limit)
     );
   });
-}
-
-type Said = Pick<ModelDecision, 'allowed' | 'consumed' | 'usedAfter' | 'reservedAfter'>;
-
-function say(decisions: readonly Said[]): string {
-  return decisions
-    .map(({ allowed, consumed, usedAfter, reservedAfter }) =>
-      [allowed, consumed, usedAfter, reservedAfter].join('/'),
-    )
-    .join(', ');
-}
-
-/** INVARIANT: nothing is acknowledged that does not stand in the store, and every repetition is answered alike. */
-function checkHeard(
-  history: History,
-  model: SequentialModel,
-  call: ClientCall,
-  recorded: ReadonlyMap<string, Recorded>,
-): readonly string[] {
-  const name = nameOf(call.customer, call.operation, call.idempotencyKey);
-  const stored = recorded.get(name);
-  if (!call.settled) return [`${name} was never answered.`];
-  const violations: string[] = [];
-  let first: Extract<Heard, { kind: 'answer' }> | null = null;
-  for (const heard of call.heard) {
-    switch (heard.kind) {
-      case 'fault':
-        violations.push(`${name} failed: ${String(heard.error)}`);
-        break;
-      case 'mismatch':
-        if (stored === undefined || stored.call === call) violations.push(`${name} was taken for another.`);
-        break;
-      case 'refused':
-        if (stored !== undefined) violations.push(`${name} was refused and stands.`);
-        violations.push(...checkRefused(history, model, name, call, heard));
-        break;
-      case 'answer':
-        violations.push(...checkAnswer(name, call, heard, stored));
-        if (first !== null && !sameAnswer(first, heard)) violations.push(`${name} was answered in two ways.`);
-        first ??= heard;
-    }
-  }
-  return violations;
-}
-
-/** A refusal is true: the hold was final by then, or had ended, or less was held. */
-function checkRefused(
-  history: History,
-  model: SequentialModel,
-  name: string,
-  call: ClientCall,
-  { at, code }: Extract<Heard, { kind: 'refused' }>,
-): readonly string[] {
-  const hold = model.holds.get(call.holdId ?? '');
-  const feature = FEATURES.find(({ key }) => key === call.items[0]?.key);
-  const amount = call.items[0]?.amount ?? 0;
-  if (hold === undefined || feature === undefined) return [`${name} was refused (${code}) without a hold.`];
-  const isTrue =
-    code === 'RESERVATION_FINAL'
-      ? hold.state === 'settled' || hold.state === 'released'
-      : code === 'RESERVATION_EXPIRED'
-        ? feature.settle.late === 'refuse' && hold.expiresAt <= history.clockAt(at)
-        : call.operation === 'settle' && feature.settle.more === 'refuse' && amount > hold.amount;
-  return isTrue ? [] : [`${name} was refused with ${code} while the hold was ${hold.state}.`];
-}
-
-function checkAnswer(
-  name: string,
-  call: ClientCall,
-  { at, answer }: Extract<Heard, { kind: 'answer' }>,
-  stored: Recorded | undefined,
-): readonly string[] {
-  if (stored === undefined || stored.call !== call) {
-    return [`${name} was acknowledged and does not stand in the store.`];
-  }
-  if (at < stored.committedAt) return [`${name} was acknowledged before its commit.`];
-  const same =
-    answer.decisions.length === stored.rows.length &&
-    answer.decisions.every((decision, item) => {
-      const row = stored.rows[item];
-      return (
-        row !== undefined &&
-        decision.key === row.feature &&
-        decision.allowed === row.allowed &&
-        decision.consumed === row.consumed &&
-        decision.usedAfter === row.usedAfter &&
-        decision.reservedAfter === row.reservedAfter
-      );
-    });
-  return same ? [] : [`${name} was answered ${say(answer.decisions)} where ${say(stored.rows)} stands.`];
-}
-
-function sameAnswer(
-  one: Extract<Heard, { kind: 'answer' }>,
-  other: Extract<Heard, { kind: 'answer' }>,
-): boolean {
-  return (
-    one.answer.decidedAt === other.answer.decidedAt &&
-    // As they go over the wire: a member that is absent and one that is undefined are the same.
-    isDeepStrictEqual(
-      JSON.parse(JSON.stringify(one.answer.decisions)),
-      JSON.parse(JSON.stringify(other.answer.decisions)),
-    )
-  );
-}
-
-/** What lots have left, and who holds what. */
-function checkCredits({ store }: History, model: SequentialModel): readonly string[] {
-  const violations: string[] = [];
-  for (const [id, { lot }] of store.lots) {
-    const left = model.lots.get(id)?.left;
-    if (lot.remaining !== left) violations.push(`A lot has ${lot.remaining} left, not ${left}.`);
-  }
-  const stored = new Map(
-    [...store.holders.values()].map(({ customerId: whose, feature, scope, holder, amount }) => {
-      const customer = CUSTOMERS.find((key) => customerId(key) === whose) ?? '';
-      return [`${customer}|${feature}|${scope}|${holder}`, amount];
-    }),
-  );
-  for (const name of new Set([...stored.keys(), ...model.holders.keys()])) {
-    const [found, expected] = [stored.get(name) ?? 0, model.holders.get(name) ?? 0];
-    if (found !== expected) violations.push(`${name} holds ${found}, not ${expected}.`);
-  }
-  return violations;
-}
-
-function checkBalances(history: History, model: SequentialModel): readonly string[] {
-  const violations: string[] = [];
-  for (const [id, { state }] of history.store.reservations) {
-    const expected = model.holds.get(id)?.state;
-    if (state !== expected) violations.push(`A reservation is ${state}, not ${expected}.`);
-  }
-  const names = new Map(CUSTOMERS.map((key) => [customerId(key), key]));
-  for (const [row, account] of history.store.accounts) {
-    const customer = names.get(row.slice(0, row.indexOf('|'))) ?? '';
-    const feature = FEATURES.find(({ key }) => key === account.feature);
-    if (feature === undefined) continue;
-    const name = accountName(feature, { customer, user: account.scope });
-    const expected = model.balances.get(name)?.used ?? 0;
-    if (account.used !== expected) violations.push(`${name} used ${account.used}, not ${expected}.`);
-    const covered = model.balances.get(name)?.covered ?? 0;
-    if (account.covered !== covered) {
-      violations.push(`${name} took ${account.covered} out of lots, not ${covered}.`);
-    }
-    const held = model.reserved(name);
-    if (account.reserved !== held) violations.push(`${name} holds ${account.reserved}, not ${held}.`);
-  }
-  for (const period of history.store.periods.values()) {
-    const matching = [...model.closed].filter(([name]) =>
-      name.endsWith(
-        `|${period.feature}|${period.scope}|${Math.floor((period.periodStart ?? 0) / 3_600_000)}`,
-      ),
-    );
-    if (!matching.some(([, used]) => used === period.used)) {
-      violations.push(`A closed period of ${period.feature} holds ${period.used}.`);
-    }
-  }
-  if (history.store.periods.size !== model.closed.size) {
-    violations.push(`${history.store.periods.size} periods were closed, not ${model.closed.size}.`);
-  }
-  return violations;
 }

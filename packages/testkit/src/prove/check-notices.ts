@@ -8,6 +8,8 @@ export interface ToldNotice {
   readonly account: string;
   /** JSON. */
   readonly data: string;
+  /** Milliseconds of the database's clock. */
+  readonly at: number;
 }
 
 interface NoticeData {
@@ -35,13 +37,15 @@ export class NoticeJudge {
   readonly #standing = new Map<string, Set<string>>();
   /** By account and period: the largest limit that something was told of. */
   readonly #limits = new Map<string, number>();
+  /** By account and period: when something was told of it last. */
+  readonly #lastAt = new Map<string, number>();
 
   constructor(unseen: readonly string[] = []) {
     this.#unseen = new Set(unseen);
   }
 
   /** In the order in which they were written. */
-  hear({ type, account, data }: ToldNotice): readonly string[] {
+  hear({ type, account, data, at }: ToldNotice): readonly string[] {
     const facts = JSON.parse(data) as NoticeData;
     const start = facts.period === null ? null : Date.parse(facts.period.start);
     const period = periodOf(account, start);
@@ -50,6 +54,7 @@ export class NoticeJudge {
     const name = `${period} ${type} ${facts.level}`;
     const violations = isTrue(type, facts, limit) ? [] : [`${name} was told at ${facts.used} of ${limit}.`];
     this.#meetLimit(period, limit);
+    this.#passTime(period, at);
     const standing = this.#standing.get(period) ?? new Set<string>();
     if (standing.has(name) && !this.#unseen.has(account)) violations.push(`${name} was told twice.`);
     this.#standing.set(period, standing.add(name));
@@ -58,7 +63,14 @@ export class NoticeJudge {
     return violations;
   }
 
-  /** Another limit, that is used up for itself. Nothing else makes a notice due again: no history lasts for an hour. */
+  /** An hour after anything was told of an account, the same may be due again. */
+  #passTime(period: string, at: number): void {
+    const before = this.#lastAt.get(period);
+    if (before !== undefined && at - before >= 3_600_000) this.#standing.delete(period);
+    this.#lastAt.set(period, at);
+  }
+
+  /** Another limit, that is used up for itself. */
   #meetLimit(period: string, limit: number): void {
     const before = this.#limits.get(period);
     if (before === undefined || limit <= before) return;

@@ -162,14 +162,15 @@ async function readHours(pool: pg.Pool, customer: string): Promise<ReadonlyMap<s
 
 async function readNotices(pool: pg.Pool, customer: string): Promise<readonly ToldNotice[]> {
   const { rows } = await pool.query(
-    `select o.type, o.subject, o.data from outbox_event o join customer c on c.id = o.customer_id
+    `select o.type, o.subject, o.data, ${MILLISECONDS('o.occurred_at')} as at from outbox_event o join customer c on c.id = o.customer_id
      where c.key = $1 and o.type like 'limit.%' order by o.occurred_at, o.id`,
     [customer],
   );
-  return rows.map(({ type, subject, data }) => ({
+  return rows.map(({ type, subject, data, at }) => ({
     type: String(type),
     account: String(subject),
     data: String(data),
+    at: Number(at),
   }));
 }
 

@@ -1,4 +1,5 @@
 import type { Seeded } from './seeded.js';
+import type { ModelFeature } from './sequential-model.js';
 import type { ClientCall } from './simulated-clients.js';
 import { CUSTOMERS, FEATURES } from './simulated-installation.js';
 
@@ -6,16 +7,22 @@ import { CUSTOMERS, FEATURES } from './simulated-installation.js';
 
 /**
  * `reservations`: amounts are held, and settled, released and ended by the clock at once. `credits`: units have named holders, and lots
- * are made, used and end.
+ * are made, used, voided and end; what a period leaves is rolled over.
  */
 export const PROFILES = ['consume', 'reservations', 'credits'] as const;
 export type Profile = (typeof PROFILES)[number];
+
+/** What is rolled over is in histories of credits only. */
+export function featuresOf(profile: Profile): readonly ModelFeature[] {
+  return profile === 'credits' ? FEATURES : FEATURES.filter(({ rollover }) => rollover === undefined);
+}
 
 export function drawCall(chance: Seeded, profile: Profile, index: number, sentAt: number): ClientCall {
   if (profile === 'reservations' && chance.chance(0.5)) return drawReserve(chance, index, sentAt);
   if (profile === 'credits' && chance.chance(0.7)) return drawCredits(chance, index, sentAt);
   const release = chance.chance(0.2);
-  const releasable = FEATURES.filter((feature) => feature.resets === 'never');
+  const features = featuresOf(profile);
+  const releasable = features.filter((feature) => feature.resets === 'never');
   const itemCount = !release && chance.chance(0.15) ? 2 + chance.below(2) : 1;
   return {
     operation: release ? 'release' : 'consume',
@@ -23,7 +30,7 @@ export function drawCall(chance: Seeded, profile: Profile, index: number, sentAt
     user: chance.chance(0.8) ? 'ann' : 'bob',
     mode: chance.chance(0.15) ? 'upTo' : 'all',
     items: Array.from({ length: itemCount }, () => ({
-      key: chance.pick(release ? releasable : FEATURES).key,
+      key: chance.pick(release ? releasable : features).key,
       amount: chance.chance(0.03) ? 0 : 1 + chance.below(4),
     })),
     idempotencyKey: `call-${index}`,
@@ -41,7 +48,7 @@ function drawCredits(chance: Seeded, index: number, sentAt: number): ClientCall 
   const item = () =>
     seat
       ? { key: 'seats', amount: chance.chance(0.8) ? 1 : 2, holder: `member-${chance.below(4)}` }
-      : { key: 'calls', amount: 1 + chance.below(6) };
+      : { key: chance.chance(0.6) ? 'calls' : 'minutes', amount: 1 + chance.below(6) };
   const several = !release && chance.chance(0.15);
   return {
     operation: release ? 'release' : 'consume',
@@ -63,7 +70,7 @@ function drawReserve(chance: Seeded, index: number, sentAt: number): ClientCall 
     customer: CUSTOMERS[0],
     user: 'ann',
     mode: chance.chance(0.2) ? 'upTo' : 'all',
-    items: [{ key: chance.pick(FEATURES).key, amount: 1 + chance.below(4) }],
+    items: [{ key: chance.pick(featuresOf('reservations')).key, amount: 1 + chance.below(4) }],
     ttlSeconds: chance.pick([0.02, 0.1, 0.5, 2]),
     idempotencyKey: `call-${index}`,
     sentAt,

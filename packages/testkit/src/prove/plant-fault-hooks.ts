@@ -1,23 +1,37 @@
 import { readFile } from 'node:fs/promises';
 import type { LoadHook, ResolveHook } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { reachOf } from './fault-reach.js';
 import { PLANTED_FAULTS } from './planted-faults.js';
 
 /*
- * Hooks of Node's module loader. What is imported with `?fault=NAME` is loaded anew, with everything of ours that it imports, and in
- * one of those files a few words are other ones. Nothing of this is in what users run: the built files have no switch.
+ * Hooks of Node's module loader. What is imported with `?fault=NAME` is loaded anew, with those that it imports and that the fault
+ * reaches, and in one of those files a few words are other ones. Nothing of this is in what users run: the built files have no switch.
  */
 
 const QUERY = /[?&]fault=([\w-]+)/;
-const OURS = /\/packages\/(?:engine|protocol|server|testkit)\/dist\//;
+const OURS = /^file:.*\/packages\/((?:engine|protocol|server|testkit)\/dist\/[^?]*)$/;
+const PACKAGES = fileURLToPath(new URL('../../../', import.meta.url));
+
+const reaches = new Map<string, ReadonlySet<string>>();
+
+function isReached(name: string, file: string): boolean {
+  let reach = reaches.get(name);
+  if (reach === undefined) {
+    const fault = PLANTED_FAULTS.find((planted) => planted.name === name);
+    reach = fault === undefined ? new Set() : reachOf(PACKAGES, fault.file);
+    reaches.set(name, reach);
+  }
+  return reach.has(file);
+}
 
 export const resolve: ResolveHook = async (specifier, context, next) => {
   const resolved = await next(specifier, context);
   const fault = context.parentURL === undefined ? null : QUERY.exec(context.parentURL);
-  if (fault === null || !OURS.test(resolved.url) || QUERY.test(resolved.url)) {
-    return resolved;
-  }
-  return { ...resolved, url: `${resolved.url}?fault=${fault[1]}` };
+  const file = OURS.exec(resolved.url)?.[1];
+  const name = fault?.[1];
+  if (name === undefined || file === undefined || !isReached(name, file)) return resolved;
+  return { ...resolved, url: `${resolved.url}?fault=${name}` };
 };
 
 export const load: LoadHook = async (url, context, next) => {

@@ -24,6 +24,7 @@ const NOTICES = 'engine/dist/usage/notices.js';
 const BATCH_NOTICES = 'server/dist/service/batch-notices.js';
 const HOLDERS = 'server/dist/service/batch-holders.js';
 const CREDITS = 'server/dist/service/batch-credits.js';
+const ROLLOVER = 'engine/dist/usage/rollover.js';
 const LOTS = 'engine/dist/usage/lots.js';
 const RESERVATIONS = 'server/dist/service/batch-reservations.js';
 const STATEMENTS = 'server/dist/store/account-statements.js';
@@ -64,12 +65,14 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     file: DECIDE,
     edits: [['rows.push({', 'if (decision.allowed) rows.push({']],
     caughtBy: 'histories',
+    firstSeed: 2,
   },
   {
     name: 'denials-rolled-back',
     file: BATCH,
     edits: [['write.consumptions.length > 0', 'write.accounts.length > 0']],
     caughtBy: 'histories',
+    firstSeed: 2,
   },
   {
     name: 'same-key-twice-in-a-batch',
@@ -174,6 +177,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     file: DECIDE,
     edits: [['Math.min(account.nextHoldEnd ?? expiresAt, expiresAt)', 'expiresAt']],
     caughtBy: 'reservations',
+    firstSeed: 3,
   },
   {
     name: 'settled-a-second-time',
@@ -186,6 +190,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     file: 'engine/dist/usage/settle-reservation.js',
     edits: [['Math.max(0, fill.reserved - held)', 'fill.reserved']],
     caughtBy: 'reservations',
+    firstSeed: 2,
   },
   {
     name: 'settled-late-as-if-held',
@@ -194,7 +199,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
       ["state === 'expired' ? decideLateSettlement(input)", 'state === null ? decideLateSettlement(input)'],
     ],
     caughtBy: 'reservations',
-    firstSeed: 10,
+    firstSeed: 18,
   },
   {
     name: 'hours-not-told',
@@ -207,12 +212,14 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     file: NOTICES,
     edits: [['level.rank > told.rank', 'level.rank > 0']],
     caughtBy: 'histories',
+    firstSeed: 3,
   },
   {
     name: 'notice-forgotten-by-its-account',
     file: BATCH_NOTICES,
     edits: [['account.told = answer.told;', '']],
     caughtBy: 'histories',
+    firstSeed: 3,
   },
   {
     name: 'crossing-not-told',
@@ -225,12 +232,14 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     file: BATCH_NOTICES,
     edits: [['account.told = NOTHING_TOLD;', '']],
     caughtBy: 'histories',
+    firstSeed: 10,
   },
   {
     name: 'holder-takes-again',
     file: DECIDE,
     edits: [['holders.heldBy(item) > 0', 'false']],
     caughtBy: 'credits',
+    firstSeed: 2,
   },
   {
     name: 'holder-gives-back-what-others-hold',
@@ -279,7 +288,31 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     file: LOTS,
     edits: [['promotional: 0,', 'promotional: 4,']],
     caughtBy: 'credits',
-    firstSeed: 7,
+    firstSeed: 27,
+  },
+  {
+    name: 'rolled-over-twice',
+    file: CREDITS,
+    edits: [['this.#opened = true;', 'this.#opened = true; rolledOver = [...rolledOver, ...rolledOver];']],
+    caughtBy: 'credits',
+  },
+  {
+    name: 'rolled-over-and-not-written',
+    file: CREDITS,
+    edits: [['this.#made = [...this.#made, ...stored];', '']],
+    caughtBy: 'credits',
+  },
+  {
+    name: 'rolled-over-beyond-its-bound',
+    file: ROLLOVER,
+    edits: [['Math.min(maximum, Math.max(minimum,', 'Math.min(99, Math.max(minimum,']],
+    caughtBy: 'credits',
+  },
+  {
+    name: 'left-of-what-lots-covered',
+    file: ROLLOVER,
+    edits: [['opened.used - (opened.covered ?? 0)', 'opened.used']],
+    caughtBy: 'credits',
   },
   {
     name: 'customer-not-locked',

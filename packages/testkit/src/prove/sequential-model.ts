@@ -14,6 +14,8 @@ export interface ModelFeature {
   readonly per: 'customer' | 'user';
   /** What may be settled beyond what is held, and after it has ended. */
   readonly settle: { readonly more: 'refuse' | 'all' | 'upTo'; readonly late: 'refuse' | 'consume' };
+  /** What one period leaves to so many that follow it: at least, and at most, so much. */
+  readonly rollover?: { readonly minimum: number; readonly maximum: number; readonly periods: number };
 }
 
 export interface ModelItem {
@@ -39,9 +41,10 @@ export interface ModelLot {
   readonly amount: number;
   readonly startsAt: number;
   readonly endsAt: number | null;
-  readonly promotional: boolean;
+  readonly kind: 'promotional' | 'rollover' | 'topup';
   readonly createdAt: number;
   left: number;
+  voided: boolean;
 }
 
 export interface ModelHold {
@@ -79,6 +82,14 @@ const HOUR_MILLISECONDS = 3_600_000;
 export function accountName(feature: ModelFeature, call: Pick<ModelCall, 'customer' | 'user'>): string {
   return `${call.customer}|${feature.key}|${feature.per === 'user' ? call.user : ''}`;
 }
+
+/** Of an account and the instant at which a period left it something: there is one such lot at most. */
+export function rolloverName(account: string, startsAt: number): string {
+  return `${account}|rollover|${startsAt}`;
+}
+
+/** What is used first of what ends at one instant. */
+const RANKS = { promotional: 0, rollover: 1, allowance: 2, topup: 3 } as const;
 
 export class SequentialModel {
   readonly #features: ReadonlyMap<string, ModelFeature>;
@@ -119,11 +130,7 @@ export class SequentialModel {
     for (const [index, decision] of decisions.entries()) {
       const feature = this.#feature(decision.key);
       const name = accountName(feature, call);
-      const { period, covered, used } = this.#standing(feature, name, now);
-      const before = this.balances.get(name);
-      if (before !== undefined && before.period !== period) {
-        this.closed.set(`${name}|${before.period}`, before.used);
-      }
+      const { period, covered, used } = this.#open(feature, name, decision.allowance ?? 0, now);
       const burned =
         call.operation === 'consume' ? this.#burn(feature, name, decision, used, covered, now) : 0;
       this.balances.set(name, { used: decision.usedAfter, period, covered: covered + burned });
@@ -137,13 +144,51 @@ export class SequentialModel {
   }
 
   /** A period that is over may be closed by whoever comes by. False: it is not over. */
-  close(feature: ModelFeature, name: string, now: number): boolean {
+  close(feature: ModelFeature, name: string, limits: ModelLimits, now: number): boolean {
+    const before = this.balances.get(name);
+    if (before === undefined || before.period === this.#standing(feature, name, now).period) return false;
+    this.balances.set(name, this.#open(feature, name, limits[feature.key] ?? 0, now));
+    return true;
+  }
+
+  /** Closes a period that is over, and writes down what is left of it. */
+  #open(feature: ModelFeature, name: string, allowance: number, now: number): Balance {
     const before = this.balances.get(name);
     const standing = this.#standing(feature, name, now);
-    if (before === undefined || before.period === standing.period) return false;
-    this.closed.set(`${name}|${before.period}`, before.used);
-    this.balances.set(name, standing);
-    return true;
+    for (const lot of this.#leftOver(feature, name, allowance, now)) {
+      this.lots.set(rolloverName(name, lot.startsAt), lot);
+    }
+    if (before !== undefined && before.period !== standing.period) {
+      this.closed.set(`${name}|${before.period}`, before.used);
+    }
+    return standing;
+  }
+
+  /** Of each period that is over and that nobody has closed, what it did not use of today's allowance, as far as that still counts. */
+  #leftOver(
+    { rollover, resets }: ModelFeature,
+    name: string,
+    allowance: number,
+    now: number,
+  ): readonly ModelLot[] {
+    const hour = Math.floor(now / HOUR_MILLISECONDS);
+    const before = this.balances.get(name);
+    if (rollover === undefined || resets === 'never' || allowance === 0) return [];
+    const lots: ModelLot[] = [];
+    const first = Math.max(hour - rollover.periods, before?.period ?? 0);
+    for (let period = first; period < hour; period += 1) {
+      const used = before?.period === period ? before.used - before.covered : 0;
+      const amount = Math.min(rollover.maximum, Math.max(rollover.minimum, allowance - used));
+      const startsAt = (period + 1) * HOUR_MILLISECONDS;
+      const endsAt = startsAt + rollover.periods * HOUR_MILLISECONDS;
+      const kind = 'rollover' as const;
+      if (amount <= 0) continue;
+      lots.push({
+        ...{ account: name, amount, left: amount, startsAt, endsAt, kind },
+        ...{ createdAt: startsAt, voided: false },
+      });
+    }
+    return lots;
   }
 
   reserved(account: string): number {
@@ -177,8 +222,8 @@ export class SequentialModel {
 
   #inForce(name: string, now: number): readonly ModelLot[] {
     return [...this.lots.values()].filter(
-      ({ account, startsAt, endsAt }) =>
-        account === name && startsAt <= now && (endsAt === null || now < endsAt),
+      ({ account, startsAt, endsAt, voided }) =>
+        account === name && !voided && startsAt <= now && (endsAt === null || now < endsAt),
     );
   }
 
@@ -186,7 +231,8 @@ export class SequentialModel {
   #limit(feature: ModelFeature, name: string, allowance: number | null, now: number): number | null {
     if (allowance === null) return null;
     const { covered } = this.#standing(feature, name, now);
-    const limit = this.#inForce(name, now).reduce((sum, { left }) => sum + left, allowance + covered);
+    const lots = [...this.#inForce(name, now), ...this.#leftOver(feature, name, allowance, now)];
+    const limit = lots.reduce((sum, { left }) => sum + left, allowance + covered);
     return limit === 0 ? null : limit;
   }
 
@@ -207,11 +253,11 @@ export class SequentialModel {
         : (Math.floor(now / HOUR_MILLISECONDS) + 1) * HOUR_MILLISECONDS;
     const lots = this.#inForce(name, now).map((lot) => ({
       end: lot.endsAt ?? Number.POSITIVE_INFINITY,
-      rank: lot.promotional ? 0 : 2,
+      rank: RANKS[lot.kind],
       age: lot.createdAt,
       lot,
     }));
-    const own = { end: periodEnd, rank: 1, age: 0, lot: null };
+    const own = { end: periodEnd, rank: RANKS.allowance, age: 0, lot: null };
     const sources = [...lots, own].sort((one, other) =>
       one.end === other.end ? one.rank - other.rank || one.age - other.age : one.end - other.end,
     );

@@ -18,6 +18,8 @@ export interface SimulatedLot {
   readonly closed: boolean;
   /** How many batches were committed before it was. */
   readonly after: number;
+  /** The same of its void; `null`: it is not. */
+  readonly voidedAfter: number | null;
 }
 
 function holderRow(customerId: string, { feature, scope, holder }: HolderKey): string {
@@ -85,8 +87,11 @@ export function writeLots(customerId: string, { lots }: BatchWrite): readonly St
             throw new StoreError('22012', 'division by zero');
           }
         }
-        if (made.length > 0) throw new Error('Nothing is rolled over in a simulated history.');
         effects?.push(() => {
+          for (const { lot, ...account } of made) {
+            const after = store.commits.length;
+            store.lots.set(lot.id, { customerId, account, lot, closed: false, after, voidedAfter: null });
+          }
           for (const { id, remaining, closed } of changed) {
             const standing = store.lots.get(id);
             if (standing === undefined) continue;
@@ -116,7 +121,7 @@ export function makeLot(
     run({ effects, store }) {
       effects?.push(() => {
         const after = store.commits.length;
-        store.lots.set(lot.id, { customerId, account, lot, closed: false, after });
+        store.lots.set(lot.id, { customerId, account, lot, closed: false, after, voidedAfter: null });
         const row = rowOf(customerId, account);
         const standing = store.accounts.get(row);
         if (standing !== undefined) store.accounts.set(row, { ...standing, hasLots: true });
@@ -132,4 +137,25 @@ export function makeLot(
     insert,
     COMMIT,
   ];
+}
+
+/** As management takes back what is left of one: under the same locks, and not where it is over already. */
+export function voidLot(
+  customerId: string,
+  account: AccountKey,
+  id: string,
+  onVersion: (version: number) => void,
+): readonly Statement[] {
+  const update: Statement = {
+    name: 'lot-void',
+    run({ effects, store }) {
+      effects?.push(() => {
+        const lot = store.lots.get(id);
+        if (lot === undefined || lot.closed) return;
+        store.lots.set(id, { ...lot, closed: true, voidedAfter: store.commits.length });
+      });
+      return null;
+    },
+  };
+  return [BEGIN, raiseCustomer(customerId, onVersion), lockAccounts(customerId, [account]), update, COMMIT];
 }

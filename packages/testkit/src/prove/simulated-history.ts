@@ -1,19 +1,14 @@
-import type { CreditLot } from '@pennon/engine/model/customer';
-import { DEFAULT_LOT_PRIORITY } from '@pennon/engine/model/limits';
 import { checkHistory } from './check-history.js';
-import { drawCall, type Profile } from './draw-calls.js';
+import { drawCall, featuresOf, type Profile } from './draw-calls.js';
 import { type Seeded, seeded } from './seeded.js';
 import type { Fate } from './simulated-accounts.js';
 import { askOf, type ClientCall, describe, type Heard, refusalOf } from './simulated-clients.js';
-import { makeLot } from './simulated-credits.js';
 import {
   CUSTOMERS,
   type CustomerGrants,
   customerId,
   customerState,
-  drawGrants,
   drawPlanLimits,
-  drawShared,
   NO_GRANTS,
   NO_SHARED,
   type PlanLimits,
@@ -21,9 +16,9 @@ import {
   snapshotOf,
 } from './simulated-installation.js';
 import { type Facts, SimulatedProcess } from './simulated-process.js';
-import { BEGIN, COMMIT, raiseCustomer } from './simulated-statements.js';
 import { SimulatedStore, StoreError } from './simulated-store.js';
 import { SimulatedTime } from './simulated-time.js';
+import { planTrouble } from './simulated-trouble.js';
 
 /*
  * One history: clients with calls that they repeat under the same key until they are answered, 2 to 8 processes that crash and pause, a
@@ -62,64 +57,64 @@ export class History {
   /** When each revision, and each version of the shared grants, was committed. */
   readonly plansAt = new Map<number, number>();
   readonly sharedAt = new Map<number, number>();
-  readonly #chance: Seeded;
-  readonly #processes: SimulatedProcess[] = [];
-  readonly #processCount: number;
-  readonly #profile: Profile;
+  readonly chance: Seeded;
+  readonly profile: Profile;
+  readonly processes: SimulatedProcess[] = [];
+  /** How far the database's clock is before the time of the history. */
+  clockOffset: number;
+  kills = 0;
+  /** No trouble any more. */
+  calm = false;
   readonly #tracing: boolean;
   readonly #trace: string[] = [];
   /** How often a message of the store is lost, and how slow it is. */
   readonly #lossProbability: number;
   readonly #slowness: number;
   #fingerprint = 0x811c9dc5;
-  #kills = 0;
-  #lots = 0;
-  #calm = false;
-  #clockOffset: number;
 
   constructor(seed: number, profile: Profile, tracing: boolean) {
-    this.#profile = profile;
+    this.profile = profile;
     const chance = seeded(seed);
-    this.#chance = chance;
+    this.chance = chance;
     this.#tracing = tracing;
-    this.#processCount = 2 + chance.below(7);
+    const processCount = 2 + chance.below(7);
     this.#lossProbability = chance.pick([0, 0.01, 0.05, 0.15]);
     this.#slowness = chance.pick([0.2, 1, 5]);
     // So near to the turn of the hour that most histories cross it.
-    this.#clockOffset = Date.UTC(2027, 2, 10, 12) - chance.below(4000);
+    this.clockOffset = Date.UTC(2027, 2, 10, 12) - chance.below(4000);
     this.store = new SimulatedStore({
       time: this.time,
-      clock: () => Math.floor(this.#clockOffset + this.time.now),
+      clock: () => Math.floor(this.clockOffset + this.time.now),
       duration: (statement) => this.#duration(statement),
       fault: (statement) => this.#storeFault(statement),
     });
-    this.plans.set(1, drawPlanLimits(chance));
+    this.plans.set(1, drawPlanLimits(chance, featuresOf(profile)));
     this.shared.set(0, NO_SHARED);
     for (const key of CUSTOMERS) {
       this.store.customerVersions.set(customerId(key), 1);
       this.grants.set(`${key}|1`, NO_GRANTS);
     }
-    for (let index = 0; index < this.#processCount; index += 1) this.#processes.push(this.#start());
+    for (let index = 0; index < processCount; index += 1) this.processes.push(this.start());
   }
 
   /** The database's clock at an instant of the history; where it is never set back. */
   clockAt(at: number): number {
-    return Math.floor(this.#clockOffset + at);
+    return Math.floor(this.clockOffset + at);
   }
 
   async run(): Promise<HistoryResult> {
     this.#planCalls();
-    this.#planTrouble();
+    planTrouble(this);
     const answered = () => this.calls.every((call) => call.settled);
     await this.time.run(answered, LONGEST_HISTORY_MILLISECONDS);
     this.#heal();
     await this.time.run(answered, this.time.now + LONGEST_HISTORY_MILLISECONDS);
-    for (const call of this.calls) if (this.#chance.chance(0.4)) this.#attempt(call, 0);
+    for (const call of this.calls) if (this.chance.chance(0.4)) this.#attempt(call, 0);
     await this.time.run();
     const violations = [...checkHistory(this), ...this.#leftovers()];
     return {
       violations,
-      kills: this.#kills,
+      kills: this.kills,
       calls: this.calls.length,
       commits: this.store.commits.length,
       fingerprint: this.#fingerprint >>> 0,
@@ -130,12 +125,12 @@ export class History {
   /** What nobody can tell from outside: lanes that never end, and locks that nobody gives back. */
   #leftovers(): readonly string[] {
     const violations: string[] = [];
-    if (this.#processes.some((one) => one.alive && !one.idle)) violations.push('A lane is still at work.');
+    if (this.processes.some((one) => one.alive && !one.idle)) violations.push('A lane is still at work.');
     if (this.store.locks.size > 0) violations.push(`Locks are left: ${[...this.store.locks.keys()]}.`);
     return violations;
   }
 
-  #note(line: string): void {
+  note(line: string): void {
     const text = `${this.time.now.toFixed(3)} ${line}`;
     for (let index = 0; index < text.length; index += 1) {
       this.#fingerprint = Math.imul(this.#fingerprint ^ text.charCodeAt(index), 0x01000193);
@@ -143,8 +138,9 @@ export class History {
     if (this.#tracing) this.#trace.push(text);
   }
 
-  #start(): SimulatedProcess {
-    const chance = this.#chance;
+  /** A process that is new, or comes back. */
+  start(): SimulatedProcess {
+    const chance = this.chance;
     return new SimulatedProcess({
       store: this.store,
       facts: this.#facts(),
@@ -170,27 +166,27 @@ export class History {
 
   /** Now and then something takes so long that deadlines and timeouts pass. */
   #hiccup(): number {
-    return !this.#calm && this.#chance.chance(0.005 * this.#slowness) ? this.#chance.between(100, 1500) : 0;
+    return !this.calm && this.chance.chance(0.005 * this.#slowness) ? this.chance.between(100, 1500) : 0;
   }
 
   #fate(): Fate {
-    if (this.#calm || !this.#chance.chance(this.#lossProbability)) return 'answered';
-    return this.#chance.chance(0.5) ? 'lost-request' : 'lost-reply';
+    if (this.calm || !this.chance.chance(this.#lossProbability)) return 'answered';
+    return this.chance.chance(0.5) ? 'lost-request' : 'lost-reply';
   }
 
   #duration(statement: string): number {
     const most = statement === 'commit' ? 2 : 0.2;
-    return 0.02 + this.#chance.draw() * most * this.#slowness + this.#hiccup();
+    return 0.02 + this.chance.draw() * most * this.#slowness + this.#hiccup();
   }
 
   #storeFault(statement: string): StoreError | null {
-    if (this.#calm || !this.#chance.chance(0.003)) return null;
+    if (this.calm || !this.chance.chance(0.003)) return null;
     switch (statement) {
       case 'customer-lock':
       case 'account-lock':
         return new StoreError('40P01', 'deadlock detected');
       case 'consumption-copy':
-        return this.#chance.chance(0.5)
+        return this.chance.chance(0.5)
           ? new StoreError('23514', 'new row violates partition constraint')
           : new StoreError('53100', 'could not extend file: no space left on device');
       default:
@@ -201,12 +197,12 @@ export class History {
   /* Clients. */
 
   #planCalls(): void {
-    const chance = this.#chance;
+    const chance = this.chance;
     const count = 6 + chance.below(30);
     const span = chance.pick([5, 200, 3000]);
     for (let index = 0; index < count; index += 1) {
       const sentAt = chance.draw() * span;
-      const call = drawCall(chance, this.#profile, index, sentAt);
+      const call = drawCall(chance, this.profile, index, sentAt);
       this.calls.push(call);
       this.time.after(sentAt, () => this.#attempt(call, 0));
       if (chance.chance(0.05)) this.#misuse(call);
@@ -218,7 +214,7 @@ export class History {
     const reservation = heard.kind === 'answer' ? heard.answer.decisions[0]?.reservation : undefined;
     const [item] = call.items;
     if (call.settled || reservation === undefined || item === undefined) return;
-    const chance = this.#chance;
+    const chance = this.chance;
     const ends = this.store.options.clock();
     for (let count = chance.below(4); count > 0; count -= 1) {
       const wait = chance.chance(0.5)
@@ -242,7 +238,7 @@ export class History {
 
   /** The same key under another body, at about the same time. */
   #misuse(call: ClientCall): void {
-    const sentAt = call.sentAt + this.#chance.between(-3, 30);
+    const sentAt = call.sentAt + this.chance.between(-3, 30);
     const items = call.items.map(({ key, amount }) => ({ key, amount: amount + 10 }));
     const other = { ...call, items, sentAt: Math.max(0, sentAt), heard: [], misused: true };
     this.calls.push(other);
@@ -250,7 +246,7 @@ export class History {
   }
 
   #attempt(call: ClientCall, attempt: number): void {
-    const chance = this.#chance;
+    const chance = this.chance;
     let waiting = true;
     const again = (milliseconds: number): void => {
       this.time.after(milliseconds, () => {
@@ -261,10 +257,10 @@ export class History {
       });
     };
     again(CLIENT_PATIENCE_MILLISECONDS);
-    const copies = !this.#calm && chance.chance(0.06) ? 2 : 1;
+    const copies = !this.calm && chance.chance(0.06) ? 2 : 1;
     for (let copy = 0; copy < copies; copy += 1) {
-      if (!this.#calm && chance.chance(0.03)) continue;
-      const process = chance.pick(this.#processes);
+      if (!this.calm && chance.chance(0.03)) continue;
+      const process = chance.pick(this.processes);
       this.time.after(this.#messageDelay(), () => {
         if (!process.alive) {
           again(20);
@@ -281,8 +277,8 @@ export class History {
   }
 
   #messageDelay(): number {
-    const late = !this.#calm && this.#chance.chance(0.05) ? this.#chance.between(10, 2500) : 0;
-    return 0.1 + this.#chance.draw() * 2 + late;
+    const late = !this.calm && this.chance.chance(0.05) ? this.chance.between(10, 2500) : 0;
+    return 0.1 + this.chance.draw() * 2 + late;
   }
 
   /** `null`: the outcome is unknown, and the same key asks again. */
@@ -293,149 +289,26 @@ export class History {
     again: (milliseconds: number) => void,
   ): void {
     if (!process.alive) return;
-    if (!this.#calm && this.#chance.chance(0.03)) return;
+    if (!this.calm && this.chance.chance(0.03)) return;
     this.time.after(this.#messageDelay(), () => {
       if (heard === null) {
-        this.#note(`${call.idempotencyKey} unknown`);
-        again(5 + this.#chance.draw() * 50);
+        this.note(`${call.idempotencyKey} unknown`);
+        again(5 + this.chance.draw() * 50);
         return;
       }
-      this.#note(`${call.idempotencyKey} ${describe(heard)}`);
+      this.note(`${call.idempotencyKey} ${describe(heard)}`);
       call.heard.push({ ...heard, at: this.time.now });
       if (call.operation === 'reserve') this.#endHold(call, heard);
       call.settled = true;
     });
   }
 
-  /* Trouble. */
-
-  #planTrouble(): void {
-    const chance = this.#chance;
-    const span = 3000;
-    const plan = (count: number, act: () => void): void => {
-      for (let index = 0; index < count; index += 1) this.time.after(chance.draw() * span, act);
-    };
-    plan(chance.below(5), () => this.#publish());
-    plan(chance.below(4), () => this.#changeCustomer());
-    plan(chance.below(4), () => this.#changeShared());
-    plan(chance.below(4), () => this.#killProcess());
-    plan(chance.below(3), () => this.#pauseProcess());
-    if (chance.chance(0.2)) plan(1, () => this.#killStore());
-    if (this.#profile === 'reservations') plan(chance.below(8), () => this.#sweep());
-    else if (this.#profile === 'credits') plan(1 + chance.below(6), () => this.#topUp());
-    else if (chance.chance(0.25)) plan(1, () => this.#setClockBack());
-    for (let at = 100; at < span; at += 500) {
-      this.time.after(at, () => {
-        for (const process of this.#processes) if (chance.chance(0.5)) process.hearOfChanges();
-      });
-    }
-  }
-
-  #publish(): void {
-    if (this.#calm) return;
-    const revision = this.store.revision + 1;
-    this.plans.set(revision, drawPlanLimits(this.#chance));
-    this.plansAt.set(revision, this.time.now);
-    this.store.revision = revision;
-    this.#note(`revision ${revision}`);
-  }
-
-  #changeCustomer(): void {
-    if (this.#calm || !this.store.up) return;
-    const key = this.#chance.pick(CUSTOMERS);
-    const grants = drawGrants(this.#chance);
-    const session = this.store.open();
-    const raise = raiseCustomer(customerId(key), (version) => {
-      this.grants.set(`${key}|${version}`, grants);
-      this.#note(`${key} version ${version}`);
-    });
-    session.run([BEGIN, raise, COMMIT], () => session.leave());
-  }
-
-  #topUp(): void {
-    if (this.#calm || !this.store.up) return;
-    const chance = this.#chance;
-    const key = chance.chance(0.8) ? CUSTOMERS[0] : CUSTOMERS[1];
-    const now = this.store.options.clock();
-    this.#lots += 1;
-    const amount = 1 + chance.below(9);
-    const lot: CreditLot = {
-      id: `lot-${this.#lots}`,
-      kind: chance.chance(0.4) ? 'promotional' : 'topup',
-      priority: DEFAULT_LOT_PRIORITY,
-      amount,
-      remaining: amount,
-      createdAt: now + this.#lots / 1000,
-      startsAt: now + (chance.chance(0.2) ? chance.below(1000) : 0),
-      endsAt: chance.chance(0.4) ? null : now + 1000 + chance.below(chance.chance(0.7) ? 2000 : 3_600_000),
-    };
-    const session = this.store.open();
-    const keep = (version: number) => {
-      this.grants.set(`${key}|${version}`, this.grants.get(`${key}|${version - 1}`) ?? NO_GRANTS);
-      this.#note(`${key} version ${version} with a lot of ${amount}`);
-    };
-    const statements = makeLot(customerId(key), { feature: 'calls', scope: '' }, lot, keep);
-    session.run(statements, () => session.leave());
-  }
-
-  #changeShared(): void {
-    if (this.#calm) return;
-    const version = this.store.sharedVersion + 1;
-    this.shared.set(version, drawShared(this.#chance));
-    this.sharedAt.set(version, this.time.now);
-    this.store.sharedVersion = version;
-    this.#note(`shared ${version}`);
-  }
-
-  #killProcess(): void {
-    if (this.#calm) return;
-    const index = this.#chance.below(this.#processes.length);
-    this.#processes[index]?.crash();
-    this.#kills += 1;
-    this.#note(`process ${index} killed`);
-    this.time.after(this.#chance.between(1, 400), () => {
-      this.#processes[index] = this.#start();
-    });
-  }
-
-  #pauseProcess(): void {
-    if (this.#calm) return;
-    const process = this.#chance.pick(this.#processes);
-    process.pause();
-    this.time.after(this.#chance.between(5, 3000), () => process.goOn());
-  }
-
-  #killStore(): void {
-    if (this.#calm) return;
-    this.store.crash();
-    this.#kills += 1;
-    this.#note('store killed');
-    this.time.after(this.#chance.between(50, 1500), () => {
-      this.store.up = true;
-    });
-  }
-
-  #sweep(): void {
-    const process = this.#chance.pick(this.#processes);
-    const id = customerId(CUSTOMERS[0]);
-    const accounts = [...this.store.accounts].filter(([row]) => row.startsWith(`${id}|`));
-    const ended = accounts.map(([, { feature, scope }]) => ({ feature, scope }));
-    if (process.alive) process.deliver(() => void process.sweep(id, ended).catch(() => undefined));
-  }
-
-  /** A replica with a slower clock took over, for example. */
-  #setClockBack(): void {
-    if (this.#calm) return;
-    this.#clockOffset -= this.#chance.between(500, 6000);
-    this.#note('clock set back');
-  }
-
   #heal(): void {
-    this.#calm = true;
+    this.calm = true;
     this.store.up = true;
-    for (const [index, process] of this.#processes.entries()) {
+    for (const [index, process] of this.processes.entries()) {
       process.goOn();
-      if (!process.alive) this.#processes[index] = this.#start();
+      if (!process.alive) this.processes[index] = this.start();
     }
   }
 }

@@ -52,6 +52,15 @@ export const FEATURES: readonly ModelFeature[] = [
     per: 'customer',
     settle: { more: 'refuse', late: 'refuse' },
   },
+  {
+    key: 'minutes',
+    enforcement: 'hard',
+    overage: 0,
+    resets: 'hour',
+    per: 'customer',
+    settle: { more: 'refuse', late: 'refuse' },
+    rollover: { minimum: 1, maximum: 4, periods: 2 },
+  },
 ];
 
 export function customerId(key: string): string {
@@ -75,19 +84,21 @@ export interface SharedGrants {
 export const NO_GRANTS: CustomerGrants = { set: null };
 export const NO_SHARED: SharedGrants = { add: null };
 
-export function drawPlanLimits(chance: Seeded): PlanLimits {
-  return Object.fromEntries(FEATURES.map(({ key }) => [key, 2 + 4 * chance.below(5)]));
+type Features = readonly ModelFeature[];
+
+export function drawPlanLimits(chance: Seeded, features: Features): PlanLimits {
+  return Object.fromEntries(features.map(({ key }) => [key, 2 + 4 * chance.below(5)]));
 }
 
-export function drawGrants(chance: Seeded): CustomerGrants {
+export function drawGrants(chance: Seeded, features: Features): CustomerGrants {
   if (chance.chance(0.3)) return NO_GRANTS;
-  const { key } = chance.pick(FEATURES);
+  const { key } = chance.pick(features);
   return { set: { feature: key, value: chance.chance(0.2) ? null : chance.below(20) } };
 }
 
-export function drawShared(chance: Seeded): SharedGrants {
+export function drawShared(chance: Seeded, features: Features): SharedGrants {
   if (chance.chance(0.3)) return NO_SHARED;
-  return { add: { feature: chance.pick(FEATURES).key, amount: 1 + chance.below(6) } };
+  return { add: { feature: chance.pick(features).key, amount: 1 + chance.below(6) } };
 }
 
 /** The limit in force, told as simply as it can be. */
@@ -120,15 +131,18 @@ export function snapshotOf(revision: number, limits: PlanLimits): Snapshot {
   return snapshot;
 }
 
+/** Of the features that there are limits of. */
 function catalogOf(limits: PlanLimits): Catalog {
+  const features = FEATURES.filter(({ key }) => key in limits);
   return {
     product: { key: PRODUCT.key },
-    features: FEATURES.map(({ key, enforcement, overage, resets, per, settle }) => ({
+    features: features.map(({ key, enforcement, overage, resets, per, settle, rollover }) => ({
       key,
       type: 'metered' as const,
       per,
       enforcement,
       settle,
+      ...(rollover === undefined ? {} : { rollover }),
       ...(enforcement === 'soft' ? { overage: { amount: overage } } : {}),
       reset:
         resets === 'never' ? ('never' as const) : { every: 'hour' as const, anchor: 'calendar' as const },
@@ -136,7 +150,7 @@ function catalogOf(limits: PlanLimits): Catalog {
     plans: [
       {
         key: 'pro',
-        entitlements: FEATURES.map(({ key }) => ({ feature: key, value: limits[key] ?? 0 })),
+        entitlements: features.map(({ key }) => ({ feature: key, value: limits[key] ?? 0 })),
       },
     ],
     addons: [],
