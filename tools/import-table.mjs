@@ -92,6 +92,7 @@ export const storeWithoutAdapters = [
   'hook-rows',
   'hook-log',
   'hook-clock',
+  'hook-states',
   'ended-periods',
   'erase-recorded',
   'erase-traces',

@@ -122,6 +122,15 @@ const usage = {
   enforcement: 'hard',
   period: { start: TIME, end: null },
 };
+const given = {
+  type: 'metered',
+  granted: true,
+  hasAccess: true,
+  reason: 'PLAN',
+  value: null,
+  limit: { kind: 'finite', value: 10, enforcement: 'hard' },
+  state: 'within_limit',
+};
 const change = (action: string, more: JsonObject): JsonObject => ({ action, customerVersion: 3, ...more });
 
 function faultsOf(schema: TSchema, value: unknown): readonly unknown[] {
@@ -154,6 +163,42 @@ const SAMPLES: Readonly<Record<HookEventType, ToldEvent>> = {
   'top-up.changed': told('top-up.changed', {
     subject: `top-up/${ID}`,
     data: change('top-up.create', { topUp }),
+  }),
+  'entitlement.changed': told('entitlement.changed', {
+    subject: 'feature/calls',
+    data: { customerVersion: 3, revision: 12, feature: 'calls', before: null, after: given },
+  }),
+  'customer.state_changed': told('customer.state_changed', {
+    subject: `customer/${ID}`,
+    data: {
+      customerVersion: 3,
+      revision: 12,
+      licenses: [],
+      groups: [{ key: 'beta', startsAt: TIME, endsAt: null }],
+      segments: [],
+      grants: [
+        {
+          id: ID,
+          kind: 'support',
+          effect: { type: 'unlimited', feature: 'calls' },
+          startsAt: TIME,
+          endsAt: null,
+        },
+      ],
+      entitlements: [
+        {
+          key: 'calls',
+          ...given,
+          usage: 8,
+          reserved: 1,
+          balance: 1,
+          over: 0,
+          period: { start: TIME, end: TIME },
+          validUntil: TIME,
+          sources: [{ type: 'plan', key: 'pro@2', effect: 'set', value: 10, until: null }],
+        },
+      ],
+    },
   }),
   'limit.warned': told('limit.warned', { data: { ...usage, level: 80 } }),
   'limit.reached': told('limit.reached', { data: { ...usage, level: 100 }, scope: 'ann' }),

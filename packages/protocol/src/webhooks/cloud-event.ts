@@ -90,6 +90,8 @@ const CONVERTERS: Readonly<Record<HookEventType, (event: ToldEvent) => Told>> = 
   'membership.changed': toChanged,
   'voucher.changed': toChanged,
   'top-up.changed': toChanged,
+  'entitlement.changed': toChanged,
+  'customer.state_changed': toChanged,
   'limit.warned': toLevel,
   'limit.reached': toLevel,
   'limit.exceeded': toLevel,

@@ -7,6 +7,7 @@ import { MembershipSchema } from '../management/memberships.js';
 import { NoticeSchema } from '../management/notices.js';
 import { TopUpSchema } from '../management/top-ups.js';
 import { RedemptionSchema } from '../management/vouchers.js';
+import { CustomerStateProperties, EntitlementGivenSchema } from './states.js';
 
 /* What webhooks tell: the `data` of each type of event. */
 
@@ -34,6 +35,13 @@ const changed = {
         'Of the customer after the change. Of two events the one with the higher version is newer.',
     }),
   ),
+};
+
+/** Of what a customer may do, worked out after what it rests on changed. */
+const stated = {
+  ...whose,
+  customerVersion: Type.Integer({ description: 'Of the customer, as it was worked out from.' }),
+  revision: Type.Integer({ description: 'Of the catalog, as it was worked out by.' }),
 };
 
 const {
@@ -84,6 +92,16 @@ export const HOOK_EVENTS = {
   'membership.changed': Type.Object({ ...changed, membership: MembershipSchema, id: Type.String() }, closed),
   'voucher.changed': Type.Object({ ...changed, redemption: Type.Object(redeemed, closed) }, closed),
   'top-up.changed': Type.Object({ ...changed, topUp: TopUpSchema }, closed),
+  'entitlement.changed': Type.Object(
+    {
+      ...stated,
+      feature: Type.String(),
+      before: orNull(EntitlementGivenSchema),
+      after: orNull(EntitlementGivenSchema),
+    },
+    closed,
+  ),
+  'customer.state_changed': Type.Object({ ...stated, ...CustomerStateProperties }, closed),
   'limit.warned': LevelNoticeSchema,
   'limit.reached': LevelNoticeSchema,
   'limit.exceeded': LevelNoticeSchema,

@@ -1,5 +1,6 @@
 import { ITEM_KINDS, type ItemKind } from '@pennon/engine/model/catalog';
 import { type Kysely, sql, type Transaction } from 'kysely';
+import { walkAgain } from './hook-states.js';
 import { writeToldChanges } from './outbox-changes.js';
 import type { Tables } from './tables.js';
 
@@ -287,13 +288,13 @@ export async function moveEnvironment(
 }
 
 /** INVARIANT: whoever moves an environment tells it in the same transaction. */
-function tellPublished(
+async function tellPublished(
   transaction: Transaction<Tables>,
   { productId, environmentId, revision, publishedAt }: Parameters<typeof moveEnvironment>[1],
 ): Promise<void> {
   const subject = `catalog/${productId}`;
   const told = { type: 'catalog.published', productId, subject, owner: null, data: { revision } };
-  return writeToldChanges(transaction, { environmentId, occurredAt: publishedAt, versions: new Map() }, [
-    told,
-  ]);
+  const where = { environmentId, occurredAt: publishedAt, versions: new Map() };
+  await writeToldChanges(transaction, where, [told]);
+  await walkAgain(transaction, environmentId, productId);
 }

@@ -41,6 +41,35 @@ export interface ClockToldTable {
   told_until: Date;
 }
 
+export interface StateDueTable {
+  id: string;
+  environment_id: string;
+  customer_id: string;
+}
+
+export interface StateToldTable {
+  customer_id: string;
+  product_id: string;
+  environment_id: string;
+  /** The JSON of what each feature gave, by its key. */
+  entitlements: string;
+  /** Of the whole state, but for what use alone moves. */
+  digest: string;
+  /** `null`: time alone changes nothing. */
+  next_at: Date | null;
+}
+
+export interface StateWalkTable {
+  environment_id: string;
+  product_id: string;
+  /** Nothing is known yet of those that it has not come to. */
+  is_first: boolean;
+  is_walking: boolean;
+  /** Something happened that concerns those that it has come by. */
+  again: boolean;
+  after_key: string | null;
+}
+
 export interface WebhookDeliveryTable {
   webhook_id: string;
   event_id: string;

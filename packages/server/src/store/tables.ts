@@ -11,6 +11,9 @@ import type {
 import type {
   ClockToldTable,
   EventStreamTable,
+  StateDueTable,
+  StateToldTable,
+  StateWalkTable,
   WebhookAttemptTable,
   WebhookDeliveryTable,
   WebhookSecretTable,
@@ -63,6 +66,9 @@ export interface Tables {
   outbox_event: OutboxEventTable;
   event_stream: EventStreamTable;
   clock_told: ClockToldTable;
+  state_due: StateDueTable;
+  state_told: StateToldTable;
+  state_walk: StateWalkTable;
   webhook: WebhookTable;
   webhook_secret: WebhookSecretTable;
   webhook_delivery: WebhookDeliveryTable;

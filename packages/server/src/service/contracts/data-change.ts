@@ -1,6 +1,7 @@
 import type { Instant } from '@pennon/engine/model/customer';
 import { type Kysely, type Selectable, sql, type Transaction } from 'kysely';
 import { violatedUniqueIndex } from '../../store/database-error.js';
+import { markChanged } from '../../store/hook-states.js';
 import { fromInstant } from '../../store/instant.js';
 import { writeToldChanges } from '../../store/outbox-changes.js';
 import type { CustomerTable, Tables } from '../../store/tables.js';
@@ -136,6 +137,8 @@ export class DataChange {
     const { environmentId, transaction } = this;
     const where = { environmentId, occurredAt: fromInstant(this.now), versions: this.#customers };
     await writeToldChanges(transaction, where, this.#told);
+    const customerKeys = [...this.#customers.keys()];
+    await markChanged(transaction, environmentId, { customerKeys, everybody: this.#sharedTouched });
   }
 
   /**

@@ -12,6 +12,7 @@ import {
   scrubHeld,
   scrubUsage,
 } from '../../store/erase-traces.js';
+import { forgetState } from '../../store/hook-states.js';
 import { fromInstant } from '../../store/instant.js';
 import { erasePersonalKeys } from '../../store/personal-keys.js';
 import { eraseSubjectNames } from '../../store/subject-names.js';
@@ -112,6 +113,7 @@ async function eraseRows(change: DataChange, row: CustomerRow): Promise<ApiErasu
     instances.map((instance) => instance.key),
   );
   await erasePersonalKeys(transaction, environmentId, 'customer', [row.id]);
+  await forgetState(transaction, environmentId, row);
   const version = await change.touchCustomer(row.key);
   change.noteErased(row.key);
   const erasedAt = fromInstant(change.now);

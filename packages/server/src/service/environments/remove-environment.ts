@@ -57,6 +57,9 @@ export async function removeEnvironment(
     await transaction.deleteFrom('token_key').where('environment_id', '=', id).execute();
     await transaction.deleteFrom('environment_revision').where('environment_id', '=', id).execute();
     await transaction.deleteFrom('event_stream').where('environment_id', '=', id).execute();
+    for (const table of ['state_due', 'state_told', 'state_walk'] as const) {
+      await transaction.deleteFrom(table).where('environment_id', '=', id).execute();
+    }
     await transaction.deleteFrom('clock_told').where('environment_id', '=', id).execute();
     await transaction.deleteFrom('environment').where('id', '=', id).execute();
     await dependencies.audit.recordChange(transaction, context, {

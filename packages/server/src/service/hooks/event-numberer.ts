@@ -1,7 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import type { Kysely } from 'kysely';
 import { readEnabledWebhooks } from '../../store/hook-rows.js';
-import { holdLease, numberEvents, putDeliveriesBy, readUnnumbered } from '../../store/hook-sequence.js';
+import {
+  holdLease,
+  numberEvents,
+  putDeliveriesBy,
+  readUnnumbered,
+  type UnnumberedEvent,
+} from '../../store/hook-sequence.js';
+import { markUsed } from '../../store/hook-states.js';
 import { fromInstant } from '../../store/instant.js';
 import type { Tables } from '../../store/tables.js';
 import { createLeasedSweep, type LeasedSweep } from '../leased-sweep.js';
@@ -59,7 +66,15 @@ export function numberBatch(
     const deliveries = webhooks.flatMap((webhook) =>
       events.filter((event) => isWanted(webhook, event)).map((event) => ({ webhookId: webhook.id, event })),
     );
+    await markUsed(transaction, events.flatMap(usedIn));
     await putDeliveriesBy(transaction, deliveries, fromInstant(clock.now()));
     return { events: events.length, deliveries: deliveries.length };
   });
+}
+
+/** Use at a level may open or close what is limited; what changes a customer marks it itself. */
+function usedIn({ type, environment_id, customer_id }: UnnumberedEvent) {
+  return type.startsWith('limit.') && customer_id !== null
+    ? [{ environmentId: environment_id, customerId: customer_id }]
+    : [];
 }

@@ -1,11 +1,11 @@
 import type { HookSender } from '../../outbound/send-hook.js';
-import type { ContractServices } from '../contracts/data-change.js';
-import type { Snapshots } from '../ports.js';
+import type { PlanMoveServices } from '../contracts/plan-move-preview.js';
 import { createClockTeller } from './clock-teller.js';
 import { disableGone } from './disable-gone.js';
 import { createEventNumberer } from './event-numberer.js';
 import { type AttemptOutcome, createHookDispatcher } from './hook-dispatcher.js';
 import { createHookKeeper } from './hook-keeper.js';
+import { createStateTeller } from './state-teller.js';
 
 /** What runs behind webhooks in one process: numbering and keeping under leases, sending in every one. */
 export interface HookJobs {
@@ -16,7 +16,7 @@ export interface HookJobs {
 }
 
 export interface HookJobsOptions {
-  readonly services: ContractServices & { readonly snapshots: Pick<Snapshots, 'current'> };
+  readonly services: PlanMoveServices;
   readonly sender: HookSender;
   readonly userAgent: string;
   readonly onAttempt?: (outcome: AttemptOutcome) => void;
@@ -40,15 +40,17 @@ export function createHookJobs(options: HookJobsOptions): HookJobs {
   const numberer = createEventNumberer({ database, clock, onProblem, onPutBy: () => dispatcher.wake() });
   const keeper = createHookKeeper({ database, clock, onProblem });
   const teller = createClockTeller({ ...services, onProblem });
+  const states = createStateTeller({ ...services, onProblem });
   return {
     start() {
       numberer.start();
+      states.start();
       keeper.start();
       teller.start();
       dispatcher.start();
     },
     async stop() {
-      await Promise.all([numberer.stop(), keeper.stop(), teller.stop(), dispatcher.stop()]);
+      await Promise.all([numberer, keeper, teller, states, dispatcher].map((job) => job.stop()));
     },
     refresh: () => dispatcher.refresh(),
   };

@@ -92,6 +92,34 @@ const STATEMENTS: readonly string[] = [
   `create index credit_lot_end on credit_lot (environment_id, ends_at, id) where ends_at is not null`,
   `create index license_next_plan on license (environment_id, next_plan_at, id) where next_plan_at is not null`,
 
+  // Customers whose state somebody listens to and that something happened to. Rows are only added and taken, so that nobody waits for another.
+  `create table state_due (
+    id uuid primary key,
+    environment_id uuid not null,
+    customer_id uuid not null
+  )`,
+  // What was last told of a customer's entitlements to one product, and when time alone may change it.
+  `create table state_told (
+    customer_id uuid not null,
+    product_id uuid not null,
+    environment_id uuid not null,
+    entitlements text not null,
+    digest text collate "C" not null,
+    next_at timestamptz(3),
+    primary key (customer_id, product_id)
+  )`,
+  `create index state_told_next on state_told (environment_id, product_id, next_at)`,
+  // How far it was looked through all customers of an environment: first to know where they stand, then after what may concern any of them.
+  `create table state_walk (
+    environment_id uuid not null,
+    product_id uuid not null,
+    is_first boolean not null,
+    is_walking boolean not null,
+    again boolean not null,
+    after_key text collate "C",
+    primary key (environment_id, product_id)
+  )`,
+
   // What was told before there were numbers gets none, so that nobody counts years of it first.
   `update outbox_event set sequence = 0 where sequence is null`,
 ];
