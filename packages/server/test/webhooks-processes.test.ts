@@ -3,7 +3,7 @@ import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { NOTICES_CATALOG } from './notices-support.js';
 import { warm } from './runtime-support.js';
-import { type HookListener, listenForHooks, makeDue, makeHook } from './webhooks-support.js';
+import { grantSurely, type HookListener, listenForHooks, makeDue, makeHook } from './webhooks-support.js';
 
 /* The law of webhooks: what was acknowledged is told, under one id, over processes that are killed while they number and send. */
 
@@ -21,36 +21,7 @@ afterAll(async () => {
 });
 
 const CUSTOMERS = ['one', 'two', 'three'];
-const GRANTS = 40;
-
-async function grant(url: string, customer: string, key: string): Promise<string | null> {
-  const response = await fetch(`${url}/api/v1/environments/${server.environment}/grants`, {
-    method: 'POST',
-    headers: {
-      authorization: `Bearer ${server.adminKey}`,
-      'content-type': 'application/json',
-      'idempotency-key': key,
-    },
-    body: JSON.stringify({
-      target: { kind: 'customer', key: customer },
-      kind: 'support',
-      effect: { type: 'add', feature: 'calls', amount: 1 },
-      reason: 'A test.',
-    }),
-    signal: AbortSignal.timeout(5000),
-  }).catch(() => null);
-  return response?.status === 201 ? ((await response.json()) as { id: string }).id : null;
-}
-
-/** With one key at one process after the other, until somebody answers. */
-async function grantSurely(urls: readonly string[], customer: string, key: string): Promise<string> {
-  for (let attempt = 0; attempt < 100; attempt += 1) {
-    const id = await grant(urls[attempt % urls.length] ?? server.url, customer, key);
-    if (id !== null) return id;
-    await new Promise((resolve) => setTimeout(resolve, 20 + Math.random() * 50));
-  }
-  throw new Error('No answer after 100 tries.');
-}
+const GRANTS = 25;
 
 describe('webhooks of several processes over one database', () => {
   it('through kill -9 tell every acknowledged change, under one id and body, numbered without a gap', async () => {
@@ -67,7 +38,7 @@ describe('webhooks of several processes over one database', () => {
       const urls = [victim.url, server.url];
       const callers = CUSTOMERS.map(async (customer) => {
         for (let call = 0; call < GRANTS; call += 1) {
-          granted.push(await grantSurely(urls, customer, `${round}-${customer}-${call}`));
+          granted.push(await grantSurely(server, urls, customer, `${round}-${customer}-${call}`));
         }
       });
       // Every other request of the listener's is left unanswered, so that the victim dies with deliveries in hand.
