@@ -13,7 +13,9 @@ import { readinessOf } from './readiness.js';
 import { registerRoutes } from './register-routes.js';
 import { BILLING_ADAPTERS } from './service/billing/billing-adapters.js';
 import { createInboxWorker } from './service/billing/inbox-worker.js';
-import { createStripeClient } from './service/billing/stripe/stripe-client.js';
+import { createReconciling } from './service/billing/reconcile-stripe.js';
+import type { StripeClientOptions } from './service/billing/stripe/stripe-client.js';
+import { createStripeClients } from './service/billing/stripe/stripe-clients.js';
 import { createCatalogWorkshop } from './service/catalog-workshop.js';
 import { createDatabaseClock } from './service/clock.js';
 import type { ConsumeDependencies } from './service/consume-input.js';
@@ -89,6 +91,8 @@ export interface ServerSettings {
   readonly trustedProxies?: readonly string[];
   /** Addresses and networks that webhooks may reach besides the public internet; default none. */
   readonly webhookNetworks?: readonly string[];
+  /** Tests: another server that speaks Stripe's API. */
+  readonly stripeServer?: StripeClientOptions['server'];
 }
 
 /** What the parts of one process are made of; `main.ts` and the tests reach the use-cases through it. */
@@ -251,13 +255,14 @@ function composeParts(settings: ServerSettings) {
     // Pages of many customers: not on the connections that a cold look-up waits for.
     facts: createCustomerFactsStore(database.pool),
   };
+  const stripeClientOf = createStripeClients(settings.stripeServer);
   const billingInbox = createInboxWorker({
     ...management,
     adapters: BILLING_ADAPTERS,
-    stripeClientOf: ({ api_key: apiKey, account }) =>
-      apiKey === null ? null : createStripeClient({ apiKey, ...(account === '' ? {} : { account }) }),
+    stripeClientOf,
     onProblem,
   });
+  const billingReconciling = createReconciling({ ...management, stripeClientOf, onProblem });
   const planMoves = createPlanMoveRunner({ services: planMoveServices, onProblem });
   const { webhookNetworks = [] } = settings;
   const hookPolicy = { allowed: allowedNetworks(webhookNetworks), allowsAny: webhookNetworks.length > 0 };
@@ -334,6 +339,7 @@ function composeParts(settings: ServerSettings) {
     usageKeeper,
     holdSweeper,
     billingInbox,
+    billingReconciling,
     periodSweeper,
     answers,
     forgetting,
@@ -382,6 +388,7 @@ export async function composeServer(settings: ServerSettings): Promise<PennonSer
       parts.usageKeeper.start();
       parts.holdSweeper.start();
       parts.billingInbox.start();
+      parts.billingReconciling.start();
       parts.periodSweeper.start();
       parts.hookJobs.start();
       parts.forgetting.start();
@@ -409,7 +416,7 @@ async function closeAll(app: App, parts: Parts): Promise<void> {
   parts.customers.stop();
   await parts.planMoves.stop();
   await parts.usageKeeper.stop();
-  await parts.billingInbox.stop();
+  await Promise.all([parts.billingInbox.stop(), parts.billingReconciling.stop()]);
   await Promise.all([parts.holdSweeper.stop(), parts.periodSweeper.stop(), parts.hookJobs.stop()]);
   await parts.storeAway.stop();
   await Promise.all([parts.consumption.drain(), parts.recorder.drain()]);

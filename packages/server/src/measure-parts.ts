@@ -1,4 +1,5 @@
 import type { Parts } from './compose.js';
+import { readInboxStanding } from './store/inbox-rows.js';
 
 /** What is read when somebody scrapes: nothing of it costs anything between two scrapes. */
 export function measureParts(parts: Parts): void {
@@ -66,6 +67,44 @@ export function measureParts(parts: Parts): void {
     'Statements for cold customers.',
     () => parts.customers.statistics().loads,
   );
+  measureInbox(parts);
+}
+
+/** Read when somebody scrapes, for all processes at once: what waits in the inbox, for how long, and what is dead. */
+function measureInbox({ metrics, database, clock }: Parts): void {
+  const standing = sharedFor(1000, () => readInboxStanding(database.kysely));
+  metrics.gauge(
+    'pennon_billing_inbox_waiting',
+    'Deliveries of billing providers that wait.',
+    async () => (await standing())?.waiting ?? null,
+  );
+  metrics.gauge(
+    'pennon_billing_inbox_dead',
+    'Dead letters of billing providers.',
+    async () => (await standing())?.dead ?? null,
+  );
+  metrics.gauge(
+    'pennon_billing_inbox_lag_seconds',
+    'Since the oldest event that waits happened; 0 without any.',
+    async () => {
+      const found = await standing();
+      if (found === null) return null;
+      return found.oldestAt === null ? 0 : Math.max(0, clock.now() - found.oldestAt.getTime()) / 1000;
+    },
+  );
+}
+
+/** One answer for all who ask within so long. `null`: the database does not answer in that time. */
+function sharedFor<Value>(milliseconds: number, read: () => Promise<Value>): () => Promise<Value | null> {
+  let asked: { readonly at: number; readonly value: Promise<Value | null> } | null = null;
+  return () => {
+    const at = performance.now();
+    if (asked === null || at - asked.at >= milliseconds) {
+      const late = new Promise<null>((resolve) => setTimeout(() => resolve(null), milliseconds).unref());
+      asked = { at, value: Promise.race([read().catch(() => null), late]) };
+    }
+    return asked.value;
+  };
 }
 
 function secondsOf(milliseconds: number | null): number | null {

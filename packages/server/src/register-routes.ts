@@ -3,6 +3,8 @@ import type { App } from './http/app.js';
 import { openOfrepShortWay } from './http/ofrep-short-way.js';
 import { registerOpenApiRoutes } from './http/openapi.js';
 import { registerBillingConnectionRoutes } from './http/routes/billing-connections.js';
+import { registerBillingDeliveryRoutes } from './http/routes/billing-deliveries.js';
+import { registerBillingEventRoutes } from './http/routes/billing-events.js';
 import { registerBillingWebhookRoutes } from './http/routes/billing-webhooks.js';
 import { registerCatalogRoutes } from './http/routes/catalog.js';
 import { registerCatalogItemRoutes } from './http/routes/catalog-items.js';
@@ -44,6 +46,8 @@ export function registerRoutes(app: App, parts: Parts, readiness: () => Readines
   };
   registerContractRoutes(app, { ...parts.management, ...evaluation });
   registerBillingConnectionRoutes(app, parts.management);
+  registerBillingDeliveryRoutes(app, parts.management);
+  registerBillingEventRoutes(app, parts.management);
   registerBillingWebhookRoutes(app, { ...parts.management, adapters: BILLING_ADAPTERS });
   registerUsageRoutes(app, parts.planMoveServices);
   registerWebhookRoutes(app, parts.hookServices);

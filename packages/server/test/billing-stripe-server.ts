@@ -52,7 +52,7 @@ export async function startFakeStripe(apiKey: string): Promise<FakeStripe> {
     const after = url.searchParams.get('starting_after');
     const all = [...subscriptions.values()].filter(
       ({ customer, status }) =>
-        customer === url.searchParams.get('customer') &&
+        (url.searchParams.get('customer') === null || customer === url.searchParams.get('customer')) &&
         (url.searchParams.get('status') === 'all' || status !== 'canceled'),
     );
     const begin = after === null ? 0 : all.findIndex(({ id }) => id === after) + 1;

@@ -19,6 +19,9 @@ const UNGUARDED: Readonly<Record<string, string>> = {
   publishCatalog: 'A document carries its `base` revision and is merged item by item.',
   testWebhook: 'It changes nothing of the webhook.',
   replayWebhook: 'It puts deliveries by; the webhook stays as it is.',
+  linkBillingCustomer: 'It says whose somebody is, and saying it again changes nothing.',
+  replayBillingDeliveries: 'It puts deliveries by; the connection stays as it is.',
+  reconcileBilling: 'It asks the provider sooner; the connection stays as it is.',
   applyBundle: 'It makes an application; the bundle stays as it is.',
 };
 
@@ -28,7 +31,11 @@ const names = new Names();
 const scenario = readOpenApiExamples();
 
 beforeAll(async () => {
-  server = await startTestServer({ product: 'sample' });
+  server = await startTestServer({
+    product: 'sample',
+    // Nobody is asked: a closed port.
+    stripeServer: { host: '127.0.0.1', port: 9, protocol: 'http' },
+  });
   await vi.waitUntil(
     async () => (await server.request('GET', '/readyz', { key: null })).body.problems.length === 0,
     { timeout: 10_000, interval: 20 },

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { newId } from '@pennon/server/service/new-id';
 import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
 import { vi } from 'vitest';
 import { signCustomerToken } from './customer-token-support.js';
@@ -68,6 +69,7 @@ export interface Walled {
     readonly application: string;
     readonly redemption: string;
     readonly code: string;
+    readonly delivery: string;
     readonly key: string;
     readonly tokenKey: string;
   };
@@ -185,13 +187,33 @@ export async function buildWalls(): Promise<Walled> {
     reason: 'canary-home',
   });
 
-  await make(`${environment}/billing-connections`, {
+  const connection = await make(`${environment}/billing-connections`, {
     key: 'canary-home',
     provider: 'stripe',
     mode: 'live',
     secret: 'whsec_canary_home',
     reason,
   });
+
+  const delivery = newId();
+  await server.parts.database.kysely
+    .insertInto('webhook_inbox')
+    .values({
+      connection_id: connection.id,
+      account: '',
+      event_id: 'evt_canary',
+      id: delivery,
+      environment_id: server.parts.directory.environment(HOME.environment)?.id ?? '',
+      type: 'canary-home',
+      subject: null,
+      occurred_at: new Date(),
+      received_at: new Date(),
+      body: 'canary-home',
+      state: 'dead',
+      due_at: new Date(),
+      problem: null,
+    })
+    .execute();
 
   const key = (kind: string, scope: object, more: object = {}) =>
     make('/api/v1/keys', { kind, name: 'canary-home', reason, ...scope, ...more });
@@ -225,6 +247,7 @@ export async function buildWalls(): Promise<Walled> {
       application: application.id,
       redemption: redeemed.body.id,
       code: codes.body.items[0].id,
+      delivery,
       key: ownKey.id,
       tokenKey: tokenKey.id,
     },

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { composeServer, type Parts } from '@pennon/server/compose';
+import { composeServer, type Parts, type ServerSettings } from '@pennon/server/compose';
 import type { LogLevel } from '@pennon/server/config';
 import { createLog } from '@pennon/server/log';
 import { createProduct } from '@pennon/server/service/products/create-product';
@@ -34,6 +34,8 @@ export interface TestServerOptions {
   readonly trustedProxies?: readonly string[];
   /** Default: loopback, where tests listen. */
   readonly webhookNetworks?: readonly string[];
+  /** A server that speaks Stripe's API. */
+  readonly stripeServer?: ServerSettings['stripeServer'];
 }
 
 export interface TestServer {
@@ -101,6 +103,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     customerDeadlineMilliseconds: options.customerDeadlineMilliseconds ?? 5000,
     trustedProxies: options.trustedProxies ?? [],
     webhookNetworks: options.webhookNetworks ?? ['127.0.0.1'],
+    ...(options.stripeServer === undefined ? {} : { stripeServer: options.stripeServer }),
   });
   await server.open();
   if (server.parts.installation.source() === 'database') {

@@ -11,6 +11,8 @@ export const BILLING_PROBLEM_CODES = [
   'ADDON_NOT_FOR_PLAN',
   /** More than may be had; so many are given. */
   'ADDON_QUANTITY',
+  /** The customer holds as many licenses as it may. */
+  'TOO_MANY_LICENSES',
 ] as const;
 export type BillingProblemCode = (typeof BILLING_PROBLEM_CODES)[number];
 

@@ -24,6 +24,10 @@ export function compareMarks(left: BillingMark, right: BillingMark): number {
   return left.id === right.id ? 0 : left.id < right.id ? -1 : 1;
 }
 
+export function saidAtOf({ at, saidAt }: BillingMark): Instant {
+  return saidAt ?? at;
+}
+
 /** Takes in what was said of the subscription. The same record comes back where it says nothing new. */
 export function withReport(record: BillingRecord, report: BillingReport): BillingRecord {
   const { mark, subscription } = report;
@@ -80,12 +84,12 @@ function withSighting(
 export function statusSince(record: BillingRecord): Instant | null {
   const { latest, sightings } = record;
   if (latest === null) return null;
-  let since = latest.mark.at;
+  let since = saidAtOf(latest.mark);
   for (let index = sightings.length - 1; index >= 0; index -= 1) {
     const sighting = sightings[index];
     if (sighting === undefined || compareMarks(sighting.mark, latest.mark) > 0) continue;
     if (sighting.status !== latest.subscription.status) break;
-    since = Math.min(since, sighting.mark.at);
+    since = Math.min(since, saidAtOf(sighting.mark));
   }
   return since;
 }

@@ -54,7 +54,7 @@ export function decideSubscription(
 /** An item belongs to whichever product maps it; one that none maps is to be resolved. */
 function unmapped(items: readonly BillingItem[], catalogs: readonly BillingCatalog[]): BillingProblem[] {
   return items
-    .filter((item) => item.quantity > 0 && !catalogs.some(({ mapping }) => mappingOf(mapping, item)))
+    .filter((item) => item.quantity > 0 && !catalogs.some((catalog) => mappingOf(catalog, item)))
     .map((item) => ({ code: 'NOT_MAPPED', product: null, item, name: null, isHeld: true }));
 }
 
@@ -64,9 +64,13 @@ function unmappedLater(
   next: BillingPhase | null,
   catalogs: readonly BillingCatalog[],
 ): BillingProblem[] {
-  const now = new Set(items.map(({ price }) => price));
-  const later = (next?.items ?? []).filter(({ price }) => !now.has(price));
+  const now = new Set(items.map(nameOf));
+  const later = (next?.items ?? []).filter((item) => !now.has(nameOf(item)));
   return unmapped(later, catalogs).map((problem) => ({ ...problem, isHeld: false }));
+}
+
+function nameOf({ price, lookupKey, product, offer }: BillingItem): string {
+  return JSON.stringify([price, lookupKey, product, offer]);
 }
 
 function versionOf({ plan, planVersion }: BoughtPlan) {

@@ -1,5 +1,6 @@
 import type { BillingItem, BillingPhase, BillingRecord } from '../model/billing-subscription.js';
 import type { Instant } from '../model/customer.js';
+import { saidAtOf } from './billing-record.js';
 
 export interface EffectiveItems {
   readonly items: readonly BillingItem[];
@@ -14,8 +15,9 @@ export interface EffectiveItems {
 export function effectiveItems(record: BillingRecord, now: Instant): EffectiveItems {
   const { latest, schedule } = record;
   if (latest === null) return { items: [], next: null };
+  const said = saidAtOf(latest.mark);
   const planned = [...(schedule?.phases ?? [])]
-    .filter((phase) => phase.startsAt > latest.mark.at)
+    .filter((phase) => phase.startsAt > said)
     .sort((left, right) => left.startsAt - right.startsAt);
   const begun = planned.filter((phase) => phase.startsAt <= now).at(-1);
   const next = planned.find((phase) => phase.startsAt > now) ?? null;

@@ -1,5 +1,5 @@
 import type { BillingItemMapping, BillingMapping } from '../model/billing.js';
-import type { BillingItem } from '../model/billing-subscription.js';
+import type { BillingItem, BillingOffer } from '../model/billing-subscription.js';
 import { type Addon, type Plan, versionedKey } from '../model/catalog.js';
 import type { LicenseAddon } from '../model/customer.js';
 import { LIMITS } from '../model/limits.js';
@@ -27,11 +27,19 @@ export interface BoughtItems {
   readonly addons: readonly LicenseAddon[];
 }
 
-/** The entry that names the item: by price, else by look-up key, else by product. */
-export function mappingOf(mapping: BillingMapping, item: BillingItem): BillingItemMapping | undefined {
+/** What the item means: what it says itself, else the entry that names it, by price, else by look-up key, else by product. */
+export function mappingOf(
+  { product, mapping }: BillingCatalog,
+  item: BillingItem,
+): BillingItemMapping | undefined {
+  if (item.offer !== undefined) return item.offer.product === product ? entryOf(item.offer) : undefined;
   const named = (member: 'price' | 'lookupKey' | 'product') =>
     item[member] === null ? undefined : mapping.items.find((entry) => entry[member] === item[member]);
   return named('price') ?? named('lookupKey') ?? named('product');
+}
+
+function entryOf({ product: _, ...gives }: BillingOffer): BillingItemMapping {
+  return gives;
 }
 
 export function mapItems(
@@ -42,7 +50,7 @@ export function mapItems(
   const plans: BoughtPlan[] = [];
   const addons = new Map<string, LicenseAddon>();
   for (const item of items) {
-    const entry = mappingOf(catalog.mapping, item);
+    const entry = mappingOf(catalog, item);
     if (entry === undefined || entry.ignore === true || item.quantity < 1) continue;
     const quantity = Math.min(item.quantity, LIMITS.billingQuantity.value);
     const plan = boughtPlan(catalog, entry, quantity, item, problems);

@@ -8,7 +8,7 @@ import {
 import type { BillingRecord, BillingSubscription } from '../model/billing-subscription.js';
 import type { Instant, LicenseKind, LicenseStatus } from '../model/customer.js';
 import { LIMITS } from '../model/limits.js';
-import { isOver, statusSince } from './billing-record.js';
+import { isOver, saidAtOf, statusSince } from './billing-record.js';
 import type { BillingCatalog } from './map-items.js';
 
 /** How a license stands, whatever it is to. */
@@ -62,7 +62,7 @@ export function standingOf(
   const common = { kind, startsAt: startedAt, graceEndsAt: null, anchorAt: anchorOf(subscription) } as const;
   if (isOverStatus(status)) {
     if (!isHeld) return null;
-    const endsAt = Math.max(startedAt, subscription.endedAt ?? latest.mark.at);
+    const endsAt = Math.max(startedAt, subscription.endedAt ?? saidAtOf(latest.mark));
     return { ...common, status: 'ended', endsAt };
   }
   const days = accessDays(accessOf(catalog, plan, status), catalog);
@@ -72,7 +72,7 @@ export function standingOf(
       : { ...common, status: 'paused', endsAt: endOf(subscription) };
   const endsAt = endOf(subscription);
   if (Number.isFinite(days)) {
-    const since = Math.max(startedAt, statusSince(record) ?? latest.mark.at);
+    const since = Math.max(startedAt, statusSince(record) ?? saidAtOf(latest.mark));
     return { ...common, status: 'past_due', endsAt, graceEndsAt: since + days * DAY_MILLISECONDS };
   }
   if (subscription.cancelAt !== null) return { ...common, status: 'canceled', endsAt };

@@ -1,5 +1,15 @@
-import type { BillingStatus } from './billing.js';
+import type { BillingStatus, MappedAddon } from './billing.js';
 import type { Instant } from './customer.js';
+
+/** What an item gives, said by whoever tells of it, so that no mapping is asked. */
+export interface BillingOffer {
+  /** The key of our product. */
+  readonly product: string;
+  readonly plan?: string;
+  /** Default: 0. */
+  readonly version?: number;
+  readonly addons?: readonly MappedAddon[];
+}
 
 /** What a customer pays for within a subscription, by the names that a catalog maps. */
 export interface BillingItem {
@@ -8,6 +18,7 @@ export interface BillingItem {
   readonly price: string | null;
   readonly lookupKey: string | null;
   readonly product: string | null;
+  readonly offer?: BillingOffer;
   /** 0 gives nothing. Where a provider says none (prices of usage), 1. */
   readonly quantity: number;
   /** What is paid for now; providers that know one period of the whole subscription give it to every item. */
@@ -48,7 +59,10 @@ export interface BillingSubscription {
  * second): created 0, changed 1, paused and resumed 2, deleted 3. `id` is the event's and only makes the order total.
  */
 export interface BillingMark {
+  /** When it was said; of a source that counts, its number. */
   readonly at: Instant;
+  /** Beside a number: when it was said. */
+  readonly saidAt?: Instant;
   readonly rank: number;
   readonly id: string;
 }

@@ -320,6 +320,11 @@ export const LIMITS = {
     'A signed message is good for so long, and clocks differ by no more: older ones may have been taken from a log.',
   ),
   webhookBodyBytes: limit(1024 * 1024, 'bytes', 'Events of billing providers are far smaller.'),
+  billingReconcileMinutes: limit(
+    60,
+    'minutes',
+    'So often a provider is asked for everything: an event that never came is made good for by then.',
+  ),
   inboxDays: limit(
     40,
     'days',

@@ -74,6 +74,7 @@ export const BillingProblemSchema = Type.Object(
       'ADDON_WITHOUT_PLAN',
       'ADDON_NOT_FOR_PLAN',
       'ADDON_QUANTITY',
+      'TOO_MANY_LICENSES',
     ]),
     product: TextOrNull,
     name: orNull(

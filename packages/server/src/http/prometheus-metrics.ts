@@ -5,7 +5,7 @@ export interface PrometheusMetrics extends Metrics {
   /** The text that `/metrics` answers. */
   render(): Promise<{ readonly contentType: string; readonly text: string }>;
   /** Reads the value whenever it is asked for. */
-  gauge(name: string, help: string, read: () => number | null): void;
+  gauge(name: string, help: string, read: () => number | null | Promise<number | null>): void;
 }
 
 const DURATION_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
@@ -121,8 +121,8 @@ export function createPrometheusMetrics(): PrometheusMetrics {
         name,
         help,
         registers,
-        collect() {
-          this.set(read() ?? Number.NaN);
+        async collect() {
+          this.set((await read()) ?? Number.NaN);
         },
       });
     },

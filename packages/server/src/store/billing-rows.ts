@@ -38,6 +38,46 @@ export async function findBillingCustomer(
   return row ?? null;
 }
 
+/** Whose it is from now on. */
+export async function writeBillingCustomer(
+  transaction: Transaction<Tables>,
+  row: Selectable<BillingCustomerTable>,
+): Promise<void> {
+  const { customer_id, linked_at } = row;
+  await transaction
+    .insertInto('billing_customer')
+    .values(row)
+    .onConflict((conflict) =>
+      conflict.columns(['connection_id', 'customer']).doUpdateSet({ customer_id, linked_at }),
+    )
+    .execute();
+}
+
+/** The licenses that a subscription gives, with the keys of their products. */
+export async function licensesOfSubscription(
+  database: Kysely<Tables>,
+  customerId: string,
+  connectionId: string,
+  subscription: string,
+) {
+  return database
+    .selectFrom('billing_license')
+    .innerJoin('license', (join) =>
+      join
+        .onRef('license.customer_id', '=', 'billing_license.customer_id')
+        .onRef('license.id', '=', 'billing_license.license_id'),
+    )
+    .innerJoin('product', 'product.id', 'license.product_id')
+    .selectAll('license')
+    .select('product.key as product')
+    .where('billing_license.customer_id', '=', customerId)
+    .where('billing_license.connection_id', '=', connectionId)
+    .where('billing_license.subscription', '=', subscription)
+    .orderBy('product.key')
+    .orderBy('billing_license.slot')
+    .execute();
+}
+
 export async function findBillingSubscription(
   database: Kysely<Tables>,
   connectionId: string,
@@ -157,4 +197,55 @@ function textOf({
   item,
 }: Pick<ProblemRow, 'code' | 'product' | 'name' | 'item'>): string {
   return JSON.stringify([code, product, name, item]);
+}
+
+/** Those that were not over when they were last told of, in the order of their ids. */
+export async function openSubscriptions(
+  database: Kysely<Tables>,
+  connectionId: string,
+  after: string,
+  limit: number,
+): Promise<string[]> {
+  const { rows } = await sql<{ subscription: string }>`
+    select subscription from billing_subscription
+    where connection_id = ${connectionId} and subscription > ${after}
+      and record::json #>> '{latest,subscription,status}' not in ('canceled', 'incomplete_expired')
+    order by subscription limit ${limit}`.execute(database);
+  return rows.map(({ subscription }) => subscription);
+}
+
+/** Licenses of a connection that are in force or to come. */
+export async function countHeldLicenses(
+  database: Kysely<Tables>,
+  connectionId: string,
+  now: Date,
+): Promise<number> {
+  const { rows } = await sql<{ count: number }>`
+    select count(*) as count from billing_license b
+    join license l on l.customer_id = b.customer_id and l.id = b.license_id
+    where b.connection_id = ${connectionId} and l.status <> 'ended' and (l.ends_at is null or l.ends_at > ${now})`.execute(
+    database,
+  );
+  return rows[0]?.count ?? 0;
+}
+
+/** Deliveries that were worked on go by their age. */
+export async function removeConnectionRows(
+  transaction: Transaction<Tables>,
+  connectionId: string,
+): Promise<void> {
+  for (const table of [
+    'billing_problem',
+    'billing_license',
+    'billing_subscription',
+    'billing_customer',
+  ] as const) {
+    await transaction.deleteFrom(table).where('connection_id', '=', connectionId).execute();
+  }
+  await transaction
+    .deleteFrom('webhook_inbox')
+    .where('connection_id', '=', connectionId)
+    .where('state', 'in', ['waiting', 'dead'])
+    .execute();
+  await transaction.deleteFrom('billing_connection').where('id', '=', connectionId).execute();
 }

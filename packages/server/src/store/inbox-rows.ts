@@ -1,9 +1,20 @@
-import { type Kysely, type Selectable, sql } from 'kysely';
+import { type Kysely, type Selectable, sql, type Transaction } from 'kysely';
 import type { BillingConnectionTable, WebhookInboxTable } from './billing-tables.js';
 import type { Tables } from './tables.js';
 
 export type BillingConnectionRow = Selectable<BillingConnectionTable>;
 export type InboxRow = Selectable<WebhookInboxTable>;
+
+/** Whether it is still there; it is not removed before the transaction ends. */
+export async function holdBillingConnection(transaction: Transaction<Tables>, id: string): Promise<boolean> {
+  const row = await transaction
+    .selectFrom('billing_connection')
+    .select('id')
+    .where('id', '=', id)
+    .forKeyShare()
+    .executeTakeFirst();
+  return row !== undefined;
+}
 
 export async function findBillingConnection(
   database: Kysely<Tables>,
@@ -28,6 +39,22 @@ export async function insertDelivery(
     .onConflict((conflict) => conflict.columns(['connection_id', 'account', 'event_id']).doNothing())
     .executeTakeFirstOrThrow();
   return (numInsertedOrUpdatedRows ?? 0n) > 0n;
+}
+
+/** What was told to the endpoint itself, by the provider's id. */
+export async function findDelivery(
+  database: Kysely<Tables>,
+  connectionId: string,
+  eventId: string,
+): Promise<InboxRow | null> {
+  const row = await database
+    .selectFrom('webhook_inbox')
+    .selectAll()
+    .where('connection_id', '=', connectionId)
+    .where('account', '=', '')
+    .where('event_id', '=', eventId)
+    .executeTakeFirst();
+  return row ?? null;
 }
 
 /** What is to be worked on, the oldest first. */
@@ -87,10 +114,9 @@ export interface InboxStanding {
 
 export async function readInboxStanding(database: Kysely<Tables>): Promise<InboxStanding> {
   const { rows } = await sql<{ waiting: number; oldest_at: Date | null; dead: number }>`
-    select count(*) filter (where state = 'waiting') as waiting,
-      min(occurred_at) filter (where state = 'waiting') as oldest_at,
-      count(*) filter (where state = 'dead') as dead
-    from webhook_inbox where state in ('waiting', 'dead')`.execute(database);
+    select w.waiting, w.oldest_at, d.dead
+    from (select count(*) as waiting, min(occurred_at) as oldest_at from webhook_inbox where state = 'waiting') w,
+      (select count(*) as dead from webhook_inbox where state = 'dead') d`.execute(database);
   const [row] = rows;
   return { waiting: row?.waiting ?? 0, oldestAt: row?.oldest_at ?? null, dead: row?.dead ?? 0 };
 }
@@ -127,4 +153,46 @@ export async function customersToDecideAgain(
     .where('billing_subscription.again_at', '<=', now)
     .limit(limit)
     .execute();
+}
+
+export interface Linkable {
+  readonly connectionId: string;
+  readonly environmentId: string;
+  /** The provider's customer. */
+  readonly customer: string;
+  /** Ours. */
+  readonly key: string;
+}
+
+/** What waits for a customer that is there now. */
+export async function findLinkable(database: Kysely<Tables>, limit: number): Promise<readonly Linkable[]> {
+  const { rows } = await sql<Linkable>`
+    select distinct s.connection_id as "connectionId", s.environment_id as "environmentId", s.customer, c.key
+    from billing_problem p
+    join billing_subscription s on s.connection_id = p.connection_id and s.subscription = p.subscription
+    join customer c on c.environment_id = s.environment_id and c.erased_at is null
+      and c.key = s.record::json #>> '{latest,subscription,customerKey}'
+    where p.code = 'CUSTOMER_NOT_LINKED' limit ${limit}`.execute(database);
+  return rows;
+}
+
+/** Connections that can be asked for everything, and were not since; those that waited longest first. */
+export async function dueForReconciling(
+  database: Kysely<Tables>,
+  before: Date,
+): Promise<BillingConnectionRow[]> {
+  return database
+    .selectFrom('billing_connection')
+    .selectAll()
+    .where('provider', '=', 'stripe')
+    .where('api_key', 'is not', null)
+    .where((where) => where.or([where('reconciled_at', 'is', null), where('reconciled_at', '<', before)]))
+    .orderBy(sql`reconciled_at nulls first`)
+    .orderBy('id')
+    .execute();
+}
+
+/** `null`: it is to be asked again soon. */
+export async function noteReconciled(database: Kysely<Tables>, id: string, at: Date | null): Promise<void> {
+  await database.updateTable('billing_connection').set({ reconciled_at: at }).where('id', '=', id).execute();
 }

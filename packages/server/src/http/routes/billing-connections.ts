@@ -6,14 +6,22 @@ import {
   BillingProblemPageSchema,
   BillingSecretCreateSchema,
 } from '@pennon/protocol/management/billing';
-import { KeySchema, PageQuerySchema, PreconditionHeadersSchema } from '@pennon/protocol/management/common';
+import {
+  KeySchema,
+  PageQuerySchema,
+  PreconditionHeadersSchema,
+  ReasonQuerySchema,
+} from '@pennon/protocol/management/common';
+import { ReasonBodySchema } from '@pennon/protocol/management/customers';
 import { Type } from 'typebox';
 import { listProblems } from '../../service/billing/list-problems.js';
 import {
+  askForEverything,
   changeConnection,
   createConnection,
   listConnections,
   readConnection,
+  removeConnection,
   rotateSecret,
 } from '../../service/billing/manage-connections.js';
 import type { ContractServices } from '../../service/contracts/data-change.js';
@@ -21,7 +29,7 @@ import type { App } from '../app.js';
 import { changeContextOf, credentialOf } from '../authenticate.js';
 import { preconditionOf, sendWithEtag } from '../etags.js';
 import { PROBLEMS } from '../problem-responses.js';
-import { sendChanged } from '../send-changed.js';
+import { sendChanged, sendRemoved } from '../send-changed.js';
 
 const config = { access: ['admin'] } as const;
 const tags = ['Billing'];
@@ -157,6 +165,49 @@ function registerChanges(app: App, services: ContractServices): void {
       const condition = preconditionOf(request);
       const credential = credentialOf(request);
       return sendChanged(reply, await rotateSecret(services, credential, context, params, body, condition));
+    },
+  );
+  app.delete(
+    ONE,
+    {
+      config,
+      schema: {
+        operationId: 'removeBillingConnection',
+        tags,
+        summary: 'Remove a connection that holds no license any more',
+        params: Params,
+        headers: PreconditionHeadersSchema,
+        querystring: ReasonQuerySchema,
+        response: { 204: Type.Null(), ...PROBLEMS },
+      },
+    },
+    async (request, reply) => {
+      const { params } = request;
+      const context = changeContextOf(request, request.query.reason);
+      const condition = preconditionOf(request);
+      return sendRemoved(
+        reply,
+        await removeConnection(services, credentialOf(request), context, params, condition),
+      );
+    },
+  );
+  app.post(
+    `${ONE}/reconcile`,
+    {
+      config,
+      schema: {
+        operationId: 'reconcileBilling',
+        tags,
+        summary: 'Ask the provider for everything soon, and not only by schedule',
+        params: Params,
+        body: ReasonBodySchema,
+        response: { 200: BillingConnectionSchema, ...PROBLEMS },
+      },
+    },
+    async (request, reply) => {
+      const { params, body } = request;
+      const context = changeContextOf(request, body.reason);
+      return sendChanged(reply, await askForEverything(services, credentialOf(request), context, params));
     },
   );
 }

@@ -1,7 +1,8 @@
 import type { BillingCatalog } from '@pennon/engine/billing/map-items';
 import type { BillingMapping } from '@pennon/engine/model/billing';
 import { DEFAULT_PAST_DUE_DAYS } from '@pennon/engine/model/limits';
-import type { DataChange } from '../contracts/data-change.js';
+import type { Transaction } from 'kysely';
+import type { Tables } from '../../store/tables.js';
 import { PublishedItems } from '../contracts/published-items.js';
 import type { Directory, EnvironmentRecord, ProductRecord } from '../ports.js';
 
@@ -10,19 +11,26 @@ export interface PublishedBilling {
   readonly product: ProductRecord;
   readonly timeZone: string | null;
   /**
-   * `null`: the product maps nothing of that connection. Where something is `held` all the same, its entry was removed since: it is
-   * read as an empty one, so that what is held is kept and ends when its subscription does.
+   * `null`: the product maps nothing of that connection. Where something of it is `needed` all the same (what is held, and its entry
+   * was removed since; what an item names itself), it is read as an empty one, so that what is held is kept and ends when its
+   * subscription does.
    */
-  catalogOf(mapping: string, isHeld: boolean): BillingCatalog | null;
+  catalogOf(mapping: string, isNeeded: boolean): BillingCatalog | null;
 }
 
-/** Every product that is published to the environment: a subscription may hold items of several. */
+/**
+ * Every product that is published to the environment: a subscription may hold items of several.
+ * @param named keys of products that are meant without a mapping
+ * @param isHeld false: it is only read, and nothing is written by it
+ */
 export async function readBillingCatalogs(
-  change: DataChange,
+  transaction: Transaction<Tables>,
   directory: Directory,
   environment: EnvironmentRecord,
+  named: ReadonlySet<string>,
+  isHeld: boolean,
 ): Promise<readonly PublishedBilling[]> {
-  const rows = await change.transaction
+  const rows = await transaction
     .selectFrom('environment_revision')
     .select('product_id')
     .where('environment_id', '=', environment.id)
@@ -32,28 +40,31 @@ export async function readBillingCatalogs(
   const published: PublishedBilling[] = [];
   for (const { product_id } of rows) {
     const product = directory.product(product_id);
-    if (product !== null) published.push(await readOne(change, product, environment));
+    if (product !== null)
+      published.push(await readOne(transaction, product, environment, named.has(product.key), isHeld));
   }
   return published;
 }
 
 async function readOne(
-  change: DataChange,
+  transaction: Transaction<Tables>,
   product: ProductRecord,
   environment: EnvironmentRecord,
+  isNamed: boolean,
+  isHeld: boolean,
 ): Promise<PublishedBilling> {
-  const items = await PublishedItems.open(change.transaction, product, environment);
+  const items = await PublishedItems.open(transaction, product, environment, isHeld);
   const mappings: ReadonlyMap<string, BillingMapping> = await items.all('billing');
   const document = await items.product();
   const [plans, addons] =
-    mappings.size === 0
+    mappings.size === 0 && !isNamed
       ? [[], []]
       : [[...(await items.all('plan')).values()], [...(await items.all('addon')).values()]];
   return {
     product,
     timeZone: document?.timeZone ?? null,
-    catalogOf(key, isHeld) {
-      const mapping = mappings.get(key) ?? (isHeld ? { key, items: [] } : undefined);
+    catalogOf(key, isNeeded) {
+      const mapping = mappings.get(key) ?? (isNeeded ? { key, items: [] } : undefined);
       if (mapping === undefined) return null;
       const pastDueGraceDays = document?.pastDueGraceDays ?? DEFAULT_PAST_DUE_DAYS;
       return { product: product.key, mapping, plans, addons, pastDueGraceDays };

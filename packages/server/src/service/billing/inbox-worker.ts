@@ -3,7 +3,6 @@ import { LIMITS } from '@pennon/engine/model/limits';
 import { isDatabaseUnavailable } from '../../store/database-error.js';
 import {
   type BillingConnectionRow,
-  customersToDecideAgain,
   dueDeliveries,
   findBillingConnection,
   forgetDeliveries,
@@ -11,16 +10,17 @@ import {
   settleDelivery,
 } from '../../store/inbox-rows.js';
 import { fromInstant } from '../../store/instant.js';
-import { type ContractServices, changeData } from '../contracts/data-change.js';
+import type { ContractServices } from '../contracts/data-change.js';
 import { createLeasedSweep, type LeasedSweep } from '../leased-sweep.js';
 import { ServiceError } from '../service-error.js';
 import type { BillingAdapters, WebhookProvider } from './billing-adapters.js';
 import type { BillingNews, BillingSource } from './billing-news.js';
-import { parseJson } from './receive-delivery.js';
+import { decideAgain, linkAgain } from './decide-again.js';
+import { parseJson, problemOf } from './receive-delivery.js';
 import { fetchStripeNews } from './stripe/fetch-stripe-news.js';
 import { fromStripeEvent } from './stripe/from-stripe-event.js';
 import type { StripeClient } from './stripe/stripe-client.js';
-import { applyBilling, takeInNews } from './take-in-news.js';
+import { takeInEvent } from './take-in-news.js';
 
 /*
  * Works on what is in the inbox, one process at a time under a lease. INVARIANT: taking in changes nothing the second time, so that a
@@ -38,7 +38,10 @@ export interface InboxWorkerOptions extends ContractServices {
 const POLL_MILLISECONDS = 1000;
 const AT_ONCE = 100;
 const LANES = 8;
+/** What no later attempt makes better. */
+const FINAL: ReadonlySet<string> = new Set(['BILLING_MODE', 'BILLING_ACCOUNT', 'UNREADABLE']);
 const DAY_MILLISECONDS = 86_400_000;
+const LINK_MILLISECONDS = 30_000;
 const FORGET_MILLISECONDS = 3_600_000;
 /** The first retry; each later one waits twice as long, up to an hour. */
 const FIRST_DELAY_MILLISECONDS = 2000;
@@ -46,10 +49,15 @@ const LONGEST_DELAY_MILLISECONDS = 3_600_000;
 
 export function createInboxWorker(options: InboxWorkerOptions): LeasedSweep {
   let forgottenAt = Number.NEGATIVE_INFINITY;
+  let linkedAt = Number.NEGATIVE_INFINITY;
 
   async function sweep(isStopping: () => boolean): Promise<'done' | 'more'> {
     const worked = await workInbox(options, isStopping);
     await decideAgain(options);
+    if (performance.now() - linkedAt >= LINK_MILLISECONDS) {
+      linkedAt = performance.now();
+      await linkAgain(options);
+    }
     if (performance.now() - forgottenAt >= FORGET_MILLISECONDS) {
       forgottenAt = performance.now();
       const before = options.clock.now() - LIMITS.inboxDays.value * DAY_MILLISECONDS;
@@ -91,7 +99,7 @@ export async function workInbox(
 async function workOne(options: InboxWorkerOptions, row: InboxRow): Promise<void> {
   try {
     const { source, news } = await readAgain(options, row);
-    for (const one of news) await takeInNews(options, source, one);
+    await takeInEvent(options, source, news);
     await settleDelivery(options.database, row, { state: 'done', problem: null });
   } catch (error) {
     if (isDatabaseUnavailable(error)) throw error;
@@ -111,25 +119,34 @@ async function readAgain(
   // The headers are not kept: the id that Standard Webhooks have there is the event's.
   const event = adapter.readEvent(json, { 'webhook-id': row.event_id }, connection.is_live);
   if (event === null) throw unreadable(row);
+  const problem = problemOf(event, connection);
+  if (problem !== null) throw strange(row, problem);
   const { id, key, provider, environment_id, is_live } = connection;
   return {
     source: {
       connection: { id, key, provider, environmentId: environment_id, isLive: is_live },
       event: { id: row.event_id, type: row.type },
     },
-    news: (await fetchedNews(options, connection, json)) ?? event.news,
+    // What was told comes first: since when a status stands is known from there.
+    news: [...event.news, ...(await fetchedNews(options, connection, json))],
   };
 }
 
-/** What is true now, asked before anything is locked. `null`: nobody can ask. */
+/** What is true now, asked before anything is locked; nothing, where nobody can ask. */
 async function fetchedNews(
   { stripeClientOf, clock }: InboxWorkerOptions,
   connection: BillingConnectionRow,
   json: JsonValue,
-): Promise<readonly BillingNews[] | null> {
+): Promise<readonly BillingNews[]> {
   const client = connection.provider === 'stripe' ? stripeClientOf(connection) : null;
   const event = client === null ? null : fromStripeEvent(json);
-  return client === null || event === null ? null : fetchStripeNews(client, event, clock.now());
+  return client === null || event === null ? [] : fetchStripeNews(client, event, clock.now());
+}
+
+/** A dead letter that was replayed and still is of another mode or account. */
+function strange(row: InboxRow, code: string): ServiceError {
+  const message = `\`${row.event_id}\` is of another mode or account than its connection. Send it over a connection of its own.`;
+  return new ServiceError('unprocessable', code, message);
 }
 
 function unreadable(row: InboxRow): ServiceError {
@@ -144,8 +161,7 @@ async function postpone(
   error: unknown,
 ): Promise<void> {
   const attempts = row.attempts + 1;
-  const isFinal =
-    error instanceof ServiceError && (error.code === 'BILLING_MODE' || error.code === 'UNREADABLE');
+  const isFinal = error instanceof ServiceError && FINAL.has(error.code);
   const isDead = isFinal || attempts >= LIMITS.inboxAttempts.value;
   const problem = error instanceof ServiceError ? `${error.code}: ${error.message}` : 'UNEXPECTED';
   if (!(error instanceof ServiceError))
@@ -157,21 +173,4 @@ async function postpone(
     due_at: fromInstant(clock.now() + delay),
     ...(isDead ? { state: 'dead' } : {}),
   });
-}
-
-/** What only the clock changes: add-ons whose own subscription ran out, or the license that they stood on. */
-export async function decideAgain(options: InboxWorkerOptions): Promise<void> {
-  const customers = await customersToDecideAgain(options.database, fromInstant(options.clock.now()), AT_ONCE);
-  for (const { environmentId, key } of customers) {
-    const context = {
-      actor: { kind: 'billing', id: 'clock', onBehalfOf: null },
-      requestId: 'billing-clock',
-      reason: 'What was bought ran out by the clock.',
-    } as const;
-    await changeData(options, context, environmentId, async (change) => {
-      const customer = await change.lockCustomer(key);
-      if (customer !== null) await applyBilling(options, change, customer);
-      return { item: null, created: false };
-    });
-  }
 }

@@ -7,7 +7,8 @@ import type {
   BillingSecretCreate,
 } from '@pennon/protocol/management/billing';
 import type { PageQuery } from '@pennon/protocol/management/common';
-import type { BillingConnectionRow } from '../../store/inbox-rows.js';
+import { countHeldLicenses, removeConnectionRows } from '../../store/billing-rows.js';
+import { type BillingConnectionRow, noteReconciled } from '../../store/inbox-rows.js';
 import { fromInstant } from '../../store/instant.js';
 import {
   type Changed,
@@ -21,7 +22,7 @@ import { isId, newId } from '../new-id.js';
 import { fromCursor, type Page, toPage } from '../page.js';
 import type { EnvironmentRecord } from '../ports.js';
 import { checkPrecondition, type Precondition } from '../precondition.js';
-import type { ServiceError } from '../service-error.js';
+import { ServiceError } from '../service-error.js';
 import { type BillingSecret, secretsOf } from './billing-secrets.js';
 import { toApiConnection } from './connection-record.js';
 import { reachedWhole } from './reached-whole.js';
@@ -43,6 +44,7 @@ export async function createConnection(
   if (body.apiKey !== undefined && body.provider !== 'stripe') throw noApi(body.provider);
   return changeData(services, context, environment.id, async (change) => {
     await checkFree(change, body.key);
+    await checkModes(change, body.mode === 'live');
     const row = await change.transaction
       .insertInto('billing_connection')
       .values({
@@ -145,6 +147,50 @@ export async function listConnections(
   );
 }
 
+/** With its inbox, links and what is known of its subscriptions. What it licensed must be over: nothing would end it any more. */
+export function removeConnection(
+  services: ContractServices,
+  credential: Credential,
+  context: ChangeContext,
+  named: ConnectionName,
+  precondition: Precondition,
+): Promise<Changed<null>> {
+  const environment = reachedWhole(services, credential, named.environment);
+  return changeData(services, context, environment.id, async (held) => {
+    const row = await findConnection(held.transaction, environment, named.connection, true);
+    const item = toApiConnection(row, held.now);
+    checkPrecondition(precondition, { tag: String(row.version), item }, `The connection \`${row.key}\``);
+    const count = await countHeldLicenses(held.transaction, row.id, fromInstant(held.now));
+    if (count > 0) throw holdsLicenses(row.key, count);
+    await removeConnectionRows(held.transaction, row.id);
+    await held.record({
+      action: 'billing-connection.remove',
+      productId: null,
+      objectKind: 'billing-connection',
+      objectId: row.id,
+      objectVersion: row.version + 1,
+      after: null,
+    });
+    return { item: null, created: false };
+  });
+}
+
+/** Asks the provider for everything soon, and not only by schedule. */
+export function askForEverything(
+  services: ContractServices,
+  credential: Credential,
+  context: ChangeContext,
+  named: ConnectionName,
+): Promise<Changed<ApiBillingConnection>> {
+  const environment = reachedWhole(services, credential, named.environment);
+  return changeData(services, context, environment.id, async (held) => {
+    const row = await findConnection(held.transaction, environment, named.connection, true);
+    if (row.api_key === null) throw withoutKey(row.key);
+    await noteReconciled(held.transaction, row.id, null);
+    return { item: await record(held, row, 'billing-connection.reconcile'), created: false };
+  });
+}
+
 async function change(
   services: ContractServices,
   credential: Credential,
@@ -170,7 +216,8 @@ async function change(
   });
 }
 
-async function findConnection(
+/** By key or id. @throws ServiceError `BILLING_CONNECTION_NOT_FOUND` (404) */
+export async function findConnection(
   database: ContractServices['database'],
   environment: EnvironmentRecord,
   name: string,
@@ -188,6 +235,34 @@ async function findConnection(
     'BILLING_CONNECTION_NOT_FOUND',
     `The connection \`${name.slice(0, 128)}\``,
     'GET …/billing-connections lists those that exist.',
+  );
+}
+
+/**
+ * INVARIANT: an environment takes live mode or test mode, never both: what is bought with a test card must not open anything of a
+ * customer who pays.
+ */
+async function checkModes(change: DataChange, isLive: boolean): Promise<void> {
+  // Two that are made at once would both find nobody of the other mode.
+  await change.transaction
+    .selectFrom('environment')
+    .select('id')
+    .where('id', '=', change.environmentId)
+    .forUpdate()
+    .execute();
+  const found = await change.transaction
+    .selectFrom('billing_connection')
+    .select('key')
+    .where('environment_id', '=', change.environmentId)
+    .where('is_live', '=', !isLive)
+    .executeTakeFirst();
+  if (found === undefined) return;
+  const [wanted, taken] = isLive ? ['live', 'test'] : ['test', 'live'];
+  throw refuse(
+    'conflict',
+    'BILLING_MODES_MIXED',
+    `The connection \`${found.key}\` of this environment is of ${taken} mode. Connect ${wanted} mode in an environment of its own.`,
+    '/mode',
   );
 }
 
@@ -235,4 +310,14 @@ function noApi(provider: string): ServiceError {
     `Nothing is fetched of \`${provider}\`: its events say all that there is. Leave \`apiKey\` out.`,
     '/apiKey',
   );
+}
+
+function holdsLicenses(key: string, count: number): ServiceError {
+  const message = `The connection \`${key}\` made ${count} licenses that are not over. Let their subscriptions end, or end the licenses, before it is removed.`;
+  return new ServiceError('conflict', 'BILLING_CONNECTION_HOLDS_LICENSES', message);
+}
+
+function withoutKey(key: string): ServiceError {
+  const message = `The connection \`${key}\` has no key of the provider’s API, so that nothing can be asked. Set its \`apiKey\`.`;
+  return new ServiceError('unprocessable', 'BILLING_API_KEY_MISSING', message);
 }

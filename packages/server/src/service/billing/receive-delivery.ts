@@ -71,7 +71,7 @@ export async function receiveDelivery(services: ReceivingServices, delivery: Del
 }
 
 /** What is of another mode or account is kept, and changes nothing: a wrong endpoint must be seen, not believed. */
-function problemOf(event: ReadEvent, connection: BillingConnectionRow): string | null {
+export function problemOf(event: ReadEvent, connection: BillingConnectionRow): string | null {
   if (event.isLive !== null && event.isLive !== connection.is_live) return 'BILLING_MODE';
   return event.account === connection.account ? null : 'BILLING_ACCOUNT';
 }

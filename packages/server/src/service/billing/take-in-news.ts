@@ -1,37 +1,20 @@
-import { EMPTY_RECORD, withReport, withSchedule } from '@pennon/engine/billing/billing-record';
-import { decideCustomer } from '@pennon/engine/billing/decide-customer';
-import type { DesiredLicense, HeldLicense } from '@pennon/engine/billing/desired-license';
+import { compareMarks, EMPTY_RECORD, withReport, withSchedule } from '@pennon/engine/billing/billing-record';
 import type { BillingRecord } from '@pennon/engine/model/billing-subscription';
 import { LIMITS } from '@pennon/engine/model/limits';
 import {
-  type BillingLicenseRow,
-  type BillingSubscriptionRow,
-  billingLicensesOf,
-  billingSubscriptionsOf,
   findBillingCustomer,
   findBillingSubscription,
   lockBillingCustomer,
-  type ProblemRow,
   replaceProblems,
-  setAgainAt,
   writeBillingSubscription,
 } from '../../store/billing-rows.js';
-import { fromInstant, fromInstantOrNull } from '../../store/instant.js';
+import { holdBillingConnection } from '../../store/inbox-rows.js';
+import { fromInstant } from '../../store/instant.js';
 import type { CustomerRow } from '../contracts/customer-record.js';
 import { type ContractServices, changeData, type DataChange } from '../contracts/data-change.js';
-import type { ProductRecord } from '../ports.js';
 import { ServiceError } from '../service-error.js';
-import { type PublishedBilling, readBillingCatalogs } from './billing-catalogs.js';
+import { applyBilling } from './apply-billing.js';
 import { type BillingNews, type BillingSource, contextOf, customerOf } from './billing-news.js';
-import {
-  changeBillingLicense,
-  createBillingLicense,
-  desiredOf,
-  endBillingLicense,
-} from './write-billing-licenses.js';
-
-/** What is to be resolved is looked at again so often: a publish that maps an item is found without being told of. */
-const LOOK_AGAIN_MILLISECONDS = 60_000;
 
 /** What became of it. `unlinked`: it is known, and nobody knows yet which customer of ours it is. */
 export type NewsOutcome = 'applied' | 'unlinked';
@@ -47,72 +30,66 @@ export async function takeInNews(
   source: BillingSource,
   news: BillingNews,
 ): Promise<NewsOutcome> {
-  const { connection } = source;
-  checkMode(source, news);
   const { item } = await changeData<NewsOutcome>(
     services,
     contextOf(source),
-    connection.environmentId,
-    async (change) => {
-      await lockBillingCustomer(change.transaction, connection.id, customerOf(news));
-      await remember(change, source, news);
-      const customer = await linkedCustomer(change, connection.id, customerOf(news));
-      if (customer === null) {
-        await reportUnlinked(change, source, news);
-        return { item: 'unlinked', created: false };
-      }
-      await applyBilling(services, change, customer);
-      return { item: 'applied', created: false };
-    },
+    source.connection.environmentId,
+    async (change) => ({ item: await takeInAll(services, change, source, [news]), created: false }),
   );
   return item;
 }
 
-/** Decides anew what a customer should hold by its subscriptions, and writes the difference. */
-export async function applyBilling(
+/** Everything that one event says, and that was asked because of it: decided once for each customer. */
+export async function takeInEvent(
+  services: ContractServices,
+  source: BillingSource,
+  news: readonly BillingNews[],
+): Promise<void> {
+  const byCustomer = new Map<string, [BillingNews, ...BillingNews[]]>();
+  for (const one of news) {
+    const known = byCustomer.get(customerOf(one));
+    if (known === undefined) byCustomer.set(customerOf(one), [one]);
+    else known.push(one);
+  }
+  for (const own of byCustomer.values()) {
+    await changeData(services, contextOf(source), source.connection.environmentId, async (change) => ({
+      item: await takeInAll(services, change, source, own),
+      created: false,
+    }));
+  }
+}
+
+/** The same within a change, of what is told of one customer at once. */
+export async function takeInAll(
   services: ContractServices,
   change: DataChange,
-  customer: CustomerRow,
-): Promise<void> {
-  const environment = services.directory.environment(change.environmentId);
-  if (environment === null) return;
-  const published = await readBillingCatalogs(change, services.directory, environment);
-  const subscriptions = await billingSubscriptionsOf(change.transaction, customer.id);
-  const held = await billingLicensesOf(change.transaction, customer.id);
-  const heldBy = (row: BillingSubscriptionRow) => held.filter((license) => nameOf(license) === nameOf(row));
-  const known = subscriptions.map((row) => ({
-    id: nameOf(row),
-    record: JSON.parse(row.record) as BillingRecord,
-    catalogs: published
-      .map((one) =>
-        one.catalogOf(
-          row.mapping,
-          heldBy(row).some(({ product_id }) => product_id === one.product.id),
-        ),
-      )
-      .filter((one) => one !== null),
-    held: heldBy(row).flatMap((one) => toHeld(one, published)),
-  }));
-  const decision = decideCustomer(known, change.now);
-  for (const row of subscriptions) {
-    const decided = decision.subscriptions.get(nameOf(row));
-    if (decided === undefined) continue;
-    await writeLicenses(change, customer, row, decided.licenses, heldBy(row), published);
-    const problems = decided.problems.map(
-      ({ code, product, name, item, isHeld }): ProblemRow => ({
-        code,
-        product,
-        name,
-        item: item === null ? null : JSON.stringify(item),
-        isHeld,
-      }),
-    );
-    await replaceProblems(change.transaction, row, problems, fromInstant(change.now));
-    const edges = [decision.againAt, problems.length > 0 ? change.now + LOOK_AGAIN_MILLISECONDS : null];
-    const again = edges.filter((edge) => edge !== null);
-    const againAt = again.length === 0 ? null : Math.min(...again);
-    await setAgainAt(change.transaction, row, fromInstantOrNull(againAt));
+  source: BillingSource,
+  news: readonly [BillingNews, ...BillingNews[]],
+): Promise<NewsOutcome> {
+  const { connection } = source;
+  const theirs = customerOf(news[0]);
+  for (const one of news) checkMode(source, one);
+  if (!(await holdBillingConnection(change.transaction, connection.id))) throw removedConnection(source);
+  await lockBillingCustomer(change.transaction, connection.id, theirs);
+  for (const one of news) await remember(change, source, one);
+  const customer = await linkedCustomer(change, connection.id, theirs);
+  if (customer !== null) {
+    await applyBilling(services, change, customer);
+    return 'applied';
   }
+  for (const one of news) await reportUnlinked(change, source, one);
+  return 'unlinked';
+}
+
+/** Whether that is what counts of the subscription now; else a newer state was told before. */
+export async function isNewestReport(
+  change: DataChange,
+  { connection }: BillingSource,
+  { mark, subscription }: BillingNews & { readonly kind: 'subscription' },
+): Promise<boolean> {
+  const row = await findBillingSubscription(change.transaction, connection.id, subscription.id);
+  const record = row === null ? EMPTY_RECORD : (JSON.parse(row.record) as BillingRecord);
+  return record.latest !== null && compareMarks(record.latest.mark, mark) === 0;
 }
 
 /** INVARIANT: nothing that is only a test changes what a live customer has. */
@@ -150,7 +127,8 @@ async function remember(change: DataChange, { connection }: BillingSource, news:
   if (key !== null) await linkIfNew(change, connection.id, customerOf(news), key);
 }
 
-async function linkIfNew(
+/** The customer of ours that the provider names, where nobody is linked yet. */
+export async function linkIfNew(
   change: DataChange,
   connectionId: string,
   customer: string,
@@ -212,45 +190,7 @@ async function reportUnlinked(
   await replaceProblems(change.transaction, row, [problem], fromInstant(change.now));
 }
 
-function nameOf(
-  row: Pick<BillingSubscriptionRow | BillingLicenseRow, 'connection_id' | 'subscription'>,
-): string {
-  return `${row.connection_id} ${row.subscription}`;
-}
-
-function toHeld(row: BillingLicenseRow, published: readonly PublishedBilling[]): HeldLicense[] {
-  const product = published.find((one) => one.product.id === row.product_id)?.product;
-  if (product === undefined) return [];
-  const { slot, plan, planVersion, quantity, addons } = desiredOf(row);
-  return [{ product: product.key, slot, plan, planVersion, quantity, addons }];
-}
-
-async function writeLicenses(
-  change: DataChange,
-  customer: CustomerRow,
-  subscription: BillingSubscriptionRow,
-  desired: readonly DesiredLicense[],
-  held: readonly BillingLicenseRow[],
-  published: readonly PublishedBilling[],
-): Promise<void> {
-  const target = (product: ProductRecord, timeZone: string | null) => ({
-    change,
-    customer,
-    subscription,
-    product,
-    timeZone,
-  });
-  for (const { product, timeZone } of published) {
-    const own = held.filter((one) => one.product_id === product.id);
-    const wanted = desired.filter((one) => one.product === product.key);
-    for (const one of own) {
-      if (!wanted.some(({ slot }) => slot === one.slot))
-        await endBillingLicense(target(product, timeZone), one);
-    }
-    for (const one of wanted) {
-      const before = own.find(({ slot }) => slot === one.slot);
-      if (before === undefined) await createBillingLicense(target(product, timeZone), one);
-      else await changeBillingLicense(target(product, timeZone), before, one);
-    }
-  }
+function removedConnection({ connection, event }: BillingSource): ServiceError {
+  const message = `\`${event.id}\` came over the connection \`${connection.key}\`, which was removed meanwhile.`;
+  return new ServiceError('unprocessable', 'UNREADABLE', message);
 }

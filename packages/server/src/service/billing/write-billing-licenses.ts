@@ -1,10 +1,12 @@
 import type { DesiredLicense } from '@pennon/engine/billing/desired-license';
 import { canonicalJson } from '@pennon/engine/catalog/canonical-json';
 import type { JsonValue } from '@pennon/engine/model/json';
+import { LIMITS } from '@pennon/engine/model/limits';
 import { anchorAt } from '@pennon/engine/period/anchor';
 import type { BillingLicenseRow, BillingSubscriptionRow } from '../../store/billing-rows.js';
 import { fromInstant, fromInstantOrNull } from '../../store/instant.js';
 import { finishLicense, writeLicense } from '../contracts/change-license.js';
+import { countLicenses } from '../contracts/count-licenses.js';
 import type { CustomerRow } from '../contracts/customer-record.js';
 import type { DataChange } from '../contracts/data-change.js';
 import {
@@ -22,15 +24,17 @@ import type { ProductRecord } from '../ports.js';
 export interface BillingTarget {
   readonly change: DataChange;
   readonly customer: CustomerRow;
-  readonly subscription: BillingSubscriptionRow;
+  readonly subscription: Pick<BillingSubscriptionRow, 'connection_id' | 'subscription'>;
   readonly product: ProductRecord;
   /** Of the product, where neither license nor customer has one. */
   readonly timeZone: string | null;
 }
 
-/** A license that billing decided on for the first time. */
-export async function createBillingLicense(target: BillingTarget, desired: DesiredLicense): Promise<void> {
+/** A license that billing decided on for the first time. False: the customer has as many as it may. */
+export async function createBillingLicense(target: BillingTarget, desired: DesiredLicense): Promise<boolean> {
   const { change, customer, subscription, product } = target;
+  const count = await countLicenses(change.transaction, customer.id, product.id, change.now);
+  if (count >= LIMITS.licensesPerCustomer.value) return false;
   const zone = customer.time_zone ?? target.timeZone ?? 'UTC';
   const anchor = anchorAt(desired.anchorAt, zone);
   const { startsAt, endsAt, graceEndsAt } = desired;
@@ -72,6 +76,7 @@ export async function createBillingLicense(target: BillingTarget, desired: Desir
     })
     .execute();
   await finishLicense(change, row, customer.key, product, 'license.create');
+  return true;
 }
 
 /**

@@ -13,6 +13,7 @@ import { environmentInReach } from '../scope.js';
 import { ServiceError } from '../service-error.js';
 import { toTimeOrNull } from '../times.js';
 import { changeLicense, findLicense, finishLicense, type LicenseName } from './change-license.js';
+import { countLicenses } from './count-licenses.js';
 import { customerNotFound, findCustomer } from './customer-record.js';
 import type { CustomerName } from './customers.js';
 import { type Changed, type ContractServices, changeData, type DataChange } from './data-change.js';
@@ -72,15 +73,7 @@ async function checkCount(
   customer: { readonly id: string; readonly key: string },
   product: ProductRecord,
 ): Promise<void> {
-  const { count } = await change.transaction
-    .selectFrom('license')
-    .select((expression) => expression.fn.countAll<number>().as('count'))
-    .where('customer_id', '=', customer.id)
-    .where('product_id', '=', product.id)
-    .where((where) =>
-      where.or([where('ends_at', 'is', null), where('ends_at', '>', fromInstant(change.now))]),
-    )
-    .executeTakeFirstOrThrow();
+  const count = await countLicenses(change.transaction, customer.id, product.id, change.now);
   if (count >= LIMITS.licensesPerCustomer.value) {
     throw new ServiceError(
       'unprocessable',

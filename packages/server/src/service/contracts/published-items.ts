@@ -45,8 +45,11 @@ export class PublishedItems {
     transaction: Transaction<Tables>,
     product: ProductRecord,
     environment: EnvironmentRecord,
+    /** False: it is only read, and nothing begins to name anything. */
+    isHeld = true,
   ): Promise<PublishedItems> {
-    await transaction.selectFrom('product').select('id').where('id', '=', product.id).forShare().execute();
+    if (isHeld)
+      await transaction.selectFrom('product').select('id').where('id', '=', product.id).forShare().execute();
     const row = await transaction
       .selectFrom('environment_revision')
       .select('revision')

@@ -47,6 +47,7 @@ const STATEMENTS: readonly string[] = [
     primary key (connection_id, account, event_id)
   )`,
   `create index webhook_inbox_waiting on webhook_inbox (due_at, id) where state = 'waiting'`,
+  `create index webhook_inbox_dead on webhook_inbox (id) where state = 'dead'`,
   `create index webhook_inbox_listed on webhook_inbox (connection_id, state, id)`,
   `create index webhook_inbox_subject on webhook_inbox (connection_id, subject)`,
   `create index webhook_inbox_received on webhook_inbox (received_at)`,

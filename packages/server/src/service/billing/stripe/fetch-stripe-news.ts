@@ -8,7 +8,7 @@ const FETCHED = 4;
 
 /**
  * What is true now of all that an event concerns: with a key, an event is a doorbell. `startedAt` is when it was asked, so that what is
- * told to have happened since is newer. Links are read of the event, which alone has them.
+ * told to have happened since is newer.
  */
 export async function fetchStripeNews(
   client: StripeClient,
@@ -17,9 +17,8 @@ export async function fetchStripeNews(
 ): Promise<readonly BillingNews[]> {
   const { news, subscriptions, customer } = event;
   if (news.kind === 'nothing' || news.kind === 'catalog') return [];
-  const link: readonly BillingNews[] = news.kind === 'link' ? [{ ...news }] : [];
   const fetched = await fetchAll(client, subscriptions, customer);
-  return [...link, ...fetched.flatMap((one) => newsOf(one, startedAt, event.id))];
+  return fetched.flatMap((one) => fetchedNewsOf(one, startedAt, event.id));
 }
 
 /** Those that are named; of an event that names none, all of the customer. */
@@ -37,7 +36,11 @@ async function fetchAll(
   return found;
 }
 
-function newsOf({ subscription, phases }: FetchedSubscription, at: Instant, id: string): BillingNews[] {
+export function fetchedNewsOf(
+  { subscription, phases }: FetchedSubscription,
+  at: Instant,
+  id: string,
+): BillingNews[] {
   const mark = { at, rank: FETCHED, id };
   return [
     { kind: 'subscription', mark, subscription },

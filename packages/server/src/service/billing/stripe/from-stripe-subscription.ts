@@ -26,7 +26,8 @@ export function fromStripeSubscription(value: JsonValue | undefined): BillingSub
   return {
     id,
     customer,
-    customerKey: textOf(objectOf(said.metadata)?.[CUSTOMER_METADATA]),
+    // The customer's own is there where it was fetched with the subscription.
+    customerKey: customerKeyOf(said) ?? customerKeyOf(objectOf(said.customer)),
     status,
     items,
     startedAt,
@@ -37,6 +38,10 @@ export function fromStripeSubscription(value: JsonValue | undefined): BillingSub
     collectionResumesAt: instantOf(objectOf(said.pause_collection)?.resumes_at),
     isLive: said.livemode === true,
   };
+}
+
+function customerKeyOf(said: JsonObject | null): string | null {
+  return textOf(objectOf(said?.metadata)?.[CUSTOMER_METADATA]);
 }
 
 /** `pause_collection` is no status at Stripe; here it is one, as its access is for the catalog to say. */

@@ -14,6 +14,11 @@ export interface StripeClient {
   subscription(id: string): Promise<FetchedSubscription | null>;
   /** Every one of a customer, those that are over too. */
   subscriptionsOf(customer: string): Promise<readonly FetchedSubscription[]>;
+  /** Everything of the account that is not over, page by page; `next` is what the next page begins after. */
+  page(after: string | null): Promise<{
+    readonly found: readonly FetchedSubscription[];
+    readonly next: string | null;
+  }>;
 }
 
 export interface StripeClientOptions {
@@ -27,7 +32,8 @@ export interface StripeClientOptions {
 const TIMEOUT_MILLISECONDS = 10_000;
 const RETRIES = 2;
 const PAGE = 100;
-const EXPAND = ['schedule'];
+/** The customer, because it may say which of ours it is. */
+const EXPAND = ['schedule', 'customer'];
 
 /** The client of Stripe's own package, at the API version that it was made for. It is loaded with the first question. */
 export function createStripeClient({ apiKey, account, server }: StripeClientOptions): StripeClient {
@@ -52,6 +58,16 @@ export function createStripeClient({ apiKey, account, server }: StripeClientOpti
   }
 
   return {
+    async page(after) {
+      const { stripe } = await client();
+      const { data, has_more } = await stripe.subscriptions.list({
+        limit: PAGE,
+        expand: EXPAND.map((member) => `data.${member}`),
+        ...(after === null ? {} : { starting_after: after }),
+      });
+      const found = data.map(toFetched).filter((one) => one !== null);
+      return { found, next: has_more ? (data.at(-1)?.id ?? null) : null };
+    },
     async subscription(id) {
       const { stripe, isMissing: isGone } = await client();
       try {
