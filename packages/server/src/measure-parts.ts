@@ -56,6 +56,21 @@ export function measureParts(parts: Parts): void {
     secondsOf(parts.storeAway.report().oldestMilliseconds ?? 0),
   );
   metrics.gauge('pennon_journal_bytes', 'Of the journal on disk.', () => parts.storeAway.report().bytes);
+  metrics.gauge(
+    'pennon_webhook_delivery_lag_seconds',
+    'Since the delivery that is due the longest was due, of all webhooks that are enabled; 0 without any.',
+    () => parts.hookJobs.report().deliverySeconds,
+  );
+  metrics.gauge(
+    'pennon_webhook_numbering_lag_seconds',
+    'Since the oldest event was told that is not put by for webhooks yet; 0 without any.',
+    () => parts.hookJobs.report().numberingSeconds,
+  );
+  metrics.gauge(
+    'pennon_webhooks_failing',
+    'Webhooks whose listener failed three times in a row or more, as this process knows.',
+    () => parts.hookJobs.report().failing,
+  );
   metrics.gauge('pennon_keys', 'Keys that are accepted.', () => parts.ring.size());
   metrics.gauge(
     'pennon_customer_pieces_in_memory',

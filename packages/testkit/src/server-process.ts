@@ -28,6 +28,8 @@ export interface ServerProcessOptions {
   readonly main?: string;
   readonly logLevel?: 'warn' | 'error';
   readonly readyMilliseconds?: number;
+  /** Besides what every process is started with, or instead of it. */
+  readonly environment?: Readonly<Record<string, string>>;
   /** What an earlier one has left. Default: a folder of its own, removed with it. */
   readonly dataDirectory?: string;
 }
@@ -58,6 +60,7 @@ export async function startServerProcess(
       PENNON_LOG_LEVEL: logLevel,
       // Where tests listen.
       PENNON_WEBHOOK_NETWORKS: '127.0.0.1',
+      ...options.environment,
     },
   });
   let said = '';

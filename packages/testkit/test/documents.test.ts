@@ -111,6 +111,8 @@ describe('what the documents tell a reader to paste works', () => {
 
   it('docs/reference/oep.md', () => follow('docs/reference/oep.md', withKeys()));
 
+  it('docs/guides/webhooks.md', () => follow('docs/guides/webhooks.md', withKeys()), 60_000);
+
   it('K-8 docs/guides/hand-out-vouchers.md', () => follow('docs/guides/hand-out-vouchers.md', withKeys()));
 
   it('K-5 docs/guides/credits-and-top-ups.md', () =>

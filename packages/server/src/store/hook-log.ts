@@ -163,3 +163,20 @@ export async function forgetRemoved(database: Kysely<Tables>, limit: number): Pr
   }
   return true;
 }
+
+/** Since when what waits is due at webhooks that are enabled, and since when the oldest event has no number. By one row of an index each. */
+export async function readHookLag(
+  database: Kysely<Tables>,
+  now: Date,
+): Promise<{ readonly due: Date | null; readonly told: Date | null }> {
+  const { rows } = await sql<{ readonly due: Date | null; readonly told: Date | null }>`
+    select (select min(d.next_attempt_at) from webhook w
+        cross join lateral (select next_attempt_at from webhook_delivery d
+          where d.webhook_id = w.id and d.state = 'waiting' and d.next_attempt_at <= ${now}::timestamptz
+          order by d.next_attempt_at limit 1) d
+        where w.state = 'enabled') as due,
+      (select occurred_at from outbox_event where sequence is null order by transaction_id, id limit 1) as told`.execute(
+    database,
+  );
+  return rows[0] ?? { due: null, told: null };
+}

@@ -26,6 +26,8 @@ export interface HookDispatcher {
   wake(): void;
   /** A webhook changed: it is read before anything else is sent. */
   refresh(): void;
+  /** Webhooks whose listener failed several times in a row, as this process knows. */
+  failing(): number;
   /** Claims nothing more, and waits a little for what is under way. */
   stop(): Promise<void>;
 }
@@ -150,6 +152,7 @@ export function createHookDispatcher(options: HookDispatcherOptions): HookDispat
       readAt = Number.NEGATIVE_INFINITY;
       wake();
     },
+    failing: () => [...known.values()].filter(({ lane }) => lane.isFailing()).length,
     async stop() {
       stopping = true;
       wake();

@@ -5,6 +5,7 @@ import { disableGone } from './disable-gone.js';
 import { createEventNumberer } from './event-numberer.js';
 import { type AttemptOutcome, createHookDispatcher } from './hook-dispatcher.js';
 import { createHookKeeper } from './hook-keeper.js';
+import { createHookLag, type HookLagReport } from './hook-lag.js';
 import { createStateTeller } from './state-teller.js';
 
 /** What runs behind webhooks in one process: numbering and keeping under leases, sending in every one. */
@@ -13,6 +14,7 @@ export interface HookJobs {
   stop(): Promise<void>;
   /** A webhook changed, or something became due in this process. */
   refresh(): void;
+  report(): HookLagReport & { readonly failing: number };
 }
 
 export interface HookJobsOptions {
@@ -40,18 +42,21 @@ export function createHookJobs(options: HookJobsOptions): HookJobs {
   const numberer = createEventNumberer({ database, clock, onProblem, onPutBy: () => dispatcher.wake() });
   const keeper = createHookKeeper({ database, clock, onProblem });
   const teller = createClockTeller({ ...services, onProblem });
+  const lag = createHookLag({ database, clock, onProblem });
   const states = createStateTeller({ ...services, onProblem });
   return {
     start() {
       numberer.start();
       states.start();
+      lag.start();
       keeper.start();
       teller.start();
       dispatcher.start();
     },
     async stop() {
-      await Promise.all([numberer, keeper, teller, states, dispatcher].map((job) => job.stop()));
+      await Promise.all([numberer, keeper, teller, states, lag, dispatcher].map((job) => job.stop()));
     },
     refresh: () => dispatcher.refresh(),
+    report: () => ({ ...lag.report(), failing: dispatcher.failing() }),
   };
 }
