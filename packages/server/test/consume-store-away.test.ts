@@ -1,7 +1,7 @@
 import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
+import { Wire } from '@pennon/testkit/wire';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ask, consume, customer, idempotencyKey, RUNTIME_CATALOG, warm } from './runtime-support.js';
-import { Wire } from './wire-support.js';
 
 /* What callers are told while the store hangs, stands still or cuts connections: 503, never a denial; and what holds afterwards. */
 

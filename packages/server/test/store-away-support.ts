@@ -1,6 +1,6 @@
 import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
+import { Wire } from '@pennon/testkit/wire';
 import { consume, customer, idempotencyKey, warm } from './runtime-support.js';
-import { Wire } from './wire-support.js';
 
 /* A server that reaches its database over a wire that can be cut, and one beside it that always does. */
 

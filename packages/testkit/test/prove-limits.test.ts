@@ -36,7 +36,7 @@ describe('the proof of limits, in its short form', () => {
 
   it('X-5 real processes survive kill -9, of the database too, and a stopped one holds nobody up', async () => {
     const { code, said } = await prove('b', 'c', '--short');
-    expect(said).toMatch(/^real-histories cases=1 kills=2 violations=0 seed=1 database-kills=1 /m);
+    expect(said).toMatch(/^real-histories cases=1 kills=[2-4] violations=0 seed=1 database-kills=1 /m);
     expect(said).toMatch(/^paused-processes cases=1 kills=0 violations=0 seed=1 holding=\d /m);
     expect(code).toBe(0);
   }, 180_000);

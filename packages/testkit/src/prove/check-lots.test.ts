@@ -1,8 +1,24 @@
 import { describe, expect, it } from 'vitest';
 import { checkLots, type LotsQuestion } from './check-lots.js';
 
-const ending = { id: 'a', kind: 'topup', amount: 3, remaining: 0, startsAt: 0, endsAt: 50 } as const;
-const lasting = { id: 'b', kind: 'topup', amount: 5, remaining: 4, startsAt: 10, endsAt: null } as const;
+const ending = {
+  id: 'a',
+  kind: 'topup',
+  amount: 3,
+  remaining: 0,
+  startsAt: 0,
+  endsAt: 50,
+  voidedAt: null,
+} as const;
+const lasting = {
+  id: 'b',
+  kind: 'topup',
+  amount: 5,
+  remaining: 4,
+  startsAt: 10,
+  endsAt: null,
+  voidedAt: null,
+} as const;
 /** Ten are allowed; `a` is used first, then the allowance, then `b`, which was being made when 20 was decided. */
 const SOUND: LotsQuestion = {
   allowance: 10,
@@ -42,7 +58,32 @@ const wrong: readonly (readonly [string, Partial<LotsQuestion>])[] = [
   ],
 ];
 
+/** `b` was voided between the two decisions that it mattered to, with four left. */
+const VOIDED: LotsQuestion = {
+  allowance: 10,
+  stored: [{ ...lasting, remaining: 4, voidedAt: 35 }],
+  made: [{ id: 'b', knownAt: 12, voidKnownAt: 50 }],
+  decisions: [
+    { key: 'one', decidedAt: 30, limit: 15, consumed: 11, usedAfter: 11 },
+    { key: 'two', decidedAt: 60, limit: 11, consumed: 0, usedAfter: 11 },
+  ],
+  events: [],
+  covered: 1,
+};
+
 describe('the ledger of lots', () => {
+  it('takes nothing out of a lot that is voided, from its void on', () => {
+    expect(checkLots(VOIDED)).toEqual([]);
+    const [one, two] = VOIDED.decisions;
+    if (one === undefined || two === undefined) throw new Error('Two decisions are needed.');
+    const counted = { ...two, limit: 15 };
+    // While it is being voided it may still count, and no longer than that.
+    expect(checkLots({ ...VOIDED, decisions: [one, { ...counted, decidedAt: 40 }] })).toEqual([]);
+    expect(checkLots({ ...VOIDED, decisions: [one, counted] })).not.toEqual([]);
+    expect(checkLots({ ...VOIDED, stored: [{ ...lasting, remaining: 3, voidedAt: 35 }] })).not.toEqual([]);
+    expect(checkLots({ ...VOIDED, stored: [{ ...lasting, remaining: 4 }] })).not.toEqual([]);
+  });
+
   it('agrees with what is right', () => {
     expect(checkLots(SOUND)).toEqual([]);
   });

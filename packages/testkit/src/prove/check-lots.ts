@@ -4,16 +4,20 @@
 export interface MadeLot {
   readonly id: string;
   readonly knownAt: number;
+  /** From then on it counts no more; absent: nobody was told that it was voided. */
+  readonly voidKnownAt?: number;
 }
 
 /** A lot as it stands in its table. */
 export interface StoredLot {
   readonly id: string;
-  readonly kind: 'topup' | 'promotional';
+  readonly kind: 'topup' | 'rollover' | 'promotional';
   readonly amount: number;
   readonly remaining: number;
   readonly startsAt: number;
   readonly endsAt: number | null;
+  /** When its void began; `null`: it is not voided. */
+  readonly voidedAt: number | null;
 }
 
 /** A decision about the feature, in the order in which they were made. */
@@ -47,6 +51,8 @@ interface LedgerLot {
   readonly left: number;
   /** From some instant between its beginning and its acknowledgement on. */
   readonly visible: boolean;
+  /** Voided: from some instant between the beginning of that and its acknowledgement on. */
+  readonly gone: boolean;
 }
 
 interface Ledger {
@@ -64,9 +70,16 @@ export function checkLots(question: LotsQuestion): readonly string[] {
   const lost = made
     .filter(({ id }) => !stored.some((lot) => lot.id === id))
     .map(({ id }) => `The lot ${id} was acknowledged and is lost.`);
-  const lots = stored.map((lot) => ({ stored: lot, left: lot.amount, visible: false }));
+  const kept = made
+    .filter(({ id, voidKnownAt }) => voidKnownAt !== undefined && !isVoided(stored, id))
+    .map(({ id }) => `The lot ${id} is not voided, though that was acknowledged.`);
+  const lots = stored.map((lot) => ({ stored: lot, left: lot.amount, visible: false, gone: false }));
   const begin = { lots, plain: allowance, taken: 0, used: 0, nextDecision: 0, nextEvent: 0 };
-  return [...lost, ...play(question, begin)];
+  return [...lost, ...kept, ...play(question, begin)];
+}
+
+function isVoided(stored: readonly StoredLot[], id: string): boolean {
+  return stored.some((lot) => lot.id === id && lot.voidedAt !== null);
 }
 
 /**
@@ -140,17 +153,23 @@ function checkEnd({ covered }: LotsQuestion, { lots, taken }: Ledger): readonly 
   return violations;
 }
 
-/** What was acknowledged before counts; what was being made just then may. */
+/** What was acknowledged before counts, or counts no more; what was being made or voided just then may. */
 function waysFor({ made }: LotsQuestion, { lots }: Ledger, at: number): readonly (readonly LedgerLot[])[] {
-  const known = ({ stored }: LedgerLot) => made.some(({ id, knownAt }) => id === stored.id && knownAt < at);
-  const shown = lots.map((lot) => ({ ...lot, visible: lot.visible || known(lot) }));
-  const maybe = shown.filter((lot) => !lot.visible && isInForce(lot, at));
-  return Array.from({ length: 2 ** maybe.length }, (_, choice) =>
-    shown.map((lot) => ({
-      ...lot,
-      visible: lot.visible || (maybe.includes(lot) && (choice >> maybe.indexOf(lot)) % 2 === 1),
-    })),
-  );
+  let ways: readonly (readonly LedgerLot[])[] = [[]];
+  for (const lot of lots) {
+    const told = made.find(({ id }) => id === lot.stored.id);
+    const visible = lot.visible || (told !== undefined && told.knownAt < at);
+    const gone = lot.gone || (told?.voidKnownAt !== undefined && told.voidKnownAt < at);
+    const sure = { ...lot, visible, gone };
+    const { voidedAt } = lot.stored;
+    const open = !gone && isInForce(lot, at);
+    const others = [
+      ...(open && !visible ? [{ ...sure, visible: true }] : []),
+      ...(open && voidedAt !== null && voidedAt <= at ? [{ ...sure, gone: true }] : []),
+    ];
+    ways = [sure, ...others].flatMap((one) => ways.map((before) => [...before, one]));
+  }
+  return ways;
 }
 
 function isInForce({ stored: { startsAt, endsAt } }: LedgerLot, at: number): boolean {
@@ -158,7 +177,7 @@ function isInForce({ stored: { startsAt, endsAt } }: LedgerLot, at: number): boo
 }
 
 function usable(lots: readonly LedgerLot[], at: number): readonly LedgerLot[] {
-  return lots.filter((lot) => lot.visible && isInForce(lot, at));
+  return lots.filter((lot) => lot.visible && !lot.gone && isInForce(lot, at));
 }
 
 /** What neither the allowance nor a lot has left is used above the allowance. */
@@ -183,11 +202,12 @@ const sum = (lots: readonly LedgerLot[]) => lots.reduce((total, { left }) => tot
 
 /**
  * All have one priority, so what ends first is used first: of those that end before the month nothing else counts, what the plan allows
- * ends with the month, and lots without an end come after it. Two that end at one instant: promotional ones first.
+ * ends with the month, and lots without an end come after it. Two that end at one instant: promotional ones first. What the month before
+ * left ends with this one and comes before what this one allows.
  */
 function inOrder(lots: readonly LedgerLot[]): readonly (LedgerLot | 'allowance')[] {
   const end = ({ stored }: LedgerLot) => stored.endsAt ?? Number.POSITIVE_INFINITY;
-  const rank = ({ stored }: LedgerLot) => (stored.kind === 'promotional' ? 0 : 1);
+  const rank = ({ stored }: LedgerLot) => ['promotional', 'rollover', 'topup'].indexOf(stored.kind);
   const sorted = [...lots].sort(
     (one, other) =>
       compare(end(one), end(other)) ||

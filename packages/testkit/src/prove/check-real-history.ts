@@ -1,76 +1,23 @@
 import type pg from 'pg';
-import { checkLots, type MadeLot, type StoredLot } from './check-lots.js';
 import { NoticeJudge, type ToldNotice } from './check-notices.js';
-import type { EventStatus, RealAnswer, RealCall, RealEvent } from './real-client.js';
-import { CREDITS_ALLOWANCE } from './real-installation.js';
+import { checkAway, isRest } from './check-real-away.js';
+import { checkCredits, isOfMonthBefore } from './check-real-credits.js';
+import { checkHolds } from './check-real-holds.js';
+import { AWAY_FEATURES } from './real-catalog.js';
+import type { RealAnswer } from './real-client.js';
+import type { Acknowledged, Heard, LimitChange, Told } from './real-heard.js';
+import { type Account, type EventRow, type Hours, type Row, readTables } from './real-tables.js';
 
 /* What the tables say against what clients were told, with arithmetic of its own. */
-
-export interface Acknowledged {
-  readonly call: RealCall;
-  readonly answer: RealAnswer;
-}
-
-/** What was answered when an event was told, each time that it was. */
-export interface Told {
-  readonly event: RealEvent;
-  readonly status: EventStatus;
-}
-
-/** From that instant of the database's clock on, every decision is under that limit, or under a later one. */
-export interface LimitChange {
-  readonly value: number;
-  readonly knownAt: number;
-}
-
-/** What clients were told about one customer. */
-export interface Heard {
-  readonly acknowledged: readonly Acknowledged[];
-  readonly told?: readonly Told[];
-  readonly changes?: readonly LimitChange[];
-  readonly lots?: readonly MadeLot[];
-}
-
-interface Row {
-  readonly key: string;
-  readonly operation: string;
-  readonly feature: string;
-  readonly allowed: boolean;
-  readonly requested: number;
-  readonly consumed: number;
-  readonly usedAfter: number;
-  readonly limit: number | null;
-  readonly decidedAt: number;
-}
-
-interface Account {
-  readonly used: number;
-  readonly limit: number | null;
-  readonly periodStart: number | null;
-  readonly covered: number;
-}
-
-interface Hours {
-  readonly amount: number;
-  readonly changes: number;
-}
-
-interface EventRow {
-  readonly id: string;
-  readonly feature: string;
-  readonly amount: number;
-  readonly recordedAt: number;
-}
 
 export async function checkRealHistory(
   pool: pg.Pool,
   customer: string,
-  { acknowledged, told = [], changes = [], lots = [] }: Heard,
+  heard: Heard,
 ): Promise<readonly string[]> {
-  const rows = await readRows(pool, customer);
-  const accounts = await readAccounts(pool, customer);
-  const events = await readEvents(pool, customer);
-  const holders = await readHolders(pool, customer);
+  const { acknowledged, told = [], changes = [] } = heard;
+  const tables = await readTables(pool, customer);
+  const { rows, accounts, events } = tables;
   return [
     ...checkAcknowledged(rows, acknowledged),
     ...rows.flatMap(checkRow),
@@ -78,158 +25,67 @@ export async function checkRealHistory(
     ...checkChain(rows.filter((row) => row.feature === 'calls')),
     ...checkLimits(rows, changes),
     ...checkEvents(events, told),
-    ...checkHours(rows, events, await readHours(pool, customer)),
-    ...checkHolders(rows, acknowledged, holders),
-    ...checkNotices(await readNotices(pool, customer), accounts),
-    ...checkLots({
-      allowance: CREDITS_ALLOWANCE,
-      decisions: rows.filter((row) => row.feature === 'credits'),
-      events: events.filter((event) => event.feature === 'credits'),
-      stored: await readLots(pool, customer),
-      made: acknowledged.length === 0 ? [] : lots,
-      covered: accounts.get('credits')?.covered ?? 0,
-    }),
+    ...checkHours(rows, events, tables.hours),
+    ...checkHolders(rows, acknowledged, tables.holders),
+    ...checkNotices(tables.notices, accounts),
+    ...checkCredits(tables, heard),
+    ...checkHolds(tables, acknowledged),
+    ...checkAway(rows, acknowledged),
   ].map((violation) => `${customer}: ${violation}`);
 }
 
-const MILLISECONDS = (column: string) => `floor(extract(epoch from ${column}) * 1000)::bigint`;
-
-/** In the order in which they were decided. */
-async function readRows(pool: pg.Pool, customer: string): Promise<readonly Row[]> {
-  const { rows } = await pool.query(
-    `select x.idempotency_key, x.operation, x.feature, x.allowed, x.requested, x.consumed, x.used_after,
-       x.limit_at_decision, ${MILLISECONDS('x.decided_at')} as decided_at
-     from consumption x join customer c on c.id = x.customer_id where c.key = $1 order by x.decided_at, x.id, x.item`,
-    [customer],
-  );
-  return rows.map((row) => ({
-    key: String(row.idempotency_key),
-    operation: String(row.operation),
-    feature: String(row.feature),
-    allowed: Boolean(row.allowed),
-    requested: Number(row.requested),
-    consumed: Number(row.consumed),
-    usedAfter: Number(row.used_after),
-    limit: row.limit_at_decision === null ? null : Number(row.limit_at_decision),
-    decidedAt: Number(row.decided_at),
-  }));
-}
-
-async function readAccounts(pool: pg.Pool, customer: string): Promise<ReadonlyMap<string, Account>> {
-  const { rows } = await pool.query(
-    `select a.feature, a.used, a.covered, a.limit_known, ${MILLISECONDS('a.period_start')} as period_start
-     from account a join customer c on c.id = a.customer_id where c.key = $1`,
-    [customer],
-  );
-  return new Map(
-    rows.map((row) => [
-      String(row.feature),
-      {
-        used: Number(row.used),
-        limit: row.limit_known === null ? null : Number(row.limit_known),
-        periodStart: row.period_start === null ? null : Number(row.period_start),
-        covered: Number(row.covered),
-      },
-    ]),
-  );
-}
-
-async function readEvents(pool: pg.Pool, customer: string): Promise<readonly EventRow[]> {
-  const { rows } = await pool.query(
-    `select e.event_id, e.feature, e.amount, ${MILLISECONDS('e.received_at')} as recorded_at
-     from usage_event e join customer c on c.id = e.customer_id where c.key = $1 order by e.received_at`,
-    [customer],
-  );
-  return rows.map((row) => ({
-    id: String(row.event_id),
-    feature: String(row.feature),
-    amount: Number(row.amount),
-    recordedAt: Number(row.recorded_at),
-  }));
-}
-
-/** What the history by hours says of each feature. */
-async function readHours(pool: pg.Pool, customer: string): Promise<ReadonlyMap<string, Hours>> {
-  const { rows } = await pool.query(
-    `select h.feature, sum(h.amount) as amount, sum(h.events) as changes
-     from usage_hour h join customer c on c.id = h.customer_id where c.key = $1 group by h.feature`,
-    [customer],
-  );
-  return new Map(
-    rows.map((row) => [String(row.feature), { amount: Number(row.amount), changes: Number(row.changes) }]),
-  );
-}
-
-async function readNotices(pool: pg.Pool, customer: string): Promise<readonly ToldNotice[]> {
-  const { rows } = await pool.query(
-    `select o.type, o.subject, o.data, ${MILLISECONDS('o.occurred_at')} as at from outbox_event o join customer c on c.id = o.customer_id
-     where c.key = $1 and o.type like 'limit.%' order by o.occurred_at, o.id`,
-    [customer],
-  );
-  return rows.map(({ type, subject, data, at }) => ({
-    type: String(type),
-    account: String(subject),
-    data: String(data),
-    at: Number(at),
-  }));
-}
-
-async function readHolders(pool: pg.Pool, customer: string): Promise<ReadonlyMap<string, number>> {
-  const { rows } = await pool.query(
-    `select h.holder, h.amount from usage_holder h join customer c on c.id = h.customer_id
-     where c.key = $1 and h.feature = 'members'`,
-    [customer],
-  );
-  return new Map(rows.map((row) => [String(row.holder), Number(row.amount)]));
-}
-
-async function readLots(pool: pg.Pool, customer: string): Promise<readonly StoredLot[]> {
-  const { rows } = await pool.query(
-    `select l.id, l.kind, l.amount, l.remaining, ${MILLISECONDS('l.starts_at')} as starts_at,
-       ${MILLISECONDS('l.ends_at')} as ends_at
-     from credit_lot l join customer c on c.id = l.customer_id where c.key = $1`,
-    [customer],
-  );
-  return rows.map((row) => ({
-    id: String(row.id),
-    kind: row.kind === 'promotional' ? 'promotional' : 'topup',
-    amount: Number(row.amount),
-    remaining: Number(row.remaining),
-    startsAt: Number(row.starts_at),
-    endsAt: row.ends_at === null ? null : Number(row.ends_at),
-  }));
+/** What an account has more, or less, after a decision. */
+function changeOf({ operation, consumed }: Row): number {
+  switch (operation) {
+    case 'consume':
+    case 'settle':
+      return consumed;
+    case 'release':
+      return -consumed;
+    default:
+      return 0;
+  }
 }
 
 /** INVARIANT: no acknowledged unit is lost, nothing is taken twice, and nobody took what nobody asked for. */
 function checkAcknowledged(rows: readonly Row[], acknowledged: readonly Acknowledged[]): readonly string[] {
   const violations: string[] = [];
   const byKey = new Map<string, Row>();
-  for (const row of rows) {
+  // What ends by the clock, and what is missing to an answer without the store, nobody called for.
+  for (const row of rows.filter(({ operation, key }) => operation !== 'expire' && !isRest(key))) {
     if (byKey.has(row.key)) violations.push(`\`${row.key}\` was decided twice.`);
     byKey.set(row.key, row);
   }
-  for (const { call, answer } of acknowledged) {
+  const answered = acknowledged.filter(({ answer }) => answer.refusal === null);
+  for (const { call, answer } of answered) {
     const row = byKey.get(call.idempotencyKey);
     if (row === undefined) violations.push(`\`${call.idempotencyKey}\` was acknowledged and is lost.`);
-    else if (row.allowed !== answer.allowed || row.consumed !== answer.taken) {
+    else if (!answer.isFallback && isOther(row, answer)) {
       violations.push(`\`${call.idempotencyKey}\` was answered otherwise than it stands.`);
     }
   }
-  if (byKey.size !== acknowledged.length) {
-    violations.push(`${byKey.size} calls stand for ${acknowledged.length} that were made.`);
+  if (byKey.size !== answered.length) {
+    violations.push(`${byKey.size} calls stand for ${answered.length} that were made.`);
   }
   return violations;
 }
 
+function isOther(row: Row, { allowed, taken }: RealAnswer): boolean {
+  return row.allowed !== allowed || (taken !== null && row.consumed !== taken);
+}
+
+/** Of hard limits. What is held counts as used. */
 function checkRow(row: Row): readonly string[] {
-  if (row.operation !== 'consume' || row.limit === null) return [];
-  if (row.allowed && row.consumed > 0 && row.usedAfter > row.limit) {
-    return [`\`${row.key}\` overshoots: ${row.usedAfter} of ${row.limit}.`];
+  if (row.operation !== 'consume' && row.operation !== 'reserve') return [];
+  if (row.limit === null || AWAY_FEATURES.has(row.feature)) return [];
+  const standing = row.usedAfter + row.reservedAfter;
+  if (row.allowed && row.consumed > 0 && standing > row.limit) {
+    return [`\`${row.key}\` overshoots: ${standing} of ${row.limit}.`];
   }
   // A denial is right only where there was no room: all that was asked, or with \`upTo\` one.
   const least = row.key.endsWith('-up-to') ? 1 : row.requested;
-  return !row.allowed && row.usedAfter + least <= row.limit
-    ? [`\`${row.key}\` was denied ${row.requested} at ${row.usedAfter} of ${row.limit}.`]
+  return !row.allowed && standing + least <= row.limit
+    ? [`\`${row.key}\` was denied ${row.requested} at ${standing} of ${row.limit}.`]
     : [];
 }
 
@@ -240,9 +96,7 @@ function checkSums(
 ): readonly string[] {
   const sums = new Map<string, number>();
   const add = (feature: string, amount: number) => sums.set(feature, (sums.get(feature) ?? 0) + amount);
-  for (const { feature, operation, consumed } of rows) {
-    add(feature, operation === 'release' ? -consumed : consumed);
-  }
+  for (const row of rows) if (!isOfMonthBefore(row)) add(row.feature, changeOf(row));
   for (const { feature, amount } of events) add(feature, amount);
   const found = (feature: string) => accounts.get(feature)?.used ?? 0;
   return [...new Set([...sums.keys(), ...accounts.keys()])]
@@ -282,13 +136,9 @@ function checkHours(
   events: readonly EventRow[],
   hours: ReadonlyMap<string, Hours>,
 ): readonly string[] {
-  const changes = [
-    ...rows.map(({ feature, operation, consumed }) => ({
-      feature,
-      amount: operation === 'release' ? -consumed : consumed,
-    })),
-    ...events,
-  ].filter(({ amount }) => amount !== 0);
+  const changes = [...rows.map((row) => ({ feature: row.feature, amount: changeOf(row) })), ...events].filter(
+    ({ amount }) => amount !== 0,
+  );
   return [...new Set([...changes.map(({ feature }) => feature), ...hours.keys()])].flatMap((name) => {
     const own = changes.filter(({ feature }) => feature === name);
     const sum = own.reduce((total, { amount }) => total + amount, 0);
@@ -306,7 +156,7 @@ function checkNotices(
   notices: readonly ToldNotice[],
   accounts: ReadonlyMap<string, Account>,
 ): readonly string[] {
-  const judge = new NoticeJudge(['calls', 'credits']);
+  const judge = new NoticeJudge(['calls', 'credits', 'rolled']);
   return [
     ...notices.flatMap((notice) => judge.hear(notice)),
     ...[...accounts].flatMap(([account, { periodStart, used, limit }]) =>

@@ -135,6 +135,7 @@ async function partD(): Promise<void> {
 async function partE(database: ScriptDatabase): Promise<void> {
   const line = await runFaults({
     database,
+    adminUrl: database.url,
     count: figures.faultCases,
     ...(values.fault === undefined ? {} : { names: values.fault }),
     onCaught: (fault, { cases }, violation) =>

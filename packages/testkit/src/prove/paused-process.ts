@@ -1,8 +1,9 @@
 import pg from 'pg';
-import { type Acknowledged, checkRealHistory } from './check-real-history.js';
+import { checkRealHistory } from './check-real-history.js';
 import type { OwnDatabase } from './own-database.js';
 import type { ProofLine } from './proof-line.js';
 import { callSurely, type RealAnswer, type RealCall, tryCall } from './real-client.js';
+import type { Acknowledged } from './real-heard.js';
 import { installCatalog } from './real-installation.js';
 import { ProcessPool, type RealProcess } from './real-processes.js';
 import { type Seeded, seeded } from './seeded.js';

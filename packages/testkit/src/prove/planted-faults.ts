@@ -11,7 +11,7 @@ export interface PlantedFault {
   /** Words that stand there once, and what stands there instead. */
   readonly edits: readonly (readonly [find: string, replace: string])[];
   /** Which part of the proof has to notice. */
-  readonly caughtBy: 'histories' | 'reservations' | 'credits' | 'interleavings';
+  readonly caughtBy: 'histories' | 'reservations' | 'credits' | 'interleavings' | 'servers';
   /** Where the search begins, for those that show in few cases only. */
   readonly firstSeed?: number;
 }
@@ -27,6 +27,9 @@ const CREDITS = 'server/dist/service/batch-credits.js';
 const ROLLOVER = 'engine/dist/usage/rollover.js';
 const LOTS = 'engine/dist/usage/lots.js';
 const RESERVATIONS = 'server/dist/service/batch-reservations.js';
+const COUNT_LATER = 'server/dist/service/store-away/count-later.js';
+const RECONCILER = 'server/dist/service/store-away/reconciler.js';
+const LOT_STATEMENTS = 'server/dist/store/lot-statements.js';
 const STATEMENTS = 'server/dist/store/account-statements.js';
 const TRANSACTION = 'server/dist/store/account-transaction.js';
 const ACCOUNTS = 'server/dist/store/accounts.js';
@@ -386,6 +389,41 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     edits: [['set idle_in_transaction_session_timeout = 800', 'set idle_in_transaction_session_timeout = 0']],
     caughtBy: 'interleavings',
     firstSeed: 10,
+  },
+  {
+    name: 'journal-counted-twice',
+    file: COUNT_LATER,
+    edits: [['Math.max(0, decision.consumed - counted)', 'decision.consumed']],
+    caughtBy: 'servers',
+  },
+  {
+    name: 'journal-forgotten',
+    file: RECONCILER,
+    edits: [['await options.count(one.entry);', '']],
+    caughtBy: 'servers',
+  },
+  {
+    name: 'voided-lot-spent',
+    file: LOT_STATEMENTS,
+    edits: [
+      ['    and l.closed_at is null)\nfrom unnest', ')\nfrom unnest'],
+      ['and l.remaining = n.before and l.closed_at is null', 'and l.remaining = n.before'],
+    ],
+    caughtBy: 'servers',
+    firstSeed: 5,
+  },
+  {
+    name: 'rollover-counted-and-not-stored',
+    file: LOT_STATEMENTS,
+    edits: [['if (made.length > 0)', 'if (made.length > 99)']],
+    caughtBy: 'servers',
+  },
+  {
+    name: 'settled-a-second-time-on-servers',
+    file: RESERVATIONS,
+    edits: [["if (state === 'settled' || state === 'released')", 'if (state === null)']],
+    caughtBy: 'servers',
+    firstSeed: 4,
   },
 ];
 // biome-ignore-end lint/suspicious/noTemplateCurlyInString: as above.

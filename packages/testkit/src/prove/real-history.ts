@@ -1,12 +1,17 @@
+import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
+import { callHttp } from '../http-call.js';
 import type { MadeLot } from './check-lots.js';
-import { type Acknowledged, checkRealHistory, type LimitChange, type Told } from './check-real-history.js';
+import { keyOfMonthBefore } from './check-real-credits.js';
+import { checkRealHistory } from './check-real-history.js';
 import type { Phase } from './kill-phases.js';
 import type { OwnDatabase } from './own-database.js';
-import { callSurely, type RealCall, type RealEvent, tellSurely } from './real-client.js';
-import type { RealFeature } from './real-installation.js';
-import type { ProcessPool } from './real-processes.js';
-import { buyCredits, changeLimits, killDatabase, killProcesses } from './real-trouble.js';
+import { drawEnd, drawRealCall, TOLD } from './real-calls.js';
+import { ROLLED_ALLOWANCE } from './real-catalog.js';
+import { callSurely, type RealAnswer, type RealCall, type RealEvent, tellSurely } from './real-client.js';
+import type { Acknowledged, LimitChange, Told } from './real-heard.js';
+import type { ServerPool } from './real-servers.js';
+import { buyCredits, changeLimits, cutOff, killDatabase, killProcesses } from './real-trouble.js';
 import { type Seeded, seeded } from './seeded.js';
 
 /*
@@ -15,13 +20,16 @@ import { type Seeded, seeded } from './seeded.js';
  */
 
 export interface RealHistorySurroundings {
-  readonly database: OwnDatabase;
-  readonly processes: ProcessPool;
+  /** `null`: nobody kills it. */
+  readonly database: Pick<OwnDatabase, 'killAndRestart'> | null;
+  readonly processes: ServerPool;
   readonly tables: pg.Pool;
   /** `kill -9` of processes in each history. */
   readonly killsEach: number;
   /** The database itself is killed too. */
   readonly killsDatabase: boolean;
+  /** How often one of the processes is cut off from the database. */
+  readonly outages: number;
 }
 
 export interface RealHistoryResult {
@@ -29,6 +37,11 @@ export interface RealHistoryResult {
   readonly calls: number;
   readonly events: number;
   readonly lots: number;
+  /** Reservations that were given. */
+  readonly holds: number;
+  readonly outages: number;
+  /** Calls that were answered without the store. */
+  readonly fallbacks: number;
   readonly replays: number;
   /** What the processes that were killed were in the middle of. */
   readonly phases: Readonly<Record<Phase, number>>;
@@ -57,6 +70,7 @@ class RealHistory {
   readonly #lots: MadeLot[] = [];
   readonly #violations: string[] = [];
   readonly #phases: Record<Phase, number> = { idle: 0, lock: 0, decide: 0, commit: 0 };
+  readonly #usedBefore: number;
   #drawn = 0;
   #troubled = true;
 
@@ -64,8 +78,9 @@ class RealHistory {
     this.#seed = seed;
     this.#chance = seeded(seed);
     this.#surroundings = surroundings;
-    this.#customer = `customer-${seed}-${Date.now().toString(36)}`;
+    this.#customer = `customer-${seed}-${randomUUID().slice(0, 8)}`;
     this.#other = `${this.#customer}-other`;
+    this.#usedBefore = 1 + this.#chance.below(ROLLED_ALLOWANCE);
   }
 
   async run(): Promise<RealHistoryResult> {
@@ -74,6 +89,7 @@ class RealHistory {
     const trouble = this.#makeTrouble();
     await Promise.all(Array.from({ length: 8 + this.#chance.below(9) }, () => this.#beClient()));
     await trouble;
+    await this.#count();
     const replays = await this.#replay();
     for (const customer of [this.#customer, this.#other]) {
       this.#violations.push(
@@ -82,6 +98,7 @@ class RealHistory {
           told: this.#told.filter(({ event }) => event.customer === customer),
           changes: this.#changes,
           lots: this.#lots,
+          ...(customer === this.#customer ? { usedBefore: this.#usedBefore } : {}),
         })),
       );
     }
@@ -90,36 +107,57 @@ class RealHistory {
       calls: this.#acknowledged.length,
       events: this.#events.length,
       lots: this.#lots.length,
+      holds: this.#acknowledged.filter(({ answer }) => answer.hold !== null).length,
+      outages: this.#surroundings.outages,
+      fallbacks: this.#acknowledged.filter(({ answer, other }) => answer.isFallback || other?.isFallback)
+        .length,
       replays,
       phases: this.#phases,
     };
   }
 
-  /** The first consumption registers the customer; nobody can give back or be granted anything before. */
+  /** The first consumption registers the customer; nobody can give back or be granted anything before. It came a month ago. */
   async #register(): Promise<void> {
+    const { processes, tables } = this.#surroundings;
     const call: RealCall = {
       operation: 'consume',
       customer: this.#customer,
-      idempotencyKey: `${this.#customer}-first`,
-      body: { key: 'calls', amount: 1, mode: 'all' },
+      idempotencyKey: keyOfMonthBefore(this.#customer),
+      body: { key: 'rolled', amount: this.#usedBefore, mode: 'all' },
     };
-    this.#acknowledged.push({
-      call,
-      answer: await callSurely(this.#surroundings.processes, this.#chance, call),
+    this.#acknowledged.push({ call, answer: await callSurely(processes, this.#chance, call) });
+    await tables.query(
+      `update account a set period_start = a.period_start - interval '1 month', period_end = a.period_start
+       from customer c where c.id = a.customer_id and c.key = $1`,
+      [this.#customer],
+    );
+    // Whoever is to answer without the store must know the customer.
+    const warm = (index: number): RealCall => ({
+      ...call,
+      idempotencyKey: `${this.#customer}-warm-${index}`,
+      body: { key: 'calls', amount: 1, mode: 'all' },
     });
+    const answers = Array.from({ length: 3 }, async (_, index) => {
+      const answer = await callSurely(processes, this.#chance, warm(index));
+      this.#acknowledged.push({ call: warm(index), answer });
+    });
+    await Promise.all(answers);
   }
 
   async #makeTrouble(): Promise<void> {
-    const { processes, tables, database, killsEach, killsDatabase } = this.#surroundings;
+    const { processes, tables, database, killsEach, killsDatabase, outages } = this.#surroundings;
     // Drawn apart, so that which trouble there is does not hang on which answer came first.
-    const [kills, limits, credits, crash] = [1, 2, 3, 4].map((part) => seeded(this.#seed * 8 + part));
-    if (kills === undefined || limits === undefined || credits === undefined || crash === undefined) return;
+    const [kills, limits, credits, crash, cuts] = [1, 2, 3, 4, 5].map((part) =>
+      seeded(this.#seed * 8 + part),
+    );
+    if (!kills || !limits || !credits || !crash || !cuts) return;
     try {
       await Promise.all([
         killProcesses(processes, tables, kills, killsEach, this.#phases),
         changeLimits(processes, tables, limits, this.#customer, this.#changes),
         buyCredits(processes, tables, credits, this.#customer, this.#lots),
-        killsDatabase ? killDatabase(database, crash) : null,
+        cutOff(processes, cuts, { count: outages, kills: killsEach > 0 }),
+        killsDatabase && database !== null ? killDatabase(database, crash) : null,
       ]);
     } finally {
       this.#troubled = false;
@@ -133,37 +171,57 @@ class RealHistory {
       this.#drawn += 1;
       const twice = chance.chance(0.1);
       if (chance.chance(0.15)) await this.#tell(twice);
-      else await this.#call(this.#drawCall(this.#drawn), twice);
+      else await this.#callAndEnd(drawRealCall(chance, this.#customer, this.#drawn), twice);
       await new Promise((resolve) => setTimeout(resolve, chance.draw() * 300));
     }
   }
 
-  async #call(call: RealCall, twice: boolean): Promise<void> {
+  /** Whoever was given a hold ends it: once, twice, or about when it ends by itself, or not at all. */
+  async #callAndEnd(call: RealCall, twice: boolean): Promise<void> {
+    const chance = this.#chance;
+    const { hold } = await this.#call(call, twice);
+    for (let count = hold === null ? 0 : chance.below(4); hold !== null && count > 0; count -= 1) {
+      const wait = chance.chance(0.6)
+        ? chance.draw() * 100
+        : hold.expiresAt - Date.now() + chance.between(-30, 30);
+      await new Promise((resolve) => setTimeout(resolve, Math.min(1500, Math.max(0, wait))));
+      await this.#call(drawEnd(chance, call, hold, count), chance.chance(0.2));
+    }
+  }
+
+  async #call(call: RealCall, twice: boolean): Promise<RealAnswer> {
     const { processes } = this.#surroundings;
     const [answer, other] = await Promise.all([
       callSurely(processes, this.#chance, call),
       twice ? callSurely(processes, this.#chance, call) : null,
     ]);
-    if (other !== null && other.text !== answer.text) {
-      this.#violations.push(`\`${call.idempotencyKey}\` was answered in two ways at once.`);
+    // One that was answered without the store may meet one that the store answered.
+    const free = answer.isFallback || other?.isFallback === true;
+    if (other !== null && other.text !== answer.text && !free) {
+      this.#violations.push(
+        `\`${call.idempotencyKey}\` was answered in two ways at once: ${answer.text} and ${other.text}.`,
+      );
     }
-    this.#acknowledged.push({ call, answer });
+    // Of two answers, the one of the store is what every repetition gets.
+    const [first, second] = answer.isFallback && other !== null ? [other, answer] : [answer, other];
+    this.#acknowledged.push({ call, answer: first, ...(second === null ? {} : { other: second }) });
+    return first;
   }
 
-  #drawCall(index: number): RealCall {
-    const chance = this.#chance;
-    const key = chance.pick(DRAWN);
-    const release = (key === 'seats' || key === 'members') && chance.chance(0.4);
-    const mode = !release && key !== 'members' && chance.chance(0.1) ? 'upTo' : 'all';
-    return {
-      operation: release ? 'release' : 'consume',
-      customer: this.#customer,
-      idempotencyKey: `${this.#customer}-${index}${mode === 'upTo' ? '-up-to' : ''}`,
-      body:
-        key === 'members'
-          ? { key, amount: 1, mode, holder: `member-${chance.below(9)}` }
-          : { key, amount: 1 + chance.below(3), mode },
-    };
+  /** Until everything that was answered without the store is counted: by whoever answered it, or by whoever came after. */
+  async #count(): Promise<void> {
+    const { processes } = this.#surroundings;
+    const deadline = Date.now() + COUNTED_MILLISECONDS;
+    await processes.whole();
+    for (const { url } of processes.alive) {
+      while ((await waitingAt(url)) !== 0) {
+        if (Date.now() > deadline) {
+          this.#violations.push('What was answered without the store is still not counted.');
+          return;
+        }
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    }
   }
 
   /** A batch of new events, and now and then one that was told before or is just being told by somebody else. */
@@ -201,7 +259,8 @@ class RealHistory {
     const asked = this.#acknowledged.filter(() => chance.chance(0.3)).slice(0, REPLAYS);
     for (const { call, answer } of asked) {
       const again = await callSurely(processes, chance, call);
-      if (again.text !== answer.text) {
+      const isSame = answer.isFallback ? isKept(again, answer) : again.text === answer.text;
+      if (!isSame) {
         this.#violations.push(`\`${call.idempotencyKey}\` was answered ${again.text} after ${answer.text}.`);
       }
     }
@@ -218,12 +277,16 @@ class RealHistory {
 
 const FEWEST_CALLS = 60;
 const MOST_CALLS = 1200;
+const COUNTED_MILLISECONDS = 120_000;
 
-/** How often each is drawn; `told` is recorded only. */
-const DRAWN: readonly RealFeature[] = [
-  ...(['calls', 'calls', 'calls', 'seats', 'seats'] as const),
-  ...(['members', 'members', 'credits', 'credits', 'mixed'] as const),
-];
+/** What was told without the store stands as it was told, unless the store had decided about the same call before. */
+function isKept(again: RealAnswer, told: RealAnswer): boolean {
+  return !again.isFallback || (again.allowed === told.allowed && again.taken === told.taken);
+}
 
-/** What events are about; of `credits` they are taken out of lots, as what is consumed. */
-const TOLD: readonly RealFeature[] = ['told', 'told', 'mixed', 'mixed', 'credits'];
+/** How many answers of a process are not counted yet; `null`: it does not say. */
+async function waitingAt(url: string): Promise<number | null> {
+  const answer = await callHttp('GET', `${url}/metrics`, {}).catch(() => null);
+  const found = /^pennon_journal_waiting (\d+)/m.exec(answer?.text ?? '')?.[1];
+  return found === undefined ? null : Number(found);
+}

@@ -1,56 +1,20 @@
+import { CATALOG } from './real-catalog.js';
 import { manageSurely } from './real-client.js';
-import type { ProcessPool } from './real-processes.js';
+import type { ServerPool } from './real-servers.js';
 import type { Seeded } from './seeded.js';
 
-/* The catalog of the real histories. A customer needs nothing but its first consumption: the default plan is everybody's. */
-
-export const CALLS_LIMIT = 200;
-/** What a period of `credits` allows without lots. */
-export const CREDITS_ALLOWANCE = 20;
-
-/**
- * `calls` are only taken; `seats` are taken and given back; `members` have names; `credits` are taken out of lots too; `told` is only
- * recorded, and `mixed` is recorded and taken.
- */
-const FEATURES = {
-  calls: { limit: CALLS_LIMIT, resets: true },
-  seats: { limit: 6, resets: false },
-  members: { limit: 5, resets: false },
-  credits: { limit: CREDITS_ALLOWANCE, resets: true },
-  told: { limit: 40, resets: true },
-  mixed: { limit: 120, resets: true },
-} as const;
-
-export type RealFeature = keyof typeof FEATURES;
-
-const governed = { owner: 'team@example.com', purpose: 'A proof.', removal: 'permanent', category: 'limit' };
-
-const CATALOG = {
-  product: { key: 'test', name: 'Test', defaultPlan: 'free' },
-  features: Object.entries(FEATURES).map(([key, { resets }]) => ({
-    key,
-    type: 'metered',
-    reset: resets ? { every: 'month', anchor: 'calendar' } : 'never',
-    ...governed,
-  })),
-  plans: [
-    {
-      key: 'free',
-      entitlements: Object.entries(FEATURES).map(([feature, { limit }]) => ({ feature, value: limit })),
-    },
-  ],
-};
+/* What management does for a real history. */
 
 const REASON = 'The proof of limits.';
 
-export async function installCatalog(pool: ProcessPool, chance: Seeded): Promise<void> {
+export async function installCatalog(pool: ServerPool, chance: Seeded): Promise<void> {
   const path = `/api/v1/products/test/catalog?reason=${encodeURIComponent(REASON)}`;
   await manageSurely(pool, chance, 'PUT', path, CATALOG);
 }
 
 /** From its commit on, this is the limit of the customer. */
 export async function setLimit(
-  pool: ProcessPool,
+  pool: ServerPool,
   chance: Seeded,
   customer: string,
   { value, number }: { readonly value: number; readonly number: number },
@@ -77,7 +41,7 @@ export interface TopUp {
 
 /** The id of the lot; `null` where it would have ended before it was made. */
 export async function topUp(
-  pool: ProcessPool,
+  pool: ServerPool,
   chance: Seeded,
   customer: string,
   { amount, kind, endsAt }: TopUp,
@@ -95,4 +59,15 @@ export async function topUp(
     { mayRefuse: endsAt !== null },
   );
   return made === null ? null : (made as { readonly id: string }).id;
+}
+
+/** Takes back what is left of a lot. `null`: it is over, so that nothing is. */
+export async function voidTopUp(
+  pool: ServerPool,
+  chance: Seeded,
+  customer: string,
+  id: string,
+): Promise<unknown> {
+  const path = `/api/v1/environments/production/customers/${customer}/top-ups/${id}/void`;
+  return manageSurely(pool, chance, 'POST', path, { reason: REASON }, { mayRefuse: true });
 }

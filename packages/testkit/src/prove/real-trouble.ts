@@ -1,10 +1,11 @@
 import type pg from 'pg';
 import type { MadeLot } from './check-lots.js';
-import type { LimitChange } from './check-real-history.js';
 import { lookAtPhases, PHASES, type Phase } from './kill-phases.js';
 import type { OwnDatabase } from './own-database.js';
-import { CALLS_LIMIT, setLimit, topUp } from './real-installation.js';
-import type { ProcessPool, RealProcess } from './real-processes.js';
+import { CALLS_LIMIT } from './real-catalog.js';
+import type { LimitChange } from './real-heard.js';
+import { setLimit, topUp, voidTopUp } from './real-installation.js';
+import type { RealServer, ServerPool } from './real-servers.js';
 import type { Seeded } from './seeded.js';
 
 /* What befalls the processes and the customer of a real history while its clients call. */
@@ -13,7 +14,7 @@ const CHOOSE_MILLISECONDS = 400;
 
 /** Somebody must be left to be asked. */
 export async function killProcesses(
-  processes: ProcessPool,
+  processes: ServerPool,
   tables: pg.Pool,
   chance: Seeded,
   count: number,
@@ -32,15 +33,15 @@ export async function killProcesses(
 
 /** Waits a little for a process that is just in the wanted phase, and else takes any. */
 async function chooseVictim(
-  processes: ProcessPool,
+  processes: ServerPool,
   tables: pg.Pool,
   chance: Seeded,
-): Promise<{ readonly victim: RealProcess; readonly phase: Phase }> {
+): Promise<{ readonly victim: RealServer; readonly phase: Phase }> {
   const wanted = chance.pick(PHASES);
   const deadline = Date.now() + CHOOSE_MILLISECONDS;
   for (;;) {
     const phases = await lookAtPhases(tables).catch(() => new Map<string, Phase>());
-    const phaseOf = ({ role }: RealProcess) => phases.get(role) ?? 'idle';
+    const phaseOf = ({ role }: RealServer) => phases.get(role) ?? 'idle';
     const fitting = processes.alive.filter((process) => phaseOf(process) === wanted);
     if (fitting.length > 0) return { victim: chance.pick(fitting), phase: wanted };
     if (Date.now() >= deadline) {
@@ -52,7 +53,7 @@ async function chooseVictim(
 }
 
 export async function changeLimits(
-  processes: ProcessPool,
+  processes: ServerPool,
   tables: pg.Pool,
   chance: Seeded,
   customer: string,
@@ -71,7 +72,7 @@ export async function changeLimits(
 const LOT_AMOUNTS = [3, 5, 9, 17];
 
 export async function buyCredits(
-  processes: ProcessPool,
+  processes: ServerPool,
   tables: pg.Pool,
   chance: Seeded,
   customer: string,
@@ -84,7 +85,35 @@ export async function buyCredits(
     const endsAt = ends ? (await databaseTime(tables)) + 800 + chance.below(4000) : null;
     const kind = chance.chance(0.4) ? 'promotional' : 'topup';
     const id = await topUp(processes, chance, customer, { amount, kind, endsAt });
-    if (id !== null) lots.push({ id, knownAt: await databaseTime(tables) });
+    if (id === null) continue;
+    const made = { id, knownAt: await databaseTime(tables) };
+    lots.push(made);
+    if (!chance.chance(0.35)) continue;
+    await sleep(chance.below(600));
+    if ((await voidTopUp(processes, chance, customer, id)) === null) continue;
+    lots.splice(lots.indexOf(made), 1, { ...made, voidKnownAt: await databaseTime(tables) });
+  }
+}
+
+/**
+ * Now and then one of them reaches the database no more, as if a cable was pulled; what it answers meanwhile stands on its disk. Some are
+ * killed before they can count that: whoever comes after them does.
+ */
+export async function cutOff(
+  processes: ServerPool,
+  chance: Seeded,
+  { count, kills }: { readonly count: number; readonly kills: boolean },
+): Promise<void> {
+  for (let index = 0; index < count; index += 1) {
+    await sleep(50 + chance.below(400));
+    // The first has been there longest, and knows the customer best: what it does not know, it cannot answer.
+    const { alive } = processes;
+    const victim = chance.chance(0.7) ? alive[0] : alive[chance.below(alive.length)];
+    if (victim === undefined) continue;
+    victim.cutOff(true);
+    await sleep(500 + chance.below(900));
+    if (kills && chance.chance(0.4)) await processes.kill(victim);
+    else victim.cutOff(false);
   }
 }
 
@@ -103,7 +132,10 @@ export async function databaseTime(tables: pg.Pool): Promise<number> {
   }
 }
 
-export async function killDatabase(database: OwnDatabase, chance: Seeded): Promise<void> {
+export async function killDatabase(
+  database: Pick<OwnDatabase, 'killAndRestart'>,
+  chance: Seeded,
+): Promise<void> {
   await sleep(50 + chance.below(1000));
   await database.killAndRestart();
 }

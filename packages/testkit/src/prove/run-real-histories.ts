@@ -29,10 +29,20 @@ export interface RealHistoriesOptions extends PoolOptions {
 
 export async function runRealHistories(options: RealHistoriesOptions): Promise<ProofLine> {
   const { database, firstSeed, count, killsEach } = options;
-  const processes = new ProcessPool(database.url, options);
+  const processes = new ProcessPool(database.url, { ...options, wired: true });
   const tables = new pg.Pool({ connectionString: database.url, max: 3 });
   tables.on('error', () => undefined);
-  const totals = { calls: 0, events: 0, lots: 0, replays: 0, violated: 0, databaseKills: 0 };
+  const totals = {
+    calls: 0,
+    events: 0,
+    lots: 0,
+    holds: 0,
+    outages: 0,
+    fallbacks: 0,
+    replays: 0,
+    violated: 0,
+    databaseKills: 0,
+  };
   const phases: Record<Phase, number> = { idle: 0, lock: 0, decide: 0, commit: 0 };
   const line = (cases: number): ProofLine => ({
     name: 'real-histories',
@@ -42,7 +52,8 @@ export async function runRealHistories(options: RealHistoriesOptions): Promise<P
     seed: firstSeed,
     more: {
       'database-kills': totals.databaseKills,
-      ...{ calls: totals.calls, events: totals.events, lots: totals.lots, replays: totals.replays },
+      ...{ outages: totals.outages, calls: totals.calls, events: totals.events, lots: totals.lots },
+      ...{ holds: totals.holds, fallbacks: totals.fallbacks, replays: totals.replays },
       ...phases,
     },
   });
@@ -57,10 +68,14 @@ export async function runRealHistories(options: RealHistoriesOptions): Promise<P
     for (; done < count && Date.now() < end; done += 1) {
       const seed = firstSeed + done;
       const killsDatabase = seed % options.databaseKillEvery === 0;
-      const result = await runRealHistory(seed, { database, processes, tables, killsEach, killsDatabase });
+      const surroundings = { database, processes, tables, killsEach, killsDatabase, outages: 1 + (seed % 2) };
+      const result = await runRealHistory(seed, surroundings);
       totals.calls += result.calls;
       totals.events += result.events;
       totals.lots += result.lots;
+      totals.holds += result.holds;
+      totals.outages += result.outages;
+      totals.fallbacks += result.fallbacks;
       totals.replays += result.replays;
       if (killsDatabase) totals.databaseKills += 1;
       for (const phase of PHASES) phases[phase] += result.phases[phase];

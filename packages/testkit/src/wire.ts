@@ -43,6 +43,10 @@ export class Wire {
     }
   }
 
+  get isAway(): boolean {
+    return this.#away;
+  }
+
   /** Cuts, and lets nobody in until it is over. */
   goAway(away: boolean): void {
     this.#away = away;
