@@ -223,23 +223,28 @@ describe('consume with the store away', () => {
 });
 
 describe('counting afterwards', () => {
-  it('the same key answered by two processes counts once', async () => {
+  it('the same key answered by two processes counts once, also where the store had denied it before', async () => {
     const { far, near, wiredUrl } = servers;
     const who = await known(near, far);
+    const denied = idempotencyKey();
+    await consume(near, who, { key: 'open-calls', amount: 5 });
+    expect((await consume(near, who, { key: 'open-calls', amount: 3 }, denied)).body.allowed).toBe(false);
     const keys = { admin: near.adminKey, server: near.serverKey, client: near.clientKey };
     const third = await startTestServer({ databaseUrl: wiredUrl, keys });
     try {
       await consume(third, who, { key: 'seen-calls', amount: 0 });
       await cutFor(who);
       await awayNoticed(third, who);
-      const key = idempotencyKey();
-      const told = await Promise.all(
-        [far, third].map((server) => consume(server, who, { key: 'open-calls', amount: 3 }, key)),
-      );
-      expect(told.map(({ body }) => body.reason)).toEqual(['FALLBACK', 'FALLBACK']);
+      const keys = [idempotencyKey(), denied];
+      for (const key of keys) {
+        const told = await Promise.all(
+          [far, third].map((server) => consume(server, who, { key: 'open-calls', amount: 3 }, key)),
+        );
+        expect(told.map(({ body }) => body.reason)).toEqual(['FALLBACK', 'FALLBACK']);
+      }
       servers.wire.goAway(false);
       await Promise.all([counted(far), counted(third)]);
-      expect(await usedOf(near, who, 'open-calls')).toBe(3);
+      expect(await usedOf(near, who, 'open-calls')).toBe(5 + 3 + 3);
     } finally {
       await third.stop();
     }

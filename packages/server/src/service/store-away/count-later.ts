@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { ConsumptionDecision } from '@pennon/engine/model/decision';
 import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
 import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
@@ -18,19 +19,24 @@ export interface CountDependencies extends EvaluationDependencies {
 
 /** Of the key under which the rest of an answer counts, where the store knows another decision under the caller's own. */
 const REST = 'fallback:';
+
+/** One for each call, whichever processes answered it: a caller who was told the same thing twice has it once. */
+function restKey({ idempotencyKey, requestHash }: JournalEntry): string {
+  return REST + createHash('sha256').update(`${requestHash} ${idempotencyKey}`).digest('base64url');
+}
 const READ_MILLISECONDS = 500;
 
 /**
  * Counts what was answered without the store, through the customer's lane, under the key of its caller: so it counts once, whoever counts it
  * and however often. INVARIANT: what a caller was told to have is counted. Where the store knows another decision under that key (a
- * denial before, the answer of another process, another body), what is missing to what was told counts under a key of the entry's own.
+ * denial before, the answer of another process, another body), what is missing to what was told counts under a key that the call has for that.
  * CUSTOMER_NOT_FOUND: the customer was erased; there is nobody any more for whom it could count.
  */
 export async function countLater(dependencies: CountDependencies, entry: JournalEntry): Promise<void> {
   const told = toldDecisions(entry);
   const rest = restOf(told, await storedUnder(dependencies, entry, told));
   if (rest.some(({ consumed }) => consumed > 0)) {
-    await submit(dependencies, entry, { idempotencyKey: `${REST}${entry.id}`, told: rest });
+    await submit(dependencies, entry, { idempotencyKey: restKey(entry), told: rest });
   }
 }
 
