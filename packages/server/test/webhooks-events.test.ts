@@ -297,9 +297,13 @@ describe('every event', () => {
       { timeout: 15_000, interval: 100 },
     );
     expect(await read('pennon_webhook_numbering_lag_seconds')).toBeLessThan(5);
+    const failing = async () =>
+      (await server.request('GET', hooksPath(server, `/${hook.id}`))).body.failingSince;
+    expect(await failing()).toEqual(expect.any(String));
     listener.answer(204);
     await vi.waitFor(
       async () => {
+        expect(await failing()).toBeNull();
         expect(await read('pennon_webhooks_failing')).toBe(0);
         expect(await read('pennon_webhook_delivery_lag_seconds')).toBe(0);
       },

@@ -118,7 +118,7 @@ export function isSignedWith(secret: string, { headers, text }: Received): boole
 /** As if all that waits were due. */
 export async function makeDue(server: TestServer): Promise<void> {
   await server.parts.database.pool.query(
-    `update webhook_delivery set next_attempt_at = now() where state = 'waiting'`,
+    `update webhook_delivery set next_attempt_at = now(), claimed_until = null where state = 'waiting'`,
   );
   server.parts.hookJobs.refresh();
 }

@@ -2,6 +2,7 @@ import { CloudEventSchema, HOOK_EVENTS, isHookEventType } from '@pennon/protocol
 import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
 import { Compile } from 'typebox/compile';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { giveUpOverdue } from '../src/store/hook-deliveries.js';
 import { NOTICES_CATALOG } from './notices-support.js';
 import { consume, warm } from './runtime-support.js';
 import {
@@ -191,7 +192,7 @@ describe('webhooks', () => {
       expect(body.log).toHaveLength(1);
     });
     await server.parts.database.pool.query(
-      `update webhook_delivery set attempts = 11, next_attempt_at = now() where event_id = $1`,
+      `update webhook_delivery set attempts = 11, next_attempt_at = now(), claimed_until = null where event_id = $1`,
       [event],
     );
     server.parts.hookJobs.refresh();
@@ -292,6 +293,181 @@ describe('webhooks', () => {
     expect(trail.body.items[0]).toMatchObject({ action: 'webhook.disable', actor: { kind: 'system' } });
     expect(trail.text).not.toContain(listener.url);
   });
+
+  it('what a dead listener left no turn to for a day is dead too, and what a well one has is not', async () => {
+    listener.answer(500);
+    const { id } = await hook({ types: ['grant.changed'] });
+    const well = await listenForHooks();
+    const other = await hook({ types: ['membership.changed'] }, well.url);
+    await create('customers', { key: 'late' });
+    for (let round = 0; round < 6; round += 1) {
+      await create('grants', {
+        target: { kind: 'customer', key: 'late' },
+        kind: 'support',
+        effect: { type: 'add', feature: 'calls', amount: 1 },
+      });
+    }
+    const read = async (one: string) => (await server.request('GET', hooksPath(server, `/${one}`))).body;
+    await vi.waitFor(
+      async () => {
+        await makeDue(server);
+        expect((await read(id)).failingSince).toEqual(expect.any(String));
+      },
+      { timeout: 8000 },
+    );
+    expect((await read(other.id)).failingSince).toBeNull();
+    await server.parts.database.pool.query(
+      `update webhook set failing_since = now() - interval '25 hours' where id = $1`,
+      [id],
+    );
+    const { pool } = server.parts.database;
+    await pool.query(
+      `update webhook_delivery set next_attempt_at = now() - interval '25 hours', claimed_until = null
+       where webhook_id = $1 and state = 'waiting'`,
+      [id],
+    );
+    // What is claimed at the moment is left to whoever holds it.
+    await giveUpOverdue(server.parts.database.kysely, new Date(Date.now() - 86_400_000), 100);
+    expect((await deliveriesOf(id, '?state=dead')).map((one: { event: string }) => one.event)).toEqual([
+      event,
+    ]);
+    listener.answer(204);
+    const replay = (body: Readonly<Record<string, unknown>>) =>
+      server.request('POST', hooksPath(server, `/${id}/replay`), {
+        body: { reason: 'Back again.', ...body },
+      });
+    const replayed = await replay({ from: '2020-01-01T00:00:00Z' });
+    expect(replayed.body).toEqual({ replayed: 1, nextFrom: null });
+    await settled(id, event, 'delivered');
+    const before = listener.received.length;
+    expect((await replay({ events: [event] })).body.replayed).toBe(1);
+    await vi.waitFor(() => expect(listener.received.length).toBe(before + 1), { timeout: 5000 });
+    expect((await replay({ from: '2020-01-01T00:00:00Z' })).body.replayed).toBe(0);
+    expect((await replay({ from: '2020-01-01T00:00:00Z', dead: false })).body.replayed).toBeGreaterThan(0);
+    expect((await replay({})).body.code).toBe('REPLAY_UNCLEAR');
+  });
+
+  it('rotate: both secrets sign while they overlap, then the new one only', async () => {
+    const { id, secret } = await hook({ types: ['grant.changed'] });
+    const rotate = (overlapSeconds: number) =>
+      server.request('POST', hooksPath(server, `/${id}/rotate`), {
+        headers: { 'if-match': '*' },
+        body: { overlapSeconds, reason: 'It is time.' },
+      });
+    const second = (await rotate(3600)).body.secret as string;
+    const test = async () => {
+      const answer = await server.request('POST', hooksPath(server, `/${id}/test`), {
+        body: { reason: 'Does it arrive?' },
+      });
+      expect(answer.body).toMatchObject({ accepted: true, outcome: 'answered', status: 204, why: null });
+      const last = listener.received.at(-1);
+      if (last === undefined) throw new Error('Nothing arrived.');
+      return last;
+    };
+    const both = await test();
+    expect(both.event.type).toBe('webhook.test');
+    expect([isSignedWith(secret, both), isSignedWith(second, both)]).toEqual([true, true]);
+    const third = (await rotate(0)).body.secret as string;
+    const after = await test();
+    expect([secret, second, third].map((one) => isSignedWith(one, after))).toEqual([false, false, true]);
+  });
+
+  it('S-6 refuse an inner address at create, at change and at a test', async () => {
+    const refused = [
+      'http://127.0.0.2/',
+      'https://169.254.169.254/',
+      'https://[::1]/',
+      'https://u:p@example.com/',
+    ];
+    for (const url of refused) {
+      const made = await server.request('POST', hooksPath(server), { body: { url, reason: 'A test.' } });
+      expect(made.status, url).toBe(422);
+      expect(made.body.code).toMatch(/^URL_/);
+    }
+    const { id } = await hook();
+    for (const url of refused) {
+      const changed = await server.request('PATCH', hooksPath(server, `/${id}`), {
+        headers: { 'if-match': '*' },
+        body: { url, reason: 'A test.' },
+      });
+      expect(changed.status, url).toBe(422);
+    }
+    await server.parts.database.pool.query(`update webhook set url = 'http://127.0.0.2/' where id = $1`, [
+      id,
+    ]);
+    const tested = await server.request('POST', hooksPath(server, `/${id}/test`), {
+      body: { reason: 'A test.' },
+    });
+    expect(tested.body).toMatchObject({ accepted: false, outcome: 'refused', status: null });
+  });
+
+  it('a listener that is gone switches its webhook off, which the audit trail says', async () => {
+    const { id } = await hook({ types: ['grant.changed'] });
+    listener.answer(410);
+    await create('customers', { key: 'gone' });
+    await create('grants', {
+      target: { kind: 'customer', key: 'gone' },
+      kind: 'support',
+      effect: { type: 'unlimited', feature: 'calls' },
+    });
+    await vi.waitFor(
+      async () => {
+        const { body } = await server.request('GET', hooksPath(server, `/${id}`));
+        expect(body).toMatchObject({ state: 'disabled', stateReason: 'gone', version: 2 });
+      },
+      { timeout: 8000 },
+    );
+    const trail = await server.request(
+      'GET',
+      `/api/v1/environments/${server.environment}/audit?objectKind=webhook&objectId=${id}`,
+    );
+    expect(trail.body.items[0]).toMatchObject({ action: 'webhook.disable', actor: { kind: 'system' } });
+    expect(trail.text).not.toContain(listener.url);
+  });
+
+  it('what a dead listener left no turn to for a day is dead too, and what a well one has is not', async () => {
+    listener.answer(500);
+    const { id } = await hook({ types: ['grant.changed'] });
+    const well = await listenForHooks();
+    const other = await hook({ types: ['membership.changed'] }, well.url);
+    await create('customers', { key: 'late' });
+    for (let round = 0; round < 6; round += 1) {
+      await create('grants', {
+        target: { kind: 'customer', key: 'late' },
+        kind: 'support',
+        effect: { type: 'add', feature: 'calls', amount: 1 },
+      });
+    }
+    const read = async (one: string) => (await server.request('GET', hooksPath(server, `/${one}`))).body;
+    await vi.waitFor(
+      async () => {
+        await makeDue(server);
+        expect((await read(id)).failingSince).toEqual(expect.any(String));
+      },
+      { timeout: 8000 },
+    );
+    expect((await read(other.id)).failingSince).toBeNull();
+    await server.parts.database.pool.query(
+      `update webhook set failing_since = now() - interval '25 hours' where id = $1`,
+      [id],
+    );
+    const { pool } = server.parts.database;
+    await pool.query(
+      `update webhook_delivery set next_attempt_at = now() - interval '25 hours', claimed_until = null
+       where webhook_id = $1 and state = 'waiting'`,
+      [id],
+    );
+    // What is claimed at the moment is left to whoever holds it.
+    expect(
+      await giveUpOverdue(server.parts.database.kysely, new Date(Date.now() - 86_400_000), 100),
+    ).toBeGreaterThan(3);
+    expect((await deliveriesOf(id, '?state=dead')).length).toBeGreaterThan(3);
+    listener.answer(204);
+    const replay = { from: '2020-01-01T00:00:00Z', reason: 'Back again.' };
+    await server.request('POST', hooksPath(server, `/${id}/replay`), { body: replay });
+    await vi.waitFor(async () => expect((await read(id)).failingSince).toBeNull(), { timeout: 8000 });
+    await well.stop();
+  }, 30_000);
 
   it('one that is dead delays no other', async () => {
     const dead = await listenForHooks();

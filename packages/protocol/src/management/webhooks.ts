@@ -33,6 +33,12 @@ export const WebhookSchema = Type.Object(
     stateReason: orNull(
       Type.String({ description: '`gone`: the listener answered 410. `null`: as somebody wants it.' }),
     ),
+    failingSince: orNull(
+      Type.String({
+        format: 'date-time',
+        description: 'Since then its listener has accepted nothing; `null`: it does, as far as is known.',
+      }),
+    ),
     version: Type.Integer(),
     createdAt: TimeSchema,
     changedAt: TimeSchema,

@@ -19,8 +19,8 @@ export interface ClaimedDelivery {
 }
 
 /**
- * Takes what is due, the longest due first. A claim moves the next attempt ahead by `leaseSeconds` and counts an attempt: whoever is killed
- * with it gives it back by the clock, and what kills a process cannot be tried for ever.
+ * Takes what is due, the longest due first. A claim holds for `leaseSeconds` and counts an attempt: whoever is killed with it gives it back
+ * by the clock, and what kills a process cannot be tried for ever.
  */
 export async function claimDeliveries(
   database: Kysely<Tables>,
@@ -35,9 +35,10 @@ export async function claimDeliveries(
       cross join lateral (
         select d.webhook_id, d.event_id from webhook_delivery d
         where d.webhook_id = asked.webhook_id and d.state = 'waiting' and d.next_attempt_at <= now()
+          and (d.claimed_until is null or d.claimed_until <= now())
         order by d.next_attempt_at limit asked.room for update skip locked) due)
     update webhook_delivery d set attempts = d.attempts + 1,
-      next_attempt_at = now() + make_interval(secs => ${leaseSeconds})
+      claimed_until = now() + make_interval(secs => ${leaseSeconds})
     from picked p where d.webhook_id = p.webhook_id and d.event_id = p.event_id
     returning d.webhook_id, d.event_id, d.environment_id, d.occurred_at, d.attempts`.execute(database);
   return rows;
@@ -86,7 +87,7 @@ export async function writeOutcomes(
       on conflict do nothing)
     update webhook_delivery d set state = o.state,
       next_attempt_at = case when o.state = 'waiting' then now() + make_interval(secs => o.delay / 1000.0) end,
-      ended_at = case when o.state = 'waiting' then null else now() end
+      ended_at = case when o.state = 'waiting' then null else now() end, claimed_until = null
     from done o join locked l on l.webhook_id = o.webhook_id and l.event_id = o.event_id
     where d.webhook_id = o.webhook_id and d.event_id = o.event_id and l.state = 'waiting' and l.attempts = o.attempt`.execute(
     database,
@@ -127,6 +128,25 @@ export async function readTold(
     left join customer c on c.id = o.customer_id
     where o.sequence is not null`.execute(database);
   return new Map(rows.map((row) => [row.id, row]));
+}
+
+/**
+ * Of webhooks whose listener has failed since before an instant: what was due before it and could not even be tried. Answers how many were
+ * given up.
+ */
+export async function giveUpOverdue(database: Kysely<Tables>, before: Date, limit: number): Promise<number> {
+  const { rows } = await sql`
+    with late as materialized (
+      select d.webhook_id, d.event_id from webhook w cross join lateral (
+        select d.webhook_id, d.event_id from webhook_delivery d
+        where d.webhook_id = w.id and d.state = 'waiting' and d.next_attempt_at < ${before}::timestamptz
+          and (d.claimed_until is null or d.claimed_until <= now())
+        order by d.next_attempt_at limit ${limit} for update skip locked) d
+      where w.state = 'enabled' and w.failing_since < ${before}::timestamptz limit ${limit})
+    update webhook_delivery d set state = 'dead', next_attempt_at = null, claimed_until = null, ended_at = now()
+    from late l where d.webhook_id = l.webhook_id and d.event_id = l.event_id
+    returning 1`.execute(database);
+  return rows.length;
 }
 
 /** Deliveries that ended before an instant, with their log. Answers how many. */

@@ -69,7 +69,7 @@ export async function replayEvents(
   eventIds: readonly string[],
 ): Promise<number> {
   const { rows } = await sql`
-    update webhook_delivery set state = 'waiting', attempts = 0, next_attempt_at = now(), ended_at = null
+    update webhook_delivery set state = 'waiting', attempts = 0, next_attempt_at = now(), claimed_until = null, ended_at = null
     where webhook_id = ${webhookId} and event_id = any(${[...eventIds]}::uuid[])
     returning 1`.execute(transaction);
   return rows.length;
@@ -97,7 +97,7 @@ export async function replayDead(
       select webhook_id, event_id from webhook_delivery where webhook_id = ${webhookId} and state = 'dead'
         and occurred_at >= ${from}::timestamptz and occurred_at < ${to}::timestamptz
       order by occurred_at, event_id limit ${limit} for update)
-    update webhook_delivery d set state = 'waiting', attempts = 0, next_attempt_at = now(), ended_at = null
+    update webhook_delivery d set state = 'waiting', attempts = 0, next_attempt_at = now(), claimed_until = null, ended_at = null
     from picked p where d.webhook_id = p.webhook_id and d.event_id = p.event_id
     returning d.occurred_at`.execute(transaction);
   return { replayed: rows.length, until: rows.length === limit ? latestOf(rows) : null };
@@ -121,7 +121,7 @@ export async function replayTold(
       and o.occurred_at >= ${from}::timestamptz and o.occurred_at < ${to}::timestamptz
       and (${product_id}::uuid is null or o.product_id = ${product_id}::uuid)
     order by o.occurred_at fetch first ${sql.lit(limit)} rows with ties
-    on conflict (webhook_id, event_id) do update set state = 'waiting', attempts = 0, next_attempt_at = now(), ended_at = null
+    on conflict (webhook_id, event_id) do update set state = 'waiting', attempts = 0, next_attempt_at = now(), claimed_until = null, ended_at = null
     returning occurred_at`.execute(transaction);
   return { replayed: rows.length, until: rows.length >= limit ? latestOf(rows) : null };
 }
@@ -173,6 +173,7 @@ export async function readHookLag(
     select (select min(d.next_attempt_at) from webhook w
         cross join lateral (select next_attempt_at from webhook_delivery d
           where d.webhook_id = w.id and d.state = 'waiting' and d.next_attempt_at <= ${now}::timestamptz
+            and (d.claimed_until is null or d.claimed_until <= ${now}::timestamptz)
           order by d.next_attempt_at limit 1) d
         where w.state = 'enabled') as due,
       (select occurred_at from outbox_event where sequence is null order by transaction_id, id limit 1) as told`.execute(

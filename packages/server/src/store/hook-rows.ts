@@ -1,4 +1,4 @@
-import type { Kysely, Selectable } from 'kysely';
+import { type Kysely, type Selectable, sql } from 'kysely';
 import type { WebhookTable } from './hook-tables.js';
 import type { Tables } from './tables.js';
 
@@ -37,4 +37,18 @@ export async function readSecrets(
     else known.push(secret);
   }
   return secrets;
+}
+
+/** Its listener began to fail, or accepts again: for whoever looks, and no change of anybody's. */
+export async function noteFailing(
+  database: Kysely<Tables>,
+  webhookId: string,
+  isFailing: boolean,
+): Promise<void> {
+  await database
+    .updateTable('webhook')
+    .set({ failing_since: isFailing ? sql<Date>`coalesce(failing_since, now())` : null })
+    .where('id', '=', webhookId)
+    .where('failing_since', isFailing ? 'is' : 'is not', null)
+    .execute();
 }

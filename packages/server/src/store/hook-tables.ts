@@ -13,6 +13,8 @@ export interface WebhookTable {
   state: 'enabled' | 'disabled' | 'removed';
   /** Why it is as it is, where nobody asked for that: `gone`. */
   state_reason: string | null;
+  /** Since when its listener accepts nothing; `null`: it does, as far as is known. */
+  failing_since: Date | null;
   version: number;
   created_at: Date;
   changed_at: Date;
@@ -80,6 +82,8 @@ export interface WebhookDeliveryTable {
   state: 'waiting' | 'delivered' | 'dead';
   attempts: number;
   next_attempt_at: Date | null;
+  /** Until when whoever holds it has it to itself. */
+  claimed_until: Date | null;
   created_at: Date;
   ended_at: Date | null;
 }

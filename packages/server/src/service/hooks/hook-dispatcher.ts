@@ -8,7 +8,7 @@ import type { Kysely } from 'kysely';
 import type { HookOutcome, HookSender } from '../../outbound/send-hook.js';
 import { isDatabaseUnavailable } from '../../store/database-error.js';
 import { type ClaimedDelivery, claimDeliveries } from '../../store/hook-deliveries.js';
-import { readEnabledWebhooks, readSecrets, type WebhookRow } from '../../store/hook-rows.js';
+import { noteFailing, readEnabledWebhooks, readSecrets, type WebhookRow } from '../../store/hook-rows.js';
 import { fromInstant } from '../../store/instant.js';
 import type { Tables } from '../../store/tables.js';
 import type { Clock, Directory } from '../ports.js';
@@ -111,13 +111,24 @@ export function createHookDispatcher(options: HookDispatcherOptions): HookDispat
           return false;
         })
         .then((worked) => {
+          const wasFailing = to.lane.isFailing();
           to.lane.end(worked);
+          if (to.lane.isFailing() !== wasFailing || (worked && to.webhook.failing_since !== null)) {
+            note(to, !worked);
+          }
           underWay.delete(sent);
           if (to.lane.room() > 0) wake();
         });
       underWay.add(sent);
     }
     return true;
+  }
+
+  /** What another process saw meanwhile is its own to say. */
+  function note({ webhook }: Known, isFailing: boolean): void {
+    noteFailing(database, webhook.id, isFailing).catch((error: unknown) => {
+      if (!isDatabaseUnavailable(error)) onProblem('that a listener fails could not be noted', error);
+    });
   }
 
   function wake(): void {

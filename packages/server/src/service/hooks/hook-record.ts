@@ -2,9 +2,10 @@ import type { JsonObject } from '@pennon/engine/model/json';
 import type { ApiWebhook } from '@pennon/protocol/management/webhooks';
 import type { HookEventType } from '@pennon/protocol/webhooks/events';
 import type { WebhookRow } from '../../store/hook-rows.js';
+import { toInstantOrNull } from '../../store/instant.js';
 import type { DataEntry } from '../contracts/data-change.js';
 import type { Directory } from '../ports.js';
-import { toTime } from '../times.js';
+import { toTime, toTimeOrNull } from '../times.js';
 
 export function toApiWebhook(row: WebhookRow, directory: Directory): ApiWebhook {
   return {
@@ -15,6 +16,7 @@ export function toApiWebhook(row: WebhookRow, directory: Directory): ApiWebhook 
     types: row.types === null ? null : (JSON.parse(row.types) as HookEventType[]),
     state: row.state === 'enabled' ? 'enabled' : 'disabled',
     stateReason: row.state_reason,
+    failingSince: toTimeOrNull(toInstantOrNull(row.failing_since)),
     version: row.version,
     createdAt: toTime(row.created_at.getTime()),
     changedAt: toTime(row.changed_at.getTime()),
@@ -28,7 +30,7 @@ export function webhookEntry(
   directory: Directory,
   isThere = true,
 ): DataEntry {
-  const { url, ...shown } = toApiWebhook(row, directory);
+  const { url, failingSince: _, ...shown } = toApiWebhook(row, directory);
   return {
     action,
     productId: row.product_id,

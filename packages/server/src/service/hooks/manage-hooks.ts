@@ -72,6 +72,7 @@ export async function createWebhook(
         types: typesText(body.types),
         state: 'enabled',
         state_reason: null,
+        failing_since: null,
         version: 1,
         created_at: at,
         changed_at: at,
@@ -202,6 +203,8 @@ export function patchWebhook(
       types: body.types === undefined ? row.types : typesText(body.types),
       state: body.state ?? row.state,
       state_reason: body.state === undefined ? row.state_reason : null,
+      // Of another listener nothing is known.
+      failing_since: body.url === undefined && body.state === undefined ? row.failing_since : null,
     });
     await held.record(webhookEntry(saved, 'webhook.change', services.directory));
     return toApiWebhook(saved, services.directory);

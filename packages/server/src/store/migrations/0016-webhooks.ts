@@ -17,6 +17,7 @@ const STATEMENTS: readonly string[] = [
     types text,
     state text collate "C" not null,
     state_reason text,
+    failing_since timestamptz(3),
     version bigint not null,
     created_at timestamptz(3) not null,
     changed_at timestamptz(3) not null
@@ -41,7 +42,7 @@ const STATEMENTS: readonly string[] = [
     last_sequence bigint not null
   )`,
 
-  // One event for one webhook. A claim is a next_attempt_at that lies ahead, and lapses by itself with whoever held it.
+  // One event for one webhook. A claim lapses by itself with whoever held it, and stands in no index: taking one is a cheap update.
   `create table webhook_delivery (
     webhook_id uuid not null,
     event_id uuid not null,
@@ -52,6 +53,7 @@ const STATEMENTS: readonly string[] = [
     state text collate "C" not null,
     attempts integer not null,
     next_attempt_at timestamptz(3),
+    claimed_until timestamptz(3),
     created_at timestamptz(3) not null,
     ended_at timestamptz(3),
     primary key (webhook_id, event_id),
