@@ -126,6 +126,14 @@ describe('webhooks, killed', () => {
       // What was told last is how it is.
       const answer = await entitlement(server, 'calls', customer, { consistency: 'strong' });
       expect(answer.body.limit.value).toBe(10 + kills.length * GRANTS);
+      // Each says what the one before said last: nothing was told twice under two ids, and nothing in between was lost.
+      const chain = events.filter(
+        ({ type, data }) => type === 'entitlement.changed' && data.feature === 'calls',
+      );
+      expect(chain[0]?.data.before).toMatchObject({ limit: { value: 10 } });
+      for (const [index, { data }] of chain.slice(1).entries()) {
+        expect(data.before).toEqual(chain[index]?.data.after);
+      }
       const last = (type: string) => events.findLast((event) => event.type === type)?.data;
       expect(last('entitlement.changed')).toMatchObject({
         feature: 'calls',

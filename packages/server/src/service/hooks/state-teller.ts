@@ -3,6 +3,7 @@ import type { CustomerState } from '@pennon/engine/model/customer';
 import { isJsonObject, type JsonObject } from '@pennon/engine/model/json';
 import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
 import type { Kysely, Transaction } from 'kysely';
+import { isDatabaseUnavailable } from '../../store/database-error.js';
 import { holdLease } from '../../store/hook-sequence.js';
 import {
   forgetDue,
@@ -94,6 +95,7 @@ class StateTeller {
           isMore = (await this.#tellNext(scope)) || isMore;
         }
       } catch (error) {
+        if (isDatabaseUnavailable(error)) throw error;
         // A catalog that cannot be loaded here holds up no other environment.
         onProblem('what customers of an environment may do could not be told', error);
       }
