@@ -46,7 +46,7 @@ export const load: LoadHook = async (url, context, next) => {
     const parts = source.split(find);
     if (parts.length !== 2) {
       throw new Error(
-        `The fault \`${fault.name}\` cannot be planted: \`${find}\` stands ${parts.length - 1} times in ${fault.file}. Put into planted-faults.ts what stands there now.`,
+        `The fault \`${fault.name}\` cannot be planted: \`${find}\` stands ${parts.length - 1} times in ${fault.file}. Put into planted-faults.ts or planted-store-faults.ts what stands there now.`,
       );
     }
     source = parts.join(replace);

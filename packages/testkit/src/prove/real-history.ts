@@ -86,9 +86,8 @@ class RealHistory {
   async run(): Promise<RealHistoryResult> {
     const { tables } = this.#surroundings;
     await this.#register();
-    const trouble = this.#makeTrouble();
-    await Promise.all(Array.from({ length: 8 + this.#chance.below(9) }, () => this.#beClient()));
-    await trouble;
+    const clients = 8 + this.#chance.below(9);
+    await Promise.all([this.#makeTrouble(), ...Array.from({ length: clients }, () => this.#beClient())]);
     await this.#count();
     const replays = await this.#replay();
     for (const customer of [this.#customer, this.#other]) {

@@ -1,6 +1,7 @@
 import { register } from 'node:module';
 import { makeServerDatabase, type ServerDatabase } from './composed-servers.js';
-import { PLANTED_FAULTS, type PlantedFault } from './planted-faults.js';
+import type { PlantedFault } from './planted-fault.js';
+import { PLANTED_FAULTS } from './planted-faults.js';
 import type { ProofLine } from './proof-line.js';
 import type { ScriptDatabase } from './run-interleavings.js';
 
