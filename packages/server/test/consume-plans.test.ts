@@ -36,11 +36,11 @@ async function planOf(name: string, text: string, values: readonly string[]): Pr
 
 describe('look-ups of idempotency keys on an empty table', () => {
   it.each([
-    ['earlier', FIND_EARLIER, [NOBODY, '{a,b}']],
+    ['earlier', FIND_EARLIER, [`{${NOBODY},${NOBODY}}`, '{a,b}']],
     ['answers', FIND_ANSWERS, [NOBODY, '{a}', '{consume}', '{0}', '{5}']],
   ] as const)('X-5 go down the index by customer and key: %s', async (name, text, values) => {
     const plan = await planOf(name, text, values);
-    expect(plan).toMatch(/Index Cond: \(\(customer_id = \$1\) AND \(hashtextextended\(idempotency_key, /);
-    expect(plan).not.toMatch(/Index Cond: \(customer_id = \$1\)\n/);
+    expect(plan).toMatch(/Index Cond: \(\(customer_id = [^)]*\) AND \(hashtextextended\(idempotency_key, /);
+    expect(plan).not.toMatch(/Index Cond: \(customer_id = [^)]*\)\n/);
   });
 });

@@ -77,7 +77,7 @@ describe('consumptions copied into their table', () => {
       const request = { ...ids, accounts: [], idempotencyKeys: [], reservationIds: [], holders: [] };
       const results = await sendGroup(client, [
         { name: 'begin', text: 'begin', values: [] },
-        copier.copyOf(request, NOW, rows),
+        copier.copyOf(NOW, [{ request, write: { consumptions: rows } }]),
         { name: 'commit', text: 'commit', values: [] },
       ]);
       expect(results.map(({ tag }) => tag)).toEqual(['BEGIN', `COPY ${rows.length}`, 'COMMIT']);
@@ -119,7 +119,7 @@ describe('consumptions copied into their table', () => {
     const request = { ...ids, accounts: [], idempotencyKeys: [], reservationIds: [], holders: [] };
     const group = sendGroup(client, [
       { name: 'begin', text: 'begin', values: [] },
-      copier.copyOf(request, NOW, [row({}), row({ usedAfter: 11 })]),
+      copier.copyOf(NOW, [{ request, write: { consumptions: [row({}), row({ usedAfter: 11 })] } }]),
       { name: 'commit', text: 'commit', values: [] },
     ]);
     await expect(group).rejects.toMatchObject({ code: '23514', constraint: expect.any(String) });
@@ -134,7 +134,7 @@ describe('consumptions copied into their table', () => {
     const group = sendGroup(client, [
       { name: 'begin', text: 'begin', values: [] },
       { name: 'divide', text: 'select 1 / $1::integer', values: ['0'] },
-      copier.copyOf(request, NOW, ROWS),
+      copier.copyOf(NOW, [{ request, write: { consumptions: ROWS } }]),
       { name: 'commit', text: 'commit', values: [] },
     ]);
     await expect(group).rejects.toMatchObject({ code: '22012' });

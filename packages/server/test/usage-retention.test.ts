@@ -147,7 +147,8 @@ describe('a hot row', () => {
       .toBeGreaterThan(calls / 8);
     const after = await figures();
     const updates = after.updates - before.updates;
-    expect((after.hot - before.hot) / updates).toBeGreaterThanOrEqual(0.99);
+    // The first ones fill columns that an index holds.
+    expect(updates - (after.hot - before.hot)).toBeLessThanOrEqual(5);
     expect(after.bytes).toBeLessThanOrEqual(8 * 8192);
   }, 120_000);
 });

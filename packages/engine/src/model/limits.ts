@@ -67,6 +67,11 @@ export const LIMITS = {
     'More waiting for one customer are told 503 at once instead of late.',
   ),
   consumeBatch: limit(256, 'requests', 'One transaction decides at most so many.'),
+  consumeTogether: limit(
+    128,
+    'customers',
+    'One transaction decides for at most so many: all of them are locked until it ends.',
+  ),
   noticeAgainSeconds: limit(
     3600,
     'seconds',

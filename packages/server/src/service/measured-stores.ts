@@ -21,6 +21,23 @@ export function measuredAccounts(accounts: Accounts, metrics: Metrics): Accounts
         },
       };
     },
+    async beginTogether(requests) {
+      const began = performance.now();
+      const transaction = await accounts.beginTogether(requests);
+      const keys = requests.reduce((sum, { idempotencyKeys }) => sum + idempotencyKeys.length, 0);
+      metrics.observeConsumeBatch(keys, (performance.now() - began) / 1000);
+      return {
+        ...transaction,
+        async commit(writes) {
+          await transaction.commit(writes);
+          for (const write of writes) {
+            for (const { type } of write?.notices ?? []) metrics.countNotice(type);
+            if (write !== null && write.wouldHaveDenied > 0)
+              metrics.countWouldHaveDenied(write.wouldHaveDenied);
+          }
+        },
+      };
+    },
     close: () => accounts.close(),
   };
 }

@@ -9,6 +9,7 @@ export function numberOrNull(text: string | null | undefined): number | null {
   return text === null || text === undefined ? null : Number(text);
 }
 
+/** Rows of one of several customers end with the customer's id. */
 export function toLockedAccount(row: Row): LockedAccount {
   const [feature, scope, start, end, used, reserved, nextHoldEnd, covered, hasLots, limitKnown, ...told] =
     row;

@@ -1,5 +1,5 @@
 import type { Instant } from '@pennon/engine/model/customer';
-import type { BatchWrite, LockRequest } from './account-transaction.js';
+import type { AccountWrite, CustomerAccountKey, LockedAccount, LockRequest } from './account-transaction.js';
 import { numberArray, textArray } from './array-literal.js';
 import { LOTS_OF } from './lot-statements.js';
 import { HOLDS_OF } from './reservation-statements.js';
@@ -14,21 +14,35 @@ const ACCOUNT_COLUMNS = `feature, scope, ${MILLISECONDS('period_start')}, ${MILL
   ${MILLISECONDS('next_hold_end')}, covered, has_lots, limit_known,
   told, ${MILLISECONDS('told_at')}, told_limit`;
 
-export const INSERT_ACCOUNTS = `
+const INSERT_ACCOUNTS = `
 insert into account (customer_id, product_id, feature, scope, environment_id, used, reserved, updated_at)
-select $1::uuid, $2::uuid, n.feature, n.scope, $3::uuid, 0, 0, clock_timestamp()
-from unnest($4::text[], $5::text[]) as n (feature, scope)
+select n.customer_id, $1::uuid, n.feature, n.scope, $2::uuid, 0, 0, clock_timestamp()
+from unnest($3::uuid[], $4::text[], $5::text[]) as n (customer_id, feature, scope)
 on conflict do nothing`;
+
+/** Whether a row that somebody else has locked is waited for, or left out of the answer. */
+export type Locking = 'wait' | 'skip';
+
+const LOCKED: Record<Locking, string> = { wait: '', skip: ' skip locked' };
+
+/*
+ * INVARIANT: rows are locked one by one in the order in which they are named, by a lateral look-up that PostgreSQL does not take apart
+ * (`offset 0`): that order is the one of all writers.
+ */
 
 // The customer's row is every writer's first lock: the sameness of an idempotency key is decided under it, also by calls
 // that touch no account, and the version read here is the one in force until the commit.
-export const LOCK_CUSTOMER = 'select version from customer where id = $1::uuid for no key update';
+export const LOCK_CUSTOMERS = (locking: Locking) => `
+select c.id, c.version from unnest($1::uuid[]) as n (id)
+cross join lateral (
+  select c.id, c.version from customer c where c.id = n.id for no key update${LOCKED[locking]} offset 0) c`;
 
-export const LOCK_ACCOUNTS = `
-select ${ACCOUNT_COLUMNS} from account
-where customer_id = $1::uuid and product_id = $2::uuid
-  and (feature, scope) in (select n.feature, n.scope from unnest($3::text[], $4::text[]) as n (feature, scope))
-order by feature, scope for update`;
+export const LOCK_ACCOUNTS = (locking: Locking) => `
+select a.* from unnest($2::uuid[], $3::text[], $4::text[]) as n (customer_id, feature, scope)
+cross join lateral (
+  select ${ACCOUNT_COLUMNS}, a.customer_id from account a
+  where a.customer_id = n.customer_id and a.product_id = $1::uuid and a.scope = n.scope and a.feature = n.feature
+  for update${LOCKED[locking]} offset 0) a`;
 
 export const READ_FRAME = `
 select ${MILLISECONDS('clock_timestamp()')},
@@ -51,22 +65,23 @@ where customer_id = (select id from customer where environment_id = $1::uuid and
 // that were made ahead.
 const ofKey = (columns: string, more: string) => `cross join lateral (
   select ${columns} from consumption c
-  where c.customer_id = $1::uuid and hashtextextended(c.idempotency_key, 0) = hashtextextended(n.key, 0)
+  where c.customer_id = n.customer_id and hashtextextended(c.idempotency_key, 0) = hashtextextended(n.key, 0)
     and c.idempotency_key = n.key and c.decided_at < now() + interval '1 day' and ${more}
   offset 0) c`;
 
 const EARLIER_COLUMNS = `id, item, operation, idempotency_key, encode(request_hash, 'hex') as request_hash,
   ${MILLISECONDS('decided_at')} as decided_at, feature, scope,
-  allowed, reason, enforcement, requested, consumed, used_after, reserved_after, limit_at_decision, revision, answer`;
+  allowed, reason, enforcement, requested, consumed, used_after, reserved_after, limit_at_decision, revision, answer, customer_id`;
 
 export const FIND_EARLIER = `
-select c.* from (select distinct k collate "C" as key from unnest($2::text[]) as k) n
+select c.* from (select distinct customer_id, k collate "C" as key from unnest($1::uuid[], $2::text[]) as a (customer_id, k)) n
 ${ofKey(EARLIER_COLUMNS, "c.decided_at > now() - interval '35 days'")}
 order by c.id, c.item`;
 
 // Rows of one batch were decided at one instant.
 export const FIND_ANSWERS = `
-select distinct c.* from unnest($2::text[], $3::text[], $4::integer[], $5::bigint[]) as n (key, operation, item, decided_at)
+select distinct c.* from (select $1::uuid as customer_id, a.*
+  from unnest($2::text[], $3::text[], $4::integer[], $5::bigint[]) as a (key, operation, item, decided_at)) n
 ${ofKey(
   'item, operation, idempotency_key, answer',
   `c.decided_at > now() - interval '36 days' and c.operation = n.operation and c.item = n.item
@@ -76,11 +91,11 @@ ${ofKey(
 const CLOSE_PERIODS = `
 insert into account_period (customer_id, product_id, feature, scope, period_start, environment_id, period_end, used, covered,
   closed_at, latest_at)
-select $1::uuid, $2::uuid, n.feature, n.scope, ${AT('n.period_start')}, $3::uuid, ${AT('n.period_end')}, n.used, n.covered,
-  ${AT('$4::bigint')}, (select a.latest_at from account a where a.customer_id = $1::uuid and a.product_id = $2::uuid
+select n.customer_id, $1::uuid, n.feature, n.scope, ${AT('n.period_start')}, $2::uuid, ${AT('n.period_end')}, n.used, n.covered,
+  ${AT('$3::bigint')}, (select a.latest_at from account a where a.customer_id = n.customer_id and a.product_id = $1::uuid
     and a.scope = n.scope and a.feature = n.feature)
-from unnest($5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[])
-  as n (feature, scope, period_start, period_end, used, covered)
+from unnest($4::uuid[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[])
+  as n (customer_id, feature, scope, period_start, period_end, used, covered)
 on conflict do nothing`;
 
 // A row that no longer stands as it was read divides by zero: the transaction is aborted and nothing of it remains.
@@ -90,13 +105,17 @@ with written as (
   set used = n.used, reserved = n.reserved, period_start = ${AT('n.period_start')}, period_end = ${AT('n.period_end')},
     next_hold_end = ${AT('n.next_hold_end')},
     latest_at = case when a.period_start is distinct from ${AT('n.period_start')} then null else a.latest_at end,
-    updated_at = ${AT('$3::bigint')}, limit_known = n.limit_known, percent = n.percent,
+    updated_at = ${AT('$2::bigint')}, limit_known = n.limit_known, percent = n.percent,
     told = n.told, told_at = ${AT('n.told_at')}, told_limit = n.told_limit
-  from unnest($4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[],
-    $12::bigint[], $14::bigint[], $15::integer[], $16::integer[], $17::bigint[], $18::bigint[]) as n (feature, scope,
-    used_before, reserved_before, used, reserved, period_start, period_end, next_hold_end, limit_known, percent, told, told_at, told_limit)
-  where a.customer_id = $1::uuid and a.product_id = $2::uuid and a.feature = n.feature and a.scope = n.scope
-    and a.used = n.used_before and a.reserved = n.reserved_before
+  from (select found.place, n.*
+    from unnest($3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[],
+      $11::bigint[], $12::bigint[], $14::bigint[], $15::integer[], $16::integer[], $17::bigint[], $18::bigint[]) as n (customer_id,
+      feature, scope, used_before, reserved_before, used, reserved, period_start, period_end, next_hold_end, limit_known, percent, told,
+      told_at, told_limit)
+    cross join lateral (select a.ctid as place from account a
+      where a.customer_id = n.customer_id and a.product_id = $1::uuid and a.scope = n.scope and a.feature = n.feature
+        and a.used = n.used_before and a.reserved = n.reserved_before offset 0) found) n
+  where a.ctid = n.place
   returning 1
 )
 select 1 / (case when (select count(*) from written) = $13::integer then 1 else 0 end)`;
@@ -105,37 +124,84 @@ function instants(values: readonly (Instant | null)[]): string {
   return numberArray(values);
 }
 
-export function closeStatement(request: LockRequest, write: BatchWrite): GroupStatement {
-  const { closed } = write;
+type OfProduct = Pick<LockRequest, 'productId' | 'environmentId'>;
+
+export function insertStatement(
+  { productId, environmentId }: OfProduct,
+  missing: readonly CustomerAccountKey[],
+): GroupStatement {
+  return {
+    name: 'account-insert',
+    text: INSERT_ACCOUNTS,
+    values: [productId, environmentId, ...namesOf(missing)],
+  };
+}
+
+/** What is locked and read at the beginning, in this order: customers, accounts, the frame, earlier decisions. */
+export function lockStatements(
+  { productId, environmentId }: OfProduct,
+  requests: readonly LockRequest[],
+  locking: Locking,
+): readonly GroupStatement[] {
+  const accounts = requests.flatMap((one) =>
+    one.accounts.map(({ feature, scope }) => ({ customerId: one.customerId, feature, scope })),
+  );
+  const keys = requests.flatMap(({ customerId, idempotencyKeys }) =>
+    idempotencyKeys.map((key) => ({ customerId, key })),
+  );
+  return [
+    {
+      name: `customer-lock-${locking}`,
+      text: LOCK_CUSTOMERS(locking),
+      values: [textArray(requests.map(({ customerId }) => customerId))],
+    },
+    {
+      name: `account-lock-${locking}`,
+      text: LOCK_ACCOUNTS(locking),
+      values: [productId, ...namesOf(accounts)],
+    },
+    { name: 'frame-read', text: READ_FRAME, values: [productId, environmentId] },
+    {
+      name: 'consumption-find',
+      text: FIND_EARLIER,
+      values: [textArray(keys.map(({ customerId }) => customerId)), textArray(keys.map(({ key }) => key))],
+    },
+  ];
+}
+
+export function closeStatement(
+  { productId, environmentId }: OfProduct,
+  now: Instant,
+  closed: readonly (LockedAccount & CustomerAccountKey)[],
+): GroupStatement {
   return {
     name: 'period-close',
     text: CLOSE_PERIODS,
     values: [
-      request.customerId,
-      request.productId,
-      request.environmentId,
-      String(write.now),
-      textArray(closed.map((account) => account.feature)),
-      textArray(closed.map((account) => account.scope)),
+      productId,
+      environmentId,
+      String(now),
+      ...namesOf(closed),
       instants(closed.map((account) => account.periodStart)),
-      instants(closed.map((account) => account.periodEnd ?? write.now)),
+      instants(closed.map((account) => account.periodEnd ?? now)),
       numberArray(closed.map((account) => account.used)),
       numberArray(closed.map((account) => account.covered)),
     ],
   };
 }
 
-export function updateStatement(request: LockRequest, write: BatchWrite): GroupStatement {
-  const { accounts } = write;
+export function updateStatement(
+  { productId }: OfProduct,
+  now: Instant,
+  accounts: readonly (AccountWrite & CustomerAccountKey)[],
+): GroupStatement {
   return {
     name: 'account-update',
     text: UPDATE_ACCOUNTS,
     values: [
-      request.customerId,
-      request.productId,
-      String(write.now),
-      textArray(accounts.map((account) => account.feature)),
-      textArray(accounts.map((account) => account.scope)),
+      productId,
+      String(now),
+      ...namesOf(accounts),
       numberArray(accounts.map((account) => account.before.used)),
       numberArray(accounts.map((account) => account.before.reserved)),
       numberArray(accounts.map((account) => account.used)),
@@ -149,4 +215,14 @@ export function updateStatement(request: LockRequest, write: BatchWrite): GroupS
       ...toldArrays(accounts),
     ],
   };
+}
+
+function namesOf(
+  accounts: readonly CustomerAccountKey[],
+): readonly [customers: string, features: string, scopes: string] {
+  return [
+    textArray(accounts.map((account) => account.customerId)),
+    textArray(accounts.map((account) => account.feature)),
+    textArray(accounts.map((account) => account.scope)),
+  ];
 }

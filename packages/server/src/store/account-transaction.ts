@@ -4,43 +4,21 @@ import type pg from 'pg';
 import { type RowName, rowText } from '../service/consumption-record.js';
 import type { EnvironmentVersions } from '../service/ports.js';
 import { numberOrNull, toEarlier, toLockedAccount } from './account-rows.js';
-import {
-  closeStatement,
-  FIND_ANSWERS,
-  FIND_EARLIER,
-  INSERT_ACCOUNTS,
-  LOCK_ACCOUNTS,
-  LOCK_CUSTOMER,
-  READ_FRAME,
-  updateStatement,
-} from './account-statements.js';
+import { FIND_ANSWERS, insertStatement, lockStatements } from './account-statements.js';
+import { writeStatements } from './account-writes.js';
 import { numberArray, textArray } from './array-literal.js';
 import type { ConsumptionCopier } from './consumption-copy.js';
-import {
-  findHoldersStatement,
-  type HolderKey,
-  holderStatements,
-  type StoredHolder,
-  toHolder,
-} from './holder-statements.js';
-import { hoursStatement } from './hour-statements.js';
-import {
-  accountText,
-  findLotsStatement,
-  type LotsWrite,
-  lotStatements,
-  toAccountLots,
-} from './lot-statements.js';
+import { findHoldersStatement, type HolderKey, type StoredHolder, toHolder } from './holder-statements.js';
+import type { KnownAccounts } from './known-accounts.js';
+import { accountText, findLotsStatement, type LotsWrite, toAccountLots } from './lot-statements.js';
 import { BEGIN, type OpenTransaction } from './open-transaction.js';
-import { type OutboxEvent, outboxStatement } from './outbox-statements.js';
+import type { OutboxEvent } from './outbox-statements.js';
 import {
   type EndedHolds,
   endedStatements,
   type FinishedReservation,
   findReservationsStatement,
-  holdsStatement,
   type NewReservation,
-  reservationStatements,
   type StoredReservation,
   toEndedHolds,
   toHoldsByAccount,
@@ -54,6 +32,11 @@ import type { HourWrite } from './usage-transaction.js';
 export interface AccountKey {
   readonly feature: string;
   readonly scope: string;
+}
+
+/** An account of one of several customers. */
+export interface CustomerAccountKey extends AccountKey {
+  readonly customerId: string;
 }
 
 /** An account as it stands under its lock. */
@@ -224,78 +207,71 @@ export interface AccountTurn {
   readonly transaction: OpenTransaction;
 }
 
-/** Accounts that this process has seen are not inserted again and again; one that is gone is noticed under the lock. */
-export interface KnownAccounts {
-  missing(request: LockRequest): readonly AccountKey[];
-  remember(request: LockRequest): void;
-  forget(request: LockRequest): void;
-}
-
 /** When this rejects, the connection must be closed. */
 export async function lockAndRead(
   turn: AccountTurn,
   request: LockRequest,
   known: KnownAccounts,
 ): Promise<AccountTransaction> {
-  const { connection } = turn;
-  const missing = known.missing(request);
-  if (missing.length > 0) {
-    // Outside of the transaction: a lock on a new row would be held over all that follows.
-    await sendGroup(connection.client, [insertStatement(request, missing)]);
-    known.remember(request);
+  const { client } = turn.connection;
+  const accounts = await insertMissing(client, request, accountsOf(request), known);
+  const [, customers, locked, frames, earlier, ...named] = await sendGroup(client, [
+    BEGIN,
+    ...lockStatements(request, [request], 'wait'),
+    ...(request.reservationIds.length > 0
+      ? [findReservationsStatement(request, request.reservationIds)]
+      : []),
+    ...findHoldersStatement(
+      request.productId,
+      request.holders.map((holder) => ({ ...holder, customerId: request.customerId })),
+    ),
+  ]);
+  const found = rowsOf(locked).map(toLockedAccount);
+  if (found.length < request.accounts.length) {
+    known.forget({ productId: request.productId, accounts });
   }
-  const [, customers, locked, frames, earlier, ...named] = await sendGroup(
-    connection.client,
-    lockStatements(request),
-  );
-  const accounts = rowsOf(locked).map(toLockedAccount);
-  if (accounts.length < request.accounts.length) {
-    known.forget(request);
-  }
-  const version = rowsOf(customers)[0]?.[0];
-  const [now, revision, subjects, shared] = frameRow(frames);
+  const version = rowsOf(customers)[0]?.[1];
   return transactionOf(turn, request, {
-    now: Number(now),
-    revision: numberOrNull(revision),
-    versions: { subjects: Number(subjects), shared: Number(shared) },
+    ...toFrame(frames),
     customer: version === undefined ? null : { version: Number(version) },
-    accounts,
+    accounts: found,
     earlier: rowsOf(earlier).map(toEarlier),
     reservations: rowsOf(request.reservationIds.length > 0 ? named[0] : undefined).map(toReservation),
     holders: rowsOf(request.holders.length > 0 ? named.at(-1) : undefined).map(toHolder),
   });
 }
 
-function insertStatement(request: LockRequest, missing: readonly AccountKey[]): GroupStatement {
-  const { customerId, productId, environmentId } = request;
-  const features = textArray(missing.map((account) => account.feature));
-  const scopes = textArray(missing.map((account) => account.scope));
+export function accountsOf({ customerId, accounts }: LockRequest): readonly CustomerAccountKey[] {
+  return accounts.map(({ feature, scope }) => ({ customerId, feature, scope }));
+}
+
+/** Outside of the transaction: a lock on a new row would be held over all that follows. Answers with all of the accounts. */
+export async function insertMissing(
+  client: pg.PoolClient,
+  request: Pick<LockRequest, 'productId' | 'environmentId'>,
+  accounts: readonly CustomerAccountKey[],
+  known: KnownAccounts,
+): Promise<readonly CustomerAccountKey[]> {
+  const ofProduct = { productId: request.productId, accounts };
+  const missing = known.missing(ofProduct);
+  if (missing.length > 0) {
+    await sendGroup(client, [insertStatement(request, missing)]);
+    known.remember(ofProduct);
+  }
+  return accounts;
+}
+
+/** What does not belong to one customer. */
+export function toFrame(result: GroupResult | undefined): Pick<LockedFrame, 'now' | 'revision' | 'versions'> {
+  const [now, revision, subjects, shared] = frameRow(result);
   return {
-    name: 'account-insert',
-    text: INSERT_ACCOUNTS,
-    values: [customerId, productId, environmentId, features, scopes],
+    now: Number(now),
+    revision: numberOrNull(revision),
+    versions: { subjects: Number(subjects), shared: Number(shared) },
   };
 }
 
-function lockStatements(request: LockRequest): readonly GroupStatement[] {
-  const { customerId, productId, environmentId, accounts, idempotencyKeys, reservationIds } = request;
-  const features = textArray(accounts.map((account) => account.feature));
-  const scopes = textArray(accounts.map((account) => account.scope));
-  return [
-    BEGIN,
-    { name: 'customer-lock', text: LOCK_CUSTOMER, values: [customerId] },
-    { name: 'account-lock', text: LOCK_ACCOUNTS, values: [customerId, productId, features, scopes] },
-    { name: 'frame-read', text: READ_FRAME, values: [productId, environmentId] },
-    { name: 'consumption-find', text: FIND_EARLIER, values: [customerId, textArray(idempotencyKeys)] },
-    ...(reservationIds.length > 0 ? [findReservationsStatement(request, reservationIds)] : []),
-    ...findHoldersStatement(
-      productId,
-      request.holders.map((holder) => ({ ...holder, customerId })),
-    ),
-  ];
-}
-
-function rowsOf(result: GroupResult | undefined): GroupResult['rows'] {
+export function rowsOf(result: GroupResult | undefined): GroupResult['rows'] {
   return result?.rows ?? [];
 }
 
@@ -337,7 +313,7 @@ function transactionOf(
       return toEndedHolds(ended, next);
     },
     async commit(write) {
-      const results = await commit(() => writeStatements(connection.copier, request, write));
+      const results = await commit(() => writeStatements(connection.copier, write.now, [{ request, write }]));
       return {
         holds: toHoldsByAccount(write.reservations.accounts.length > 0 ? results.at(-2) : undefined),
       };
@@ -361,47 +337,4 @@ function answersStatement(
       numberArray(rows.map((one) => one.decidedAt)),
     ],
   };
-}
-
-function writeStatements(
-  copier: ConsumptionCopier,
-  request: LockRequest,
-  write: BatchWrite,
-): readonly GroupStatement[] {
-  const statements: GroupStatement[] = [];
-  if (write.closed.length > 0) {
-    statements.push(closeStatement(request, write));
-  }
-  if (write.accounts.length > 0) {
-    statements.push(updateStatement(request, write));
-  }
-  statements.push(...lotStatements(request, write.now, write.lots));
-  if (write.consumptions.length > 0) {
-    statements.push(copier.copyOf(request, write.now, write.consumptions));
-  }
-  if (write.hours.length > 0) {
-    const { customerId } = request;
-    statements.push(
-      hoursStatement(
-        request,
-        write.hours.map((hour) => ({ ...hour, customerId })),
-      ),
-    );
-  }
-  if (write.notices.length > 0) {
-    const { customerId } = request;
-    statements.push(
-      outboxStatement(
-        request,
-        write.now,
-        write.notices.map((notice) => ({ ...notice, customerId })),
-      ),
-    );
-  }
-  const holders = write.holders.map((holder) => ({ ...holder, customerId: request.customerId }));
-  statements.push(...reservationStatements(request, write), ...holderStatements(request, write.now, holders));
-  if (write.reservations.accounts.length > 0) {
-    statements.push(holdsStatement(request, write.reservations.accounts));
-  }
-  return statements;
 }

@@ -5,17 +5,17 @@ import { numberOrNull, toLockedAccount } from './account-rows.js';
 import { PEEK_ACCOUNTS, PEEK_FRAME } from './account-statements.js';
 import {
   type AccountConnection,
-  type AccountKey,
   type AccountTransaction,
   type AccountTurn,
   frameRow,
-  type KnownAccounts,
   type LockedAccount,
   type LockRequest,
   lockAndRead,
 } from './account-transaction.js';
 import { closePool } from './close-pool.js';
 import { createConsumptionCopier } from './consumption-copy.js';
+import { type JointTransaction, lockTogether } from './joint-transaction.js';
+import { createKnownAccounts } from './known-accounts.js';
 import { surviveLostConnections } from './lost-connections.js';
 import { toLots } from './lot-statements.js';
 import { openTransaction } from './open-transaction.js';
@@ -42,6 +42,8 @@ export interface Accounts {
    * for its outcome. `null`: there is none.
    */
   begin(request: LockRequest, behind: AccountTransaction | null): Promise<AccountTransaction>;
+  /** @param requests of different customers of one product, in the order of their ids, with neither reservations nor holders */
+  beginTogether(requests: readonly LockRequest[]): Promise<JointTransaction>;
   close(): Promise<void>;
 }
 
@@ -77,21 +79,13 @@ export const SESSION = `set synchronous_commit = on; set lock_timeout = 800; set
   set statement_timeout = 2000; set enable_seqscan = off; set enable_bitmapscan = off; set jit = off;
   set plan_cache_mode = force_generic_plan; set timezone = 'UTC'`;
 
-const KNOWN_ACCOUNTS = 100_000;
+/** So many transactions for several customers are under way at a time: while one is at the store, another is decided. */
+export const TRANSACTIONS_TOGETHER = 2;
 
 export function openAccounts(options: AccountsOptions): Accounts {
-  const pool = new pg.Pool({
-    connectionString: options.connectionString,
-    application_name: 'pennon consume',
-    max: options.maxConnections ?? 8,
-    connectionTimeoutMillis: 800,
-    keepAlive: true,
-    pipeline: true,
-    onConnect: async (client: pg.ClientBase) => {
-      await client.query(SESSION);
-    },
-  } as pg.PoolConfig);
-  surviveLostConnections(pool, options.onConnectionLost);
+  const pool = openPool(options, options.maxConnections ?? 8);
+  // Of their own: no customer whose lock is waited for keeps the many who are decided together from a connection.
+  const together = openPool(options, TRANSACTIONS_TOGETHER);
   const known = createKnownAccounts();
   const connections = new WeakMap<pg.PoolClient, AccountConnection>();
   const turns = new WeakMap<object, AccountTurn>();
@@ -120,6 +114,17 @@ export function openAccounts(options: AccountsOptions): Accounts {
       }
     }
     return beginOn(connectionOf(await pool.connect()), request);
+  }
+
+  async function beginTogether(requests: readonly LockRequest[]): Promise<JointTransaction> {
+    const client = await together.connect();
+    try {
+      const turn = { connection: connectionOf(client), transaction: openTransaction(client) };
+      return await lockTogether(turn, requests, known);
+    } catch (error) {
+      client.release(true);
+      throw error;
+    }
   }
 
   async function beginOn(connection: AccountConnection, request: LockRequest): Promise<AccountTransaction> {
@@ -160,30 +165,25 @@ export function openAccounts(options: AccountsOptions): Accounts {
     }
   }
 
-  return { begin, read, close: () => closePool(pool) };
-}
-
-function createKnownAccounts(): KnownAccounts {
-  const known = new Set<string>();
-
-  function nameOf({ customerId, productId }: LockRequest, { feature, scope }: AccountKey): string {
-    return `${customerId}|${productId}|${feature}|${scope}`;
+  async function close(): Promise<void> {
+    await Promise.all([closePool(pool), closePool(together)]);
   }
 
-  return {
-    missing: (request) => request.accounts.filter((account) => !known.has(nameOf(request, account))),
-    remember(request) {
-      if (known.size + request.accounts.length > KNOWN_ACCOUNTS) {
-        known.clear();
-      }
-      for (const account of request.accounts) {
-        known.add(nameOf(request, account));
-      }
+  return { begin, beginTogether, read, close };
+}
+
+function openPool({ connectionString, onConnectionLost }: AccountsOptions, max: number): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString,
+    application_name: 'pennon consume',
+    max,
+    connectionTimeoutMillis: 800,
+    keepAlive: true,
+    pipeline: true,
+    onConnect: async (client: pg.ClientBase) => {
+      await client.query(SESSION);
     },
-    forget(request) {
-      for (const account of request.accounts) {
-        known.delete(nameOf(request, account));
-      }
-    },
-  };
+  } as pg.PoolConfig);
+  surviveLostConnections(pool, onConnectionLost);
+  return pool;
 }

@@ -1,5 +1,5 @@
 import type { Instant } from '@pennon/engine/model/customer';
-import type { ConsumptionRow, LockRequest } from './account-transaction.js';
+import type { BatchWrite, ConsumptionRow, LockRequest } from './account-transaction.js';
 import { ByteWriter } from './byte-writer.js';
 import { copyMessage } from './copy-message.js';
 import type { GroupStatement } from './statement-group.js';
@@ -30,20 +30,28 @@ const CAPACITY = 128 * 1024;
 /** A batch with large attributes is not worth holding its room for. */
 const KEPT_CAPACITY = 1024 * 1024;
 
+/** The consumptions of one customer. */
+interface CustomerRows {
+  readonly request: Pick<LockRequest, 'customerId' | 'productId' | 'environmentId'>;
+  readonly write: Pick<BatchWrite, 'consumptions'>;
+}
+
 export interface ConsumptionCopier {
   /** The statement with its rows. The bytes live here, so that there is one under way at a time. */
-  copyOf(request: LockRequest, now: Instant, rows: readonly ConsumptionRow[]): GroupStatement;
+  copyOf(now: Instant, customers: readonly CustomerRows[]): GroupStatement;
 }
 
 /** One for each connection. */
 export function createConsumptionCopier(): ConsumptionCopier {
   let writer = new ByteWriter(CAPACITY);
   return {
-    copyOf(request, now, rows) {
+    copyOf(now, customers) {
       if (writer.capacity > KEPT_CAPACITY) {
         writer = new ByteWriter(CAPACITY);
       }
-      const copy = copyMessage(writer, () => writeRows(writer, request, now, rows));
+      const copy = copyMessage(writer, () => {
+        for (const { request, write } of customers) writeRows(writer, request, now, write.consumptions);
+      });
       return { name: 'consumption-copy', text: COPY, values: [], copy };
     },
   };
@@ -51,7 +59,7 @@ export function createConsumptionCopier(): ConsumptionCopier {
 
 function writeRows(
   writer: ByteWriter,
-  request: LockRequest,
+  request: CustomerRows['request'],
   now: Instant,
   rows: readonly ConsumptionRow[],
 ): void {

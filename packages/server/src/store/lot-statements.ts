@@ -1,5 +1,5 @@
 import type { CreditLot, Instant, LotKind } from '@pennon/engine/model/customer';
-import type { AccountKey, LockRequest } from './account-transaction.js';
+import type { AccountKey, CustomerAccountKey, LockRequest } from './account-transaction.js';
 import { numberArray, textArray } from './array-literal.js';
 import type { GroupResult, GroupStatement } from './statement-group.js';
 
@@ -41,10 +41,10 @@ select n.customer_id, n.feature, n.scope, (
     and l.closed_at is null)
 from unnest($2::uuid[], $3::text[], $4::text[]) as n (customer_id, feature, scope)`;
 
-/** An account of one of several customers. */
-type CustomerAccount = AccountKey & { readonly customerId: string };
-
-export function findLotsStatement(productId: string, accounts: readonly CustomerAccount[]): GroupStatement {
+export function findLotsStatement(
+  productId: string,
+  accounts: readonly CustomerAccountKey[],
+): GroupStatement {
   return {
     name: 'lots-find',
     text: FIND_LOTS,
@@ -59,7 +59,7 @@ export function findLotsStatement(productId: string, accounts: readonly Customer
 
 export function toAccountLots(
   result: GroupResult | undefined,
-): readonly (CustomerAccount & { readonly lots: readonly CreditLot[] })[] {
+): readonly (CustomerAccountKey & { readonly lots: readonly CreditLot[] })[] {
   return (result?.rows ?? []).map(([customerId, feature, scope, lots]) => ({
     customerId: customerId ?? '',
     feature: feature ?? '',
@@ -101,8 +101,8 @@ export const NO_LOTS_WRITTEN: LotsWrite = { credits: [], changed: [], made: [] }
 
 const UPDATE_CREDITS = `
 update account a set covered = n.covered, has_lots = n.lots = 1
-from unnest($3::text[], $4::text[], $5::bigint[], $6::integer[]) as n (feature, scope, covered, lots)
-where a.customer_id = $1::uuid and a.product_id = $2::uuid and a.feature = n.feature and a.scope = n.scope`;
+from unnest($2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::integer[]) as n (customer_id, feature, scope, covered, lots)
+where a.customer_id = n.customer_id and a.product_id = $1::uuid and a.feature = n.feature and a.scope = n.scope`;
 
 // As with accounts: one that does not stand as it was read divides by zero, and nothing of the transaction remains.
 const UPDATE_LOTS = `
@@ -178,23 +178,22 @@ export function lotRowStatements(
   return statements;
 }
 
-/** The lots of one customer, with what its accounts say of them. */
-export function lotStatements(
-  request: LockRequest,
-  now: Instant,
-  { credits, changed, made }: LotsWrite,
+/** What accounts say of their lots; nothing where that is as it was. */
+export function creditsStatements(
+  { productId }: Pick<LockRequest, 'productId'>,
+  customers: readonly (Pick<LotsWrite, 'credits'> & { readonly customerId: string })[],
 ): readonly GroupStatement[] {
-  const { customerId, productId } = request;
-  const rows = lotRowStatements(request, now, [{ customerId, changed, made }]);
-  if (credits.length === 0) return rows;
+  const credits = customers.flatMap((one) =>
+    one.credits.map((account) => ({ ...account, customerId: one.customerId })),
+  );
+  if (credits.length === 0) return [];
   return [
-    ...rows,
     {
       name: 'credits-update',
       text: UPDATE_CREDITS,
       values: [
-        customerId,
         productId,
+        textArray(credits.map(({ customerId }) => customerId)),
         textArray(credits.map(({ feature }) => feature)),
         textArray(credits.map(({ scope }) => scope)),
         numberArray(credits.map(({ covered }) => covered)),

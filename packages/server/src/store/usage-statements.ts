@@ -13,12 +13,6 @@ import type { PeriodWrite, UsageLockRequest, UsageWrite } from './usage-transact
 const AT = (milliseconds: string) => `to_timestamp(${milliseconds} / 1000.0)`;
 const MILLISECONDS = (instant: string) => `floor(extract(epoch from ${instant}) * 1000)::bigint`;
 
-const INSERT_METERS = `
-insert into account (customer_id, product_id, feature, scope, environment_id, used, reserved, updated_at)
-select n.customer_id, $1::uuid, n.feature, n.scope, $2::uuid, 0, 0, clock_timestamp()
-from unnest($3::uuid[], $4::text[], $5::text[]) as n (customer_id, feature, scope)
-on conflict do nothing`;
-
 // Around the turn of a month two partitions take events, and the unique index of neither sees the other: writers take turns. No
 // transaction of theirs lasts as long as the time on either side.
 const TAKE_TURNS = `
@@ -100,14 +94,6 @@ on conflict (customer_id, product_id, scope, feature) do update set used = exclu
   period_end = excluded.period_end, updated_at = excluded.updated_at, latest_at = excluded.latest_at,
   limit_known = excluded.limit_known, percent = excluded.percent, told = excluded.told, told_at = excluded.told_at,
   told_limit = excluded.told_limit`;
-
-export function insertMeters(request: UsageLockRequest, missing: UsageLockRequest['meters']): GroupStatement {
-  return {
-    name: 'usage-meter-insert',
-    text: INSERT_METERS,
-    values: [request.productId, request.environmentId, ...namesOf(missing)],
-  };
-}
 
 export function lockStatements(request: UsageLockRequest): readonly GroupStatement[] {
   const customers = [...new Set(request.meters.map((meter) => meter.customerId))];

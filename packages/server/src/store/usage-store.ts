@@ -1,12 +1,11 @@
 import pg from 'pg';
 import { isLostRace, SESSION } from './accounts.js';
 import { closePool } from './close-pool.js';
+import { createKnownAccounts } from './known-accounts.js';
 import { surviveLostConnections } from './lost-connections.js';
 import { createEventCopier } from './usage-event-copy.js';
 import {
-  type KnownMeters,
   lockMeters,
-  type MeterName,
   type UsageConnection,
   type UsageLockRequest,
   type UsageTransaction,
@@ -34,8 +33,6 @@ export function isLostRecord(error: unknown): boolean {
   return code === '23505' || code === '55P03' || isLostRace(error);
 }
 
-const KNOWN_METERS = 100_000;
-
 export function openUsageStore(options: UsageStoreOptions): UsageStore {
   const pool = new pg.Pool({
     connectionString: options.connectionString,
@@ -50,7 +47,7 @@ export function openUsageStore(options: UsageStoreOptions): UsageStore {
     },
   } as pg.PoolConfig);
   surviveLostConnections(pool, options.onConnectionLost);
-  const known = createKnownMeters();
+  const known = createKnownAccounts();
   const connections = new WeakMap<pg.PoolClient, UsageConnection>();
 
   function connectionOf(client: pg.PoolClient): UsageConnection {
@@ -73,29 +70,4 @@ export function openUsageStore(options: UsageStoreOptions): UsageStore {
   }
 
   return { begin, close: () => closePool(pool) };
-}
-
-function createKnownMeters(): KnownMeters {
-  const known = new Set<string>();
-
-  function nameOf(productId: string, { customerId, feature, scope }: MeterName): string {
-    return `${customerId}|${productId}|${feature}|${scope}`;
-  }
-
-  return {
-    missing: ({ productId, meters }) => meters.filter((meter) => !known.has(nameOf(productId, meter))),
-    remember({ productId, meters }) {
-      if (known.size + meters.length > KNOWN_METERS) {
-        known.clear();
-      }
-      for (const meter of meters) {
-        known.add(nameOf(productId, meter));
-      }
-    },
-    forget({ productId, meters }) {
-      for (const meter of meters) {
-        known.delete(nameOf(productId, meter));
-      }
-    },
-  };
 }

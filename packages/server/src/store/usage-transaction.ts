@@ -3,7 +3,7 @@ import type { Told } from '@pennon/engine/usage/notices';
 import type pg from 'pg';
 import { numberOrNull } from './account-rows.js';
 import { READ_FRAME } from './account-statements.js';
-import { frameRow } from './account-transaction.js';
+import { frameRow, insertMissing } from './account-transaction.js';
 import {
   type CustomerHolder,
   type CustomerHolderKey,
@@ -12,6 +12,7 @@ import {
   toHolder,
 } from './holder-statements.js';
 import { hoursStatement } from './hour-statements.js';
+import type { KnownAccounts } from './known-accounts.js';
 import { type CustomerLots, findLotsStatement, lotRowStatements, toAccountLots } from './lot-statements.js';
 import { BEGIN, openTransaction } from './open-transaction.js';
 import { type OutboxEvent, outboxStatement } from './outbox-statements.js';
@@ -20,7 +21,6 @@ import { toTold } from './told-columns.js';
 import type { EventCopier } from './usage-event-copy.js';
 import {
   correctionsStatement,
-  insertMeters,
   lockStatements,
   periodsStatement,
   valuesStatement,
@@ -182,25 +182,14 @@ export interface UsageConnection {
   readonly copier: EventCopier;
 }
 
-/** Accounts that this process has seen are not inserted again and again; one that is gone is noticed under the lock. */
-export interface KnownMeters {
-  missing(request: UsageLockRequest): readonly MeterName[];
-  remember(request: UsageLockRequest): void;
-  forget(request: UsageLockRequest): void;
-}
-
 /** When this rejects, the connection must be closed. */
 export async function lockMeters(
   connection: UsageConnection,
   request: UsageLockRequest,
-  known: KnownMeters,
+  known: KnownAccounts,
 ): Promise<UsageTransaction> {
-  const missing = known.missing(request);
-  if (missing.length > 0) {
-    // Outside of the transaction: a lock on a new row would be held over all that follows.
-    await sendGroup(connection.client, [insertMeters(request, missing)]);
-    known.remember(request);
-  }
+  const { productId } = request;
+  await insertMissing(connection.client, request, request.meters, known);
   const [, , customers, locked, earlier, frames] = await sendGroup(connection.client, [
     BEGIN,
     ...lockStatements(request),
@@ -208,7 +197,7 @@ export async function lockMeters(
   ]);
   const meters = rowsOf(locked).map(toMeter);
   if (meters.length < request.meters.length) {
-    known.forget(request);
+    known.forget({ productId, accounts: request.meters });
   }
   const [now, revision] = frameRow(frames);
   return transactionOf(connection, request, {

@@ -1,10 +1,10 @@
 import type { ConsumptionDecision } from '@pennon/engine/model/decision';
-import { mismatch } from '../consume-batch.js';
 import type { ConsumeBatcher } from '../consume-batcher.js';
 import type { ConsumeAnswer, ConsumeRequest } from '../consume-request.js';
 import { OutcomeUnknown } from '../outcome-unknown.js';
 import type { Clock, EnvironmentVersions } from '../ports.js';
 import { ServiceError } from '../service-error.js';
+import { mismatch } from '../settle-batch.js';
 import type { TurnClock } from '../turn-clock.js';
 import { answerWithoutStore, mayBeAnswered } from './answer-without-store.js';
 import type { ConsumptionJournal } from './journal.js';
