@@ -78,7 +78,12 @@ function writeRows(
   }
 }
 
-function writeCommon(writer: ByteWriter, request: LockRequest, now: Instant, row: ConsumptionRow): void {
+function writeCommon(
+  writer: ByteWriter,
+  request: CustomerRows['request'],
+  now: Instant,
+  row: ConsumptionRow,
+): void {
   writer.int16(COLUMNS.length);
   writer.hexField(request.customerId);
   writer.hexField(request.productId);

@@ -1,4 +1,9 @@
-import type { AccountKey, AccountTransaction, LockedAccount } from '@pennon/server/store/account-transaction';
+import type {
+  AccountKey,
+  LockedAccount,
+  LockedFrame,
+  LockRequest,
+} from '@pennon/server/store/account-transaction';
 import type { Accounts } from '@pennon/server/store/accounts';
 import {
   type Other,
@@ -8,6 +13,8 @@ import {
   type Step,
   sayError,
   sayFrame,
+  type TogetherPart,
+  type WritePlan,
   writeOf,
 } from './interleaving-script.js';
 
@@ -26,10 +33,16 @@ export interface World {
   close(): Promise<void>;
 }
 
+/** A transaction of one customer or of both, as a script ends it. */
+interface OpenTransaction {
+  commit(plan: WritePlan): Promise<unknown>;
+  rollback(): Promise<void>;
+}
+
 /** What both worlds keep in mind of their parties. */
 export abstract class Parties implements World {
   readonly faults: string[] = [];
-  protected readonly open = new Map<Party, AccountTransaction>();
+  protected readonly open = new Map<Party, OpenTransaction>();
   protected readonly waiting = new Set<Party>();
   protected readonly busy = new Set<Other>();
   protected holding = false;
@@ -57,6 +70,8 @@ export abstract class Parties implements World {
     switch (step.do) {
       case 'begin':
         return this.#begin(step);
+      case 'begin-together':
+        return this.#beginTogether(step);
       case 'commit':
       case 'rollback':
         return this.#end(step);
@@ -95,30 +110,68 @@ export abstract class Parties implements World {
     return { free, open: [...open.keys()].sort(), waiting: [...waiting].sort(), holding, busy };
   }
 
-  #begin(step: Step & { readonly do: 'begin' }): void {
-    const { party } = step;
-    this.waiting.add(party);
-    const request = {
-      ...this.idsOf(step.customer),
-      accounts: step.accounts,
-      idempotencyKeys: step.keys,
+  #begin({ party, customer, accounts, keys }: Extract<Step, { readonly do: 'begin' }>): void {
+    const request = this.#requestOf({ customer, accounts, keys });
+    const begun = this.accountsOf(party)
+      .begin(request, null)
+      .then((transaction) => {
+        const { frame } = transaction;
+        const open: OpenTransaction = {
+          commit: (plan) => transaction.commit(writeOf(frame, plan)),
+          rollback: () => transaction.rollback(),
+        };
+        return { open, frames: [frame] };
+      });
+    this.#await(party, begun);
+  }
+
+  #beginTogether({ party, parts }: Extract<Step, { readonly do: 'begin-together' }>): void {
+    const requests = parts.map((part) => this.#requestOf(part));
+    const inOrder = [...requests].sort((left, right) => (left.customerId < right.customerId ? -1 : 1));
+    const begun = this.accountsOf(party)
+      .beginTogether(inOrder)
+      .then((transaction) => {
+        const { frames } = transaction;
+        const open: OpenTransaction = {
+          commit: (plan) =>
+            transaction.commit(frames.map((frame) => (frame === null ? null : writeOf(frame, plan)))),
+          rollback: () => transaction.rollback(),
+        };
+        return { open, frames: requests.map((request) => frames[inOrder.indexOf(request)] ?? null) };
+      });
+    this.#await(party, begun);
+  }
+
+  #requestOf({ customer, accounts, keys }: TogetherPart): LockRequest {
+    return {
+      ...this.idsOf(customer),
+      accounts,
+      idempotencyKeys: keys,
       reservationIds: [],
       holders: [],
     };
-    this.accountsOf(party)
-      .begin(request, null)
-      .then(
-        (transaction) => {
-          this.waiting.delete(party);
-          this.open.set(party, transaction);
-          this.frameRead(party, transaction.frame.now);
-          this.tell(`${party} reads ${sayFrame(transaction.frame)}`);
-        },
-        (error: unknown) => {
-          this.waiting.delete(party);
-          this.tell(`${party} cannot begin: ${sayError(error)}`);
-        },
-      );
+  }
+
+  #await(
+    party: Party,
+    begun: Promise<{ readonly open: OpenTransaction; readonly frames: readonly (LockedFrame | null)[] }>,
+  ): void {
+    this.waiting.add(party);
+    begun.then(
+      ({ open, frames }) => {
+        this.waiting.delete(party);
+        this.open.set(party, open);
+        for (const frame of frames) {
+          if (frame !== null) this.frameRead(party, frame.now);
+        }
+        const read = frames.map((frame) => (frame === null ? 'nothing' : sayFrame(frame)));
+        this.tell(`${party} reads ${read.join(' and ')}`);
+      },
+      (error: unknown) => {
+        this.waiting.delete(party);
+        this.tell(`${party} cannot begin: ${sayError(error)}`);
+      },
+    );
   }
 
   #end(step: Extract<Step, { readonly do: 'commit' | 'rollback' }>): void {
@@ -127,10 +180,7 @@ export abstract class Parties implements World {
     if (transaction === undefined) return;
     this.open.delete(party);
     this.waiting.add(party);
-    const ended =
-      step.do === 'rollback'
-        ? transaction.rollback()
-        : transaction.commit(writeOf(transaction.frame, step.plan));
+    const ended = step.do === 'rollback' ? transaction.rollback() : transaction.commit(step.plan);
     ended.then(
       () => {
         this.waiting.delete(party);

@@ -29,6 +29,12 @@ export interface WritePlan {
   readonly closes: boolean;
 }
 
+export interface TogetherPart {
+  readonly customer: number;
+  readonly accounts: readonly AccountKey[];
+  readonly keys: readonly string[];
+}
+
 export type Step =
   | {
       readonly do: 'begin';
@@ -37,6 +43,8 @@ export type Step =
       readonly accounts: readonly AccountKey[];
       readonly keys: readonly string[];
     }
+  /** Of both customers in one transaction, which waits for nobody. */
+  | { readonly do: 'begin-together'; readonly party: Party; readonly parts: readonly TogetherPart[] }
   | { readonly do: 'commit'; readonly party: Party; readonly plan: WritePlan }
   | { readonly do: 'rollback'; readonly party: Party }
   | { readonly do: 'kill'; readonly party: Party }
@@ -95,7 +103,8 @@ function drawStep(chance: Seeded, { free, open, waiting, holding, busy }: Standi
   const mayBegin = free.length > 0 && (holding || !busy.has('holder'));
   if (mayBegin) {
     const begin = () => drawBegin(chance, chance.pick(free), chance.chance(0.8) ? 0 : 1);
-    possible.push(begin, begin, begin);
+    const together = () => drawTogether(chance, chance.pick(free));
+    possible.push(begin, begin, begin, together);
   }
   if (open.length > 0) {
     const write = () => commit(chance, chance.pick(open));
@@ -114,9 +123,17 @@ function drawStep(chance: Seeded, { free, open, waiting, holding, busy }: Standi
   return chance.pick(possible)();
 }
 
-function drawBegin(chance: Seeded, party: Party, customer: number): Step & { readonly do: 'begin' } {
+function drawBegin(chance: Seeded, party: Party, customer: number): Extract<Step, { readonly do: 'begin' }> {
   const keys = KEYS.filter(() => chance.chance(0.6));
   return { do: 'begin', party, customer, accounts: drawAccounts(chance), keys };
+}
+
+function drawTogether(chance: Seeded, party: Party): Step {
+  const parts = [0, 1].map((customer): TogetherPart => {
+    const { accounts, keys } = drawBegin(chance, party, customer);
+    return { customer, accounts, keys };
+  });
+  return { do: 'begin-together', party, parts };
 }
 
 function drawAccounts(chance: Seeded): readonly AccountKey[] {

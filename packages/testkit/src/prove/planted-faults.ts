@@ -18,6 +18,9 @@ const CREDITS = 'server/dist/service/batch-credits.js';
 const ROLLOVER = 'engine/dist/usage/rollover.js';
 const LOTS = 'engine/dist/usage/lots.js';
 const RESERVATIONS = 'server/dist/service/batch-reservations.js';
+const TOGETHER = 'server/dist/service/consume-together.js';
+const SETTLE = 'server/dist/service/settle-batch.js';
+const NEWER = 'server/dist/service/newer-facts.js';
 
 export const PLANTED_FAULTS: readonly PlantedFault[] = [
   {
@@ -63,33 +66,33 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
   },
   {
     name: 'same-key-twice-in-a-batch',
-    file: BATCH,
+    file: SETTLE,
     edits: [['stored.set(callName(request), {', 'new Map().set(callName(request), {']],
     caughtBy: 'histories',
     firstSeed: 3,
   },
   {
     name: 'other-body-under-one-key',
-    file: BATCH,
+    file: SETTLE,
     edits: [['before.requestHash === request.requestHash', 'true']],
     caughtBy: 'histories',
   },
   {
     name: 'revision-read-before-the-lock',
-    file: BATCH,
+    file: NEWER,
     edits: [['frame.revision > snapshot.revision', 'false']],
     caughtBy: 'histories',
   },
   {
     name: 'customer-read-before-the-lock',
-    file: BATCH,
+    file: NEWER,
     edits: [['frame.customer.version > known', 'false']],
     caughtBy: 'histories',
     firstSeed: 13,
   },
   {
     name: 'shared-grants-read-before-the-lock',
-    file: BATCH,
+    file: NEWER,
     edits: [['versions.shared > evaluation.versions.shared', 'false']],
     caughtBy: 'histories',
     firstSeed: 54,
@@ -139,6 +142,18 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     edits: [['await committed;', 'await committed.catch(() => ({ holds: new Map() }));']],
     caughtBy: 'histories',
     firstSeed: 9,
+  },
+  {
+    name: 'many-acknowledged-before-their-commit',
+    file: TOGETHER,
+    edits: [['await transaction.commit(writes);', 'void transaction.commit(writes).catch(() => undefined);']],
+    caughtBy: 'histories',
+  },
+  {
+    name: 'many-decided-without-their-earlier-answers',
+    file: TOGETHER,
+    edits: [['frame.earlier.some((row) => asked.has(callName(row)))', 'false']],
+    caughtBy: 'histories',
   },
   {
     name: 'answer-of-another-caller',

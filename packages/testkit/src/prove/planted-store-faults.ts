@@ -6,6 +6,8 @@ const RESERVATIONS = 'server/dist/service/batch-reservations.js';
 const COUNT_LATER = 'server/dist/service/store-away/count-later.js';
 const RECONCILER = 'server/dist/service/store-away/reconciler.js';
 const LOT_STATEMENTS = 'server/dist/store/lot-statements.js';
+const WRITES = 'server/dist/store/account-writes.js';
+const JOINT = 'server/dist/store/joint-transaction.js';
 const STATEMENTS = 'server/dist/store/account-statements.js';
 const TRANSACTION = 'server/dist/store/account-transaction.js';
 const ACCOUNTS = 'server/dist/store/accounts.js';
@@ -15,14 +17,14 @@ export const STORE_FAULTS: readonly PlantedFault[] = [
   {
     name: 'customer-not-locked',
     file: STATEMENTS,
-    edits: [['where id = $1::uuid for no key update', 'where id = $1::uuid']],
+    edits: [['where c.id = n.id for no key update${LOCKED[locking]}', 'where c.id = n.id']],
     caughtBy: 'interleavings',
     firstSeed: 6,
   },
   {
     name: 'accounts-not-locked',
     file: STATEMENTS,
-    edits: [['order by feature, scope for update', 'order by feature, scope']],
+    edits: [['for update${LOCKED[locking]} offset 0) a`', 'offset 0) a`']],
     caughtBy: 'interleavings',
   },
   {
@@ -34,12 +36,8 @@ export const STORE_FAULTS: readonly PlantedFault[] = [
         'const [, earlier, customers, locked, frames, ...named] =',
       ],
       [
-        "        BEGIN,\n        { name: 'customer-lock'",
-        "        BEGIN,\n        { name: 'consumption-find', text: FIND_EARLIER, values: [customerId, textArray(idempotencyKeys)] },\n        { name: 'customer-lock'",
-      ],
-      [
-        "        { name: 'consumption-find', text: FIND_EARLIER, values: [customerId, textArray(idempotencyKeys)] },\n        ...(reservationIds",
-        '        ...(reservationIds',
+        "...lockStatements(request, [request], 'wait'),",
+        "...((one) => [one[3], one[0], one[1], one[2]])(lockStatements(request, [request], 'wait')),",
       ],
     ],
     caughtBy: 'interleavings',
@@ -58,6 +56,18 @@ export const STORE_FAULTS: readonly PlantedFault[] = [
     firstSeed: 3,
   },
   {
+    name: 'waits-for-locks-of-many',
+    file: STATEMENTS,
+    edits: [["skip: ' skip locked'", "skip: ''"]],
+    caughtBy: 'interleavings',
+  },
+  {
+    name: 'decides-on-customers-that-others-hold',
+    file: JOINT,
+    edits: [['if (version === undefined)', 'if (version === null)']],
+    caughtBy: 'interleavings',
+  },
+  {
     name: 'written-over-what-changed',
     file: STATEMENTS,
     edits: [['and a.used = n.used_before and a.reserved = n.reserved_before', '']],
@@ -66,8 +76,8 @@ export const STORE_FAULTS: readonly PlantedFault[] = [
   },
   {
     name: 'closed-period-not-written',
-    file: TRANSACTION,
-    edits: [['if (write.closed.length > 0)', 'if (write.closed.length > 99)']],
+    file: WRITES,
+    edits: [['if (closed.length > 0)', 'if (closed.length > 99)']],
     caughtBy: 'interleavings',
     firstSeed: 3,
   },

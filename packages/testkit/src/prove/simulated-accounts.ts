@@ -2,6 +2,7 @@ import type { CreditLot } from '@pennon/engine/model/customer';
 import type { RowName } from '@pennon/server/service/consumption-record';
 import type { AccountTransaction, LockedFrame, LockRequest } from '@pennon/server/store/account-transaction';
 import type { Accounts } from '@pennon/server/store/accounts';
+import type { JointTransaction } from '@pennon/server/store/joint-transaction';
 import type { EndedHolds } from '@pennon/server/store/reservation-statements';
 import { findHolders, findLots, writeHolders, writeLots } from './simulated-credits.js';
 import { endedHolds, findReservations, holdsNow, writeReservations } from './simulated-reservations.js';
@@ -12,6 +13,8 @@ import {
   insertAccounts,
   lockAccounts,
   lockCustomer,
+  lockFreeAccounts,
+  lockFreeCustomers,
   READ_FRAME,
   ROLLBACK,
   rowOf,
@@ -42,14 +45,18 @@ export interface Wire {
 /** The port that consume works through, over the simulated store. */
 export function simulatedAccounts(store: SimulatedStore, wire: Wire): Accounts {
   const known = new Set<string>();
+
+  async function insertMissing(connection: Connection, { customerId, accounts }: LockRequest): Promise<void> {
+    const missing = accounts.filter((account) => !known.has(rowOf(customerId, account)));
+    if (missing.length === 0) return;
+    await exchange(store, wire, connection, [insertAccounts(customerId, missing)]);
+    for (const account of missing) known.add(rowOf(customerId, account));
+  }
+
   return {
     async begin(request) {
       const connection = connect(store, wire);
-      const missing = request.accounts.filter((account) => !known.has(rowOf(request.customerId, account)));
-      if (missing.length > 0) {
-        await exchange(store, wire, connection, [insertAccounts(request.customerId, missing)]);
-        for (const account of missing) known.add(rowOf(request.customerId, account));
-      }
+      await insertMissing(connection, request);
       const results = await exchange(store, wire, connection, [
         BEGIN,
         lockCustomer(request.customerId),
@@ -76,6 +83,31 @@ export function simulatedAccounts(store: SimulatedStore, wire: Wire): Accounts {
         reservations,
         holders,
       });
+    },
+    async beginTogether(requests) {
+      const connection = connect(store, wire);
+      for (const request of requests) await insertMissing(connection, request);
+      const [, customers, accounts, frame, ...earlier] = (await exchange(store, wire, connection, [
+        BEGIN,
+        lockFreeCustomers(requests.map(({ customerId }) => customerId)),
+        lockFreeAccounts(requests),
+        READ_FRAME,
+        ...requests.map(({ customerId, idempotencyKeys }) => findEarlier(customerId, idempotencyKeys)),
+      ])) as readonly [
+        unknown,
+        ReadonlyMap<string, { readonly version: number }>,
+        ReadonlyMap<string, LockedFrame['accounts']>,
+        Pick<LockedFrame, 'now' | 'revision' | 'versions'>,
+        ...LockedFrame['earlier'][],
+      ];
+      const frames = requests.map((request, place): LockedFrame | null => {
+        const customer = customers.get(request.customerId);
+        const locked = accounts.get(request.customerId) ?? [];
+        if (customer === undefined || locked.length < request.accounts.length) return null;
+        const before = earlier[place] ?? [];
+        return { ...frame, customer, accounts: locked, earlier: before, reservations: [], holders: [] };
+      });
+      return jointTransactionOf(store, wire, connection, requests, frames);
     },
     read: () => Promise.reject(new Error('Nothing in a simulated history reads balances without a lock.')),
     close: () => Promise.resolve(),
@@ -168,23 +200,15 @@ function transactionOf(
       return ended as EndedHolds;
     },
     async commit(write) {
-      try {
-        const results = await exchange(store, wire, connection, [
-          ...writeBatch(request.customerId, write),
-          writeReservations(request.customerId, write),
-          ...writeHolders(request.customerId, write),
-          ...writeLots(request.customerId, write),
-          COMMIT,
-        ]);
-        if (results.at(-1) !== 'COMMIT') {
-          throw new Error('The store rolled the batch back instead of committing it.');
-        }
-        const { session } = connection;
-        const holds = holdsNow(request.customerId, write.reservations.accounts);
-        return { holds: session === null ? new Map() : holds(session) };
-      } finally {
-        release();
-      }
+      await commitAll(store, wire, connection, [
+        ...writeBatch(request.customerId, write),
+        writeReservations(request.customerId, write),
+        ...writeHolders(request.customerId, write),
+        ...writeLots(request.customerId, write),
+      ]);
+      const { session } = connection;
+      const holds = holdsNow(request.customerId, write.reservations.accounts);
+      return { holds: session === null ? new Map() : holds(session) };
     },
     async rollback() {
       try {
@@ -196,6 +220,69 @@ function transactionOf(
       }
     },
   };
+}
+
+function jointTransactionOf(
+  store: SimulatedStore,
+  wire: Wire,
+  connection: Connection,
+  requests: readonly LockRequest[],
+  frames: JointTransaction['frames'],
+): JointTransaction {
+  const release = () => connection.session?.leave();
+  return {
+    frames,
+    async lotsOf(asked) {
+      const customers = [...new Set(asked.map(({ customerId }) => customerId))];
+      const found = await exchange(
+        store,
+        wire,
+        connection,
+        customers.map((id) =>
+          findLots(
+            id,
+            asked.filter(({ customerId }) => customerId === id),
+          ),
+        ),
+      );
+      return new Map(
+        customers.map((id, place) => [id, found[place] as ReadonlyMap<string, readonly CreditLot[]>]),
+      );
+    },
+    async commit(writes) {
+      const statements = requests.flatMap(({ customerId }, place) => {
+        const write = writes[place];
+        return write === null || write === undefined
+          ? []
+          : [...writeBatch(customerId, write), ...writeLots(customerId, write)];
+      });
+      await commitAll(store, wire, connection, statements);
+    },
+    async rollback() {
+      try {
+        if (!connection.broken) await exchange(store, wire, connection, [ROLLBACK]);
+      } finally {
+        release();
+      }
+    },
+  };
+}
+
+/** When it rejects, the outcome may be unknown; the connection is given up in any case. */
+async function commitAll(
+  store: SimulatedStore,
+  wire: Wire,
+  connection: Connection,
+  statements: readonly Statement[],
+): Promise<void> {
+  try {
+    const results = await exchange(store, wire, connection, [...statements, COMMIT]);
+    if (results.at(-1) !== 'COMMIT') {
+      throw new Error('The store rolled the batch back instead of committing it.');
+    }
+  } finally {
+    connection.session?.leave();
+  }
 }
 
 function answersOf(

@@ -70,8 +70,46 @@ export function lockCustomer(customerId: string): Statement {
       if (!store.lock(session, `customer ${customerId}`)) {
         return WAITING;
       }
-      session.customerVersion = store.customerVersions.get(customerId) ?? 0;
-      return { version: session.customerVersion };
+      return lockedCustomer(session, customerId);
+    },
+  };
+}
+
+function lockedCustomer(session: SimulatedSession, customerId: string): { readonly version: number } {
+  const version = session.store.customerVersions.get(customerId) ?? 0;
+  session.customerVersions.set(customerId, version);
+  return { version };
+}
+
+/** Those at whom nobody else is, by id. */
+export function lockFreeCustomers(customerIds: readonly string[]): Statement {
+  return {
+    name: 'customer-lock',
+    run(session): ReadonlyMap<string, { readonly version: number }> {
+      const { store } = session;
+      const free = customerIds.filter(
+        (id) => store.customerVersions.has(id) && store.tryLock(session, `customer ${id}`),
+      );
+      return new Map(free.map((id) => [id, lockedCustomer(session, id)]));
+    },
+  };
+}
+
+/** Those that nobody else has locked, by customer. */
+export function lockFreeAccounts(
+  requests: readonly { readonly customerId: string; readonly accounts: readonly AccountKey[] }[],
+): Statement {
+  return {
+    name: 'account-lock',
+    run(session): ReadonlyMap<string, readonly LockedAccount[]> {
+      const { store } = session;
+      return new Map(
+        requests.map(({ customerId, accounts }) => {
+          const rows = accounts.map((account) => rowOf(customerId, account)).sort();
+          const free = rows.filter((row) => store.accounts.has(row) && store.tryLock(session, row));
+          return [customerId, free.flatMap((row) => store.accounts.get(row) ?? [])];
+        }),
+      );
     },
   };
 }
@@ -101,7 +139,6 @@ export const READ_FRAME: Statement = {
       now: store.options.clock(),
       revision: store.revision,
       sharedVersion: store.sharedVersion,
-      customerVersion: session.customerVersion,
     };
     return {
       now: session.truth.now,
@@ -204,13 +241,19 @@ function insertConsumptions(session: SimulatedSession, customerId: string, write
       throw Object.assign(error, { constraint: 'consumption_check' });
     }
   }
-  const frame = session.truth;
+  const { truth } = session;
+  const customerVersion = session.customerVersions.get(customerId) ?? 0;
   session.effects?.push(() => {
     for (const row of write.consumptions) {
       store.consumptions.push({ ...row, answer: row.answer ?? '', customerId, decidedAt: write.now });
     }
-    if (frame !== null) {
-      store.commits.push({ at: store.options.time.now, customerId, frame, write });
+    if (truth !== null) {
+      store.commits.push({
+        at: store.options.time.now,
+        customerId,
+        frame: { ...truth, customerVersion },
+        write,
+      });
     }
   });
   return null;

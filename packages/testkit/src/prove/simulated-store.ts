@@ -27,6 +27,9 @@ export interface FrameTruth {
   readonly customerVersion: number;
 }
 
+/** The same where several customers are locked, each at its own version. */
+export type StoreTruth = Omit<FrameTruth, 'customerVersion'>;
+
 export interface Commit {
   readonly at: number;
   readonly customerId: string;
@@ -121,6 +124,12 @@ export class SimulatedStore {
     return false;
   }
 
+  /** As `skip locked` has it: false, and nothing is waited for. */
+  tryLock(session: SimulatedSession, row: string): boolean {
+    const owner = this.locks.get(row)?.owner;
+    return (owner === undefined || owner === session) && this.lock(session, row);
+  }
+
   leaveQueue(session: SimulatedSession): void {
     const lock = session.waitingFor === null ? undefined : this.locks.get(session.waitingFor);
     const place = lock?.queue.indexOf(session) ?? -1;
@@ -152,8 +161,9 @@ export class SimulatedSession {
   idleMilliseconds: number | null = IDLE_IN_TRANSACTION_MILLISECONDS;
   /** What the open transaction will do at its commit; `null`: none is open. */
   effects: Effect[] | null = null;
-  truth: FrameTruth | null = null;
-  customerVersion = 0;
+  truth: StoreTruth | null = null;
+  /** Of the customers that it locked. */
+  readonly customerVersions = new Map<string, number>();
   closed: Error | null = null;
   #failed = false;
   #running: { readonly statements: readonly Statement[]; next: number; readonly results: unknown[] } | null =
