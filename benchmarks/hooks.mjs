@@ -14,13 +14,14 @@ import { machine } from './rounds.mjs';
 const BACKLOG = Number(process.env.BACKLOG ?? 20_000);
 const STEADY_PER_SECOND = Number(process.env.STEADY_PER_SECOND ?? 100);
 const STEADY_SECONDS = Number(process.env.STEADY_SECONDS ?? 20);
+const CUSTOMERS = Number(process.env.CUSTOMERS ?? 10_000);
 const PER_CALL = 500;
 
 const folder = mkdtempSync(join(tmpdir(), 'pennon-hooks-'));
 // Open to pass through: a database started by root would else lie elsewhere, and stay there.
 chmodSync(folder, 0o711);
 const catalog = {
-  product: { key: 'bench', name: 'Benchmark' },
+  product: { key: 'bench', name: 'Benchmark', defaultPlan: 'free' },
   features: [
     {
       key: 'reports',
@@ -30,6 +31,10 @@ const catalog = {
       purpose: 'Benchmark',
       removal: 'permanent',
     },
+  ],
+  plans: [
+    { key: 'free', version: 0, rank: 0, entitlements: [] },
+    { key: 'full', version: 0, rank: 1, entitlements: [{ feature: 'reports', value: true }] },
   ],
   segments: [{ key: 'early', entitlements: [{ feature: 'reports', value: true }] }],
 };
@@ -44,7 +49,7 @@ process.once('uncaughtException', (error) => {
   for (const { child } of listeners) child.kill();
   void server.stop().then(() => process.exit(1));
 });
-await importCustomers(server, PER_CALL);
+await importCustomers(server, CUSTOMERS);
 
 async function startListener(kind) {
   const child = fork(new URL('./hook-listener.mjs', import.meta.url), [kind]);
@@ -61,9 +66,9 @@ async function startListener(kind) {
 }
 
 const ROOT = '/api/v1/environments/production';
-const hook = (url) =>
+const hook = (url, types = ['membership.changed']) =>
   server
-    .admin('POST', `${ROOT}/webhooks`, { url, types: ['membership.changed'], reason: 'benchmark' })
+    .admin('POST', `${ROOT}/webhooks`, { url, types, reason: 'benchmark' })
     .then((response) => response.json());
 
 /** One `membership.changed` for each. */
@@ -142,6 +147,34 @@ async function steady(fast) {
   return summary(await fast.ask('all'));
 }
 
+/** One publish that gives every customer a feature: each is worked out, and told. */
+async function publish(listener) {
+  // The last in the order in which customers are looked at first: once a change of it is told, all of them are known.
+  const keys = Array.from({ length: CUSTOMERS }, (_, index) => `customer-${index}`);
+  const key = keys.sort().at(-1);
+  for (let round = 0; (await listener.ask('count')).events === 0; round += 1) {
+    if (round > 120) throw new Error('nothing was told of what customers may do');
+    const grant = {
+      target: { kind: 'customer', key },
+      kind: 'support',
+      product: 'bench',
+      reason: 'benchmark',
+    };
+    const effect = { type: 'set', feature: 'reports', value: true };
+    const endsAt = new Date(Date.now() + 1000).toISOString();
+    await server.admin('POST', `${ROOT}/grants`, { ...grant, effect, endsAt });
+    await pause(2500);
+  }
+  await pause(2000);
+  await listener.ask('forget');
+  const began = Date.now();
+  const next = { ...catalog, product: { ...catalog.product, defaultPlan: 'full' } };
+  await server.admin('PUT', '/api/v1/products/bench/catalog?base=1&reason=benchmark', next);
+  await until(listener, CUSTOMERS, 300);
+  const { last } = await listener.ask('count');
+  return (last - began) / 1000;
+}
+
 const row = (name, { perSecond, p50, p99, most, twice, ...cost }) =>
   console.log(
     `| ${name} | ${perSecond.toFixed(0)} | ${p50} | ${p99} | ${most} | ${twice} | ${cost.server?.toFixed(0) ?? ''} | ${cost.database?.toFixed(0) ?? ''} |`,
@@ -177,6 +210,12 @@ row(`${BACKLOG} events told at once, beside those`, await burst(fast));
 const { requests } = await silent.ask('count');
 console.log(`\nThe silent one was sent ${requests} requests meanwhile.`);
 console.log(`p99 beside the dead ones: ${(beside.p99 / alone.p99).toFixed(2)} × that of alone.`);
+const states = await startListener('fast');
+await hook(states.url, ['entitlement.changed']);
+const seconds = await publish(states);
+console.log(
+  `A catalog that gives each of ${CUSTOMERS} customers a feature: all told ${seconds.toFixed(1)} s after it was sent, ${(CUSTOMERS / seconds).toFixed(0)} a second.`,
+);
 for (const { child } of listeners) child.kill();
 await server.stop();
 rmSync(folder, { recursive: true, force: true });
