@@ -3,8 +3,8 @@ import type { BillingAdapter } from '@pennon/server/service/billing/billing-adap
 import { paddleAdapter } from '@pennon/server/service/billing/paddle/paddle-adapter';
 import { polarAdapter } from '@pennon/server/service/billing/polar/polar-adapter';
 import { stripeAdapter } from '@pennon/server/service/billing/stripe/stripe-adapter';
+import { checkout, event, invoice, phase, schedule, subscription, T0 } from '@pennon/testkit/stripe-shapes';
 import { describe, expect, it } from 'vitest';
-import { checkout, event, invoice, phase, schedule, subscription, T0 } from './billing-stripe-fixtures.js';
 
 const at = Date.parse;
 

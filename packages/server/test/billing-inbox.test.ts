@@ -8,9 +8,6 @@ import { receiveDelivery } from '@pennon/server/service/billing/receive-delivery
 import { createStripeClient } from '@pennon/server/service/billing/stripe/stripe-client';
 import { newId } from '@pennon/server/service/new-id';
 import { forgetDeliveries, readInboxStanding, reviveDeliveries } from '@pennon/server/store/inbox-rows';
-import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
-import Stripe from 'stripe';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import {
   checkout,
   event,
@@ -19,7 +16,10 @@ import {
   price,
   subscription,
   type Version,
-} from './billing-stripe-fixtures.js';
+} from '@pennon/testkit/stripe-shapes';
+import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
+import Stripe from 'stripe';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type FakeStripe, startFakeStripe } from './billing-stripe-server.js';
 import { type Call, caller } from './contracts-support.js';
 

@@ -1,10 +1,10 @@
 import type { JsonObject } from '@pennon/engine/model/json';
 import { reconcileConnection } from '@pennon/server/service/billing/reconcile-stripe';
 import { newId } from '@pennon/server/service/new-id';
+import { event, item, price, subscription } from '@pennon/testkit/stripe-shapes';
 import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
 import Stripe from 'stripe';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { event, item, price, subscription } from './billing-stripe-fixtures.js';
 import { type FakeStripe, startFakeStripe } from './billing-stripe-server.js';
 import { auditOf, type Call, caller } from './contracts-support.js';
 import { entitlement } from './runtime-support.js';

@@ -1,7 +1,6 @@
 import type { JsonObject } from '@pennon/engine/model/json';
 import { fromStripeEvent } from '@pennon/server/service/billing/stripe/from-stripe-event';
 import { fromStripeSubscription } from '@pennon/server/service/billing/stripe/from-stripe-subscription';
-import { describe, expect, it } from 'vitest';
 import {
   checkout,
   customer,
@@ -16,7 +15,8 @@ import {
   T0,
   VERSIONS,
   type Version,
-} from './billing-stripe-fixtures.js';
+} from '@pennon/testkit/stripe-shapes';
+import { describe, expect, it } from 'vitest';
 
 const versions = Object.keys(VERSIONS) as Version[];
 const read = (version: Version, type: string, object: JsonObject, more?: JsonObject) => {

@@ -2,7 +2,6 @@ import type { JsonObject } from '@pennon/engine/model/json';
 import { fetchStripeNews } from '@pennon/server/service/billing/stripe/fetch-stripe-news';
 import { fromStripeEvent } from '@pennon/server/service/billing/stripe/from-stripe-event';
 import { createStripeClient } from '@pennon/server/service/billing/stripe/stripe-client';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
   checkout,
   customer,
@@ -14,7 +13,8 @@ import {
   subscription,
   T0,
   type Version,
-} from './billing-stripe-fixtures.js';
+} from '@pennon/testkit/stripe-shapes';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type FakeStripe, startFakeStripe } from './billing-stripe-server.js';
 
 const KEY = 'sk_test_of_a_test';

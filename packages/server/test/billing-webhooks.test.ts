@@ -1,7 +1,7 @@
+import { event, subscription } from '@pennon/testkit/stripe-shapes';
 import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
 import Stripe from 'stripe';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { event, subscription } from './billing-stripe-fixtures.js';
 import { type Call, caller } from './contracts-support.js';
 import { entitlement } from './runtime-support.js';
 

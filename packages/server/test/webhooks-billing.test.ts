@@ -1,7 +1,7 @@
+import { event, subscription } from '@pennon/testkit/stripe-shapes';
 import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
 import Stripe from 'stripe';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { event, subscription } from './billing-stripe-fixtures.js';
 import { caller } from './contracts-support.js';
 import { warm } from './runtime-support.js';
 import { type HookListener, listenForHooks, makeHook } from './webhooks-support.js';

@@ -115,6 +115,12 @@ describe('what the documents tell a reader to paste works', () => {
 
   it('K-8 docs/guides/hand-out-vouchers.md', () => follow('docs/guides/hand-out-vouchers.md', withKeys()));
 
+  it(
+    'K-12 docs/guides/connect-billing.md',
+    () => follow('docs/guides/connect-billing.md', withKeys()),
+    120_000,
+  );
+
   it('K-5 docs/guides/credits-and-top-ups.md', () =>
     follow('docs/guides/credits-and-top-ups.md', withKeys()));
 

@@ -195,7 +195,8 @@ function changedRow(
     ...(is('graceEndsAt') ? { grace_ends_at: fromInstantOrNull(desired.graceEndsAt) } : {}),
     ...(is('addons') ? { addons: desired.addons as never } : {}),
     ...moved,
-    ...(is('next') ? nextOf(desired, moved.anchor) : {}),
+    // Another plan takes a planned change back, which was planned for the plan before; what billing plans stands all the same.
+    ...(is('next') || isOtherPlan ? nextOf(desired, moved.anchor) : {}),
   };
 }
 
