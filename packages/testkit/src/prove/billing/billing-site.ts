@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, randomUUID } from 'node:crypto';
 import type { JsonObject, JsonValue } from '@pennon/engine/model/json';
 import pg from 'pg';
 import { callHttp } from '../../http-call.js';
@@ -118,6 +118,8 @@ export class BillingSite {
   }
 
   async manage(method: string, path: string, body: unknown): Promise<JsonObject> {
+    // A call whose answer was lost is made again, and must be the same call.
+    const key = randomUUID();
     for (let attempt = 0; ; attempt += 1) {
       const urls = this.#options.urls();
       const url = urls[attempt % Math.max(1, urls.length)];
@@ -127,7 +129,11 @@ export class BillingSite {
           : await callHttp(
               method,
               `${url}${path}`,
-              { authorization: `Bearer ${this.#options.adminKey}`, 'content-type': 'application/json' },
+              {
+                authorization: `Bearer ${this.#options.adminKey}`,
+                'content-type': 'application/json',
+                'idempotency-key': key,
+              },
               JSON.stringify(body),
             ).catch(() => null);
       if (answer !== null && answer.status < 300) return JSON.parse(answer.text || '{}') as JsonObject;
