@@ -296,7 +296,7 @@ function takeMove(
 
 /**
  * What a gap may not swallow for good, without a key to ask with: the newest word on a subscription and on its schedule, and the one
- * since which it is past due, which the grace is counted from.
+ * since which it is past due, which the grace is counted from, with the one before, which says that it was not so all along.
  */
 function markIndispensable(told: readonly Drawn[], status: string): void {
   const own = told.filter(({ type }) => type.startsWith('customer.subscription.'));
@@ -305,8 +305,8 @@ function markIndispensable(told: readonly Drawn[], status: string): void {
   for (const one of [last, lastSchedule]) if (one !== undefined) one.isDispensable = false;
   if (status !== 'past_due') return;
   for (const one of [...own].reverse()) {
-    if (one.object.status !== 'past_due') break;
     one.isDispensable = false;
+    if (one.object.status !== 'past_due') break;
   }
 }
 
