@@ -212,6 +212,23 @@ describe('K-12 what is told over REST', () => {
     expect(told).toMatchObject({ status: 422, body: { code: 'BILLING_PROVIDER' } });
   });
 
+  it('erasing the customer leaves nothing of what was told', async () => {
+    const key = await customer();
+    await tell({ customer: key, subscription: 'to be erased', sequence: 1 });
+    const { kysely } = server.parts.database;
+    const kept = () =>
+      kysely.selectFrom('webhook_inbox').select('body').where('event_id', '=', 'to be erased#1').execute();
+    expect(await kept()).toHaveLength(1);
+    const erased = await call('POST', `/customers/${key}/erase`, {}, { 'if-match': '*' });
+    expect(erased.status, erased.text).toBe(200);
+    expect(await kept()).toEqual([]);
+    for (const table of ['billing_subscription', 'billing_customer'] as const) {
+      expect(await kysely.selectFrom(table).select('customer').where('customer', '=', key).execute()).toEqual(
+        [],
+      );
+    }
+  });
+
   it('two processes that are told at once end in the greatest sequence', async () => {
     const key = await customer();
     const calls = [call, caller(other)];
