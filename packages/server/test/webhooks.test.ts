@@ -316,19 +316,19 @@ describe('webhooks', () => {
       { timeout: 8000 },
     );
     expect((await read(other.id)).failingSince).toBeNull();
-    await server.parts.database.pool.query(
-      `update webhook set failing_since = now() - interval '25 hours' where id = $1`,
-      [id],
-    );
-    const { pool } = server.parts.database;
-    await pool.query(
-      `update webhook_delivery set next_attempt_at = now() - interval '25 hours', claimed_until = null
-       where webhook_id = $1 and state = 'waiting'`,
-      [id],
-    );
-    // What is claimed at the moment is left to whoever holds it.
-    await giveUpOverdue(server.parts.database.kysely, new Date(Date.now() - 86_400_000), 100);
-    expect((await deliveriesOf(id, '?state=dead')).length).toBeGreaterThan(3);
+    await vi.waitFor(async () => expect(await deliveriesOf(id)).toHaveLength(6), { timeout: 8000 });
+    // In one transaction, so that none of them is tried in between.
+    await server.parts.database.kysely.transaction().execute(async (transaction) => {
+      const at = new Date(Date.now() - 25 * 3_600_000);
+      await transaction.updateTable('webhook').set({ failing_since: at }).where('id', '=', id).execute();
+      await transaction
+        .updateTable('webhook_delivery')
+        .set({ next_attempt_at: at, claimed_until: null })
+        .where('webhook_id', '=', id)
+        .execute();
+      await giveUpOverdue(transaction, new Date(Date.now() - 24 * 3_600_000), 100);
+    });
+    expect(await deliveriesOf(id, '?state=dead')).toHaveLength(6);
     listener.answer(204);
     const replay = { from: '2020-01-01T00:00:00Z', reason: 'Back again.' };
     await server.request('POST', hooksPath(server, `/${id}/replay`), { body: replay });

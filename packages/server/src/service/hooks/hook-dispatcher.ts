@@ -126,9 +126,12 @@ export function createHookDispatcher(options: HookDispatcherOptions): HookDispat
 
   /** What another process saw meanwhile is its own to say. */
   function note({ webhook }: Known, isFailing: boolean): void {
-    noteFailing(database, webhook.id, isFailing).catch((error: unknown) => {
-      if (!isDatabaseUnavailable(error)) onProblem('that a listener fails could not be noted', error);
-    });
+    const noted = noteFailing(database, webhook.id, isFailing)
+      .catch((error: unknown) => {
+        if (!isDatabaseUnavailable(error)) onProblem('that a listener fails could not be noted', error);
+      })
+      .finally(() => underWay.delete(noted));
+    underWay.add(noted);
   }
 
   function wake(): void {
