@@ -1,7 +1,8 @@
-import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { isPidAlive } from '../src/store/embedded/process-identity.js';
+import { socketDirectory } from '../src/store/embedded/settings.js';
 import { startEmbeddedDatabase } from '../src/store/embedded/start-embedded-database.js';
 import { isRoot, makeFolder, query } from './embedded-support.js';
 
@@ -35,12 +36,37 @@ describe('the embedded database, started and stopped', () => {
     expect(isPidAlive(database.pid)).toBe(false);
   });
 
-  it('asks everyone for the password', async () => {
+  it('asks everyone for the password, over TCP and over its socket', async () => {
     const database = await startEmbeddedDatabase({ directory: join(makeFolder(), 'postgres'), fast: true });
     const url = new URL(database.url);
     url.password = 'guessed';
     await expect(query(url.href, 'select 1')).rejects.toMatchObject({ code: '28P01' });
+    url.search = '';
+    await expect(query(url.href, 'select 1')).rejects.toMatchObject({ code: '28P01' });
     await database.stop();
+  });
+
+  it.skipIf(process.platform === 'win32')(
+    'is reached over a socket among its data, which nobody else may enter, or over TCP by the same address',
+    async () => {
+      const folder = `${makeFolder()}/with "quotes", a comma`;
+      const database = await startEmbeddedDatabase({ directory: folder, fast: true });
+      const url = new URL(database.url);
+      const socket = url.searchParams.get('host') ?? '';
+      expect(statSync(socket).mode & 0o777).toBe(0o700);
+      const asked = 'select inet_client_addr() as address';
+      expect(await query(url.href, asked)).toEqual([{ address: null }]);
+      url.search = '';
+      expect(await query(url.href, asked)).toEqual([{ address: '127.0.0.1' }]);
+      await database.stop();
+      expect(readdirSync(socket).filter((name) => name.startsWith('.s.'))).toEqual([]);
+    },
+  );
+
+  it('has no socket where its path would be too long', () => {
+    expect(socketDirectory('/data/pennon/postgres/data', 'linux')).toBe('/data/pennon/postgres/data');
+    expect(socketDirectory(`/${'ü'.repeat(44)}`, 'linux')).toBeNull();
+    expect(socketDirectory('/data', 'win32')).toBeNull();
   });
 
   it('runs in a process group of its own, so that Ctrl-C does not reach it before us', async () => {

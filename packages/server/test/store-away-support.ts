@@ -48,6 +48,8 @@ export async function startAwayServers(): Promise<AwayServers> {
   const url = new URL(near.databaseUrl);
   const wire = new Wire(url.hostname, Number(url.port));
   url.host = `127.0.0.1:${await wire.listen()}`;
+  // Not the socket, which goes before it.
+  url.search = '';
   const lines: string[] = [];
   const keys = { admin: near.adminKey, server: near.serverKey, client: near.clientKey };
   const far = await startTestServer({

@@ -92,6 +92,8 @@ async function startComposed(
   const url = new URL(databaseUrl);
   const wire = new Wire(url.hostname, Number(url.port));
   url.host = `127.0.0.1:${await wire.listen()}`;
+  // Not the socket, which goes before it.
+  url.search = '';
   const folder = mkdtempSync(join(tmpdir(), 'pennon-prove-server-'));
   const server = await composeServer({
     databaseUrl: new Secret(url.href),

@@ -152,7 +152,11 @@ export class ProcessPool implements ServerPool {
     url.username = role;
     url.password = PASSWORD;
     const wire = this.#options.wired === true ? new Wire(url.hostname, Number(url.port)) : null;
-    if (wire !== null) url.host = `127.0.0.1:${await wire.listen()}`;
+    if (wire !== null) {
+      url.host = `127.0.0.1:${await wire.listen()}`;
+      // Not the socket, which goes before it.
+      url.search = '';
+    }
     const folder = mkdtempSync(join(tmpdir(), 'pennon-prove-process-'));
     return { role, folder, wire, databaseUrl: url.href };
   }

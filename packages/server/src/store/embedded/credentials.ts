@@ -44,6 +44,13 @@ function readPassword(path: string): string | null {
   }
 }
 
-export function connectionUrl(port: number, password: string, database: string): string {
-  return `postgres://${roleName}:${encodeURIComponent(password)}@127.0.0.1:${port}/${database}`;
+/** @param socketDirectory where the database's socket lies: it then goes before TCP, for whoever reads the address as libpq does. */
+export function connectionUrl(
+  port: number,
+  password: string,
+  database: string,
+  socketDirectory: string | null = null,
+): string {
+  const url = `postgres://${roleName}:${encodeURIComponent(password)}@127.0.0.1:${port}/${database}`;
+  return socketDirectory === null ? url : `${url}?host=${encodeURIComponent(socketDirectory)}`;
 }

@@ -1,5 +1,14 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync, readSync, renameSync, rmSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Binaries, program } from './binaries.js';
@@ -34,6 +43,7 @@ export async function launchPostmaster(home: Home, settings: ServerSettings): Pr
   const log = openLog(logPath);
   const logStart = statSync(logPath).size;
   const path = program(home.binaries, 'postgres');
+  removeSockets(home.dataDirectory);
   try {
     const child = spawn(path, serverArguments(home.dataDirectory, settings), {
       cwd: home.dataDirectory,
@@ -59,6 +69,13 @@ export async function launchPostmaster(home: Home, settings: ServerSettings): Pr
     return { pid, port: settings.port, ended: () => end, exited, logTail: () => readFrom(logPath, logStart) };
   } finally {
     closeSync(log);
+  }
+}
+
+/** Of a database that was killed: nobody listens there, and the next port may be another. */
+function removeSockets(dataDirectory: string): void {
+  for (const name of readdirSync(dataDirectory)) {
+    if (name.startsWith('.s.PGSQL.')) rmSync(join(dataDirectory, name), { force: true });
   }
 }
 

@@ -1,9 +1,23 @@
+import { join } from 'node:path';
+
 /** What a caller may choose about the server process. */
 export interface ServerSettings {
   readonly port: number;
   readonly maxConnections: number;
   /** For tests only: nothing is forced to disk, a crash of the machine loses the data. */
   readonly fast: boolean;
+}
+
+/** The kernel's bound for the path of a socket; macOS has the smaller one. */
+const SOCKET_PATH_BYTES = 103;
+
+/**
+ * The database's socket lies among its data, a folder that only its own account may enter; beside TCP, because a request over it costs both
+ * sides less. `null`: there is none, on Windows and where the path would be too long for the kernel.
+ */
+export function socketDirectory(dataDirectory: string, platform = process.platform): string | null {
+  const longest = join(dataDirectory, '.s.PGSQL.65535');
+  return platform === 'win32' || Buffer.byteLength(longest) > SOCKET_PATH_BYTES ? null : dataDirectory;
 }
 
 /**
@@ -14,8 +28,8 @@ export function serverArguments(dataDirectory: string, settings: ServerSettings)
   const values: Record<string, string | number> = {
     listen_addresses: '127.0.0.1',
     port: settings.port,
-    // A path of a socket may be too long for the kernel, and the folder of it open to others.
-    unix_socket_directories: '',
+    // A list: a comma, or what quotes, would end the name before its end.
+    unix_socket_directories: quotedName(socketDirectory(dataDirectory)),
     password_encryption: 'scram-sha-256',
     max_connections: settings.maxConnections,
     shared_buffers: '32MB',
@@ -43,6 +57,10 @@ export function serverArguments(dataDirectory: string, settings: ServerSettings)
     dataDirectory,
     ...Object.entries(values).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
   ];
+}
+
+function quotedName(path: string | null): string {
+  return path === null ? '' : `"${path.replaceAll('"', '""')}"`;
 }
 
 /**

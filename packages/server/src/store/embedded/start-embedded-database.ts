@@ -9,6 +9,7 @@ import { ensureCluster } from './initialize.js';
 import { launchDatabase } from './launch.js';
 import { alreadyRunning, stopOrphan } from './orphan.js';
 import { type Postmaster, type PostmasterEnd, signalPostmaster } from './postmaster.js';
+import { socketDirectory } from './settings.js';
 import { type LockConnection, tryLock } from './supervisor-lock.js';
 
 export interface EmbeddedDatabaseOptions {
@@ -23,7 +24,7 @@ export interface EmbeddedDatabaseOptions {
 }
 
 export interface EmbeddedDatabase {
-  /** `postgres://…` with the password; TCP on 127.0.0.1. */
+  /** `postgres://…` with the password: TCP on 127.0.0.1, and with `?host=` the socket that goes before it where there is one. */
   readonly url: string;
   readonly port: number;
   readonly pid: number;
@@ -131,7 +132,7 @@ function supervise(
   void keepLock();
 
   return {
-    url: connectionUrl(postmaster.port, password, databaseName),
+    url: connectionUrl(postmaster.port, password, databaseName, socketDirectory(home.dataDirectory)),
     port: postmaster.port,
     pid: postmaster.pid,
     exited,
