@@ -72,6 +72,11 @@ export const LIMITS = {
     'customers',
     'One transaction decides for at most so many: all of them are locked until it ends.',
   ),
+  transactionsTogether: limit(
+    2,
+    'transactions',
+    'While one of several customers is at the store, another is decided; more would only be smaller.',
+  ),
   noticeAgainSeconds: limit(
     3600,
     'seconds',

@@ -1,6 +1,5 @@
 import { LIMITS } from '@pennon/engine/model/limits';
 import type { AccountTransaction } from '../store/account-transaction.js';
-import { TRANSACTIONS_TOGETHER } from '../store/accounts.js';
 import { type ConsumeBatchDependencies, runConsumeBatch } from './consume-batch.js';
 import { type BatchCourse, type ConsumeBatcher, createConsumeBatcher } from './consume-batcher.js';
 import type { ConsumeAnswer, ConsumeRequest } from './consume-request.js';
@@ -59,7 +58,7 @@ function createBatchRunner(dependencies: ConsumeBatchDependencies): RunBatch {
   const { clock } = dependencies;
   const contended = createContendedCustomers(clock);
   const together = createJointRunner<CustomerBatch, TogetherResult>({
-    places: TRANSACTIONS_TOGETHER,
+    places: LIMITS.transactionsTogether.value,
     maximumTogether: LIMITS.consumeTogether.value,
     run: (batches) => runTogether(dependencies, batches),
     deadlineOf: ({ deadline }) => deadline,

@@ -1,4 +1,5 @@
 import type { CreditLot, Hold, Instant } from '@pennon/engine/model/customer';
+import { LIMITS } from '@pennon/engine/model/limits';
 import pg from 'pg';
 import type { EnvironmentVersions } from '../service/ports.js';
 import { numberOrNull, toLockedAccount } from './account-rows.js';
@@ -79,13 +80,10 @@ export const SESSION = `set synchronous_commit = on; set lock_timeout = 800; set
   set statement_timeout = 2000; set enable_seqscan = off; set enable_bitmapscan = off; set jit = off;
   set plan_cache_mode = force_generic_plan; set timezone = 'UTC'`;
 
-/** So many transactions for several customers are under way at a time: while one is at the store, another is decided. */
-export const TRANSACTIONS_TOGETHER = 2;
-
 export function openAccounts(options: AccountsOptions): Accounts {
   const pool = openPool(options, options.maxConnections ?? 8);
   // Of their own: no customer whose lock is waited for keeps the many who are decided together from a connection.
-  const together = openPool(options, TRANSACTIONS_TOGETHER);
+  const together = openPool(options, LIMITS.transactionsTogether.value);
   const known = createKnownAccounts();
   const connections = new WeakMap<pg.PoolClient, AccountConnection>();
   const turns = new WeakMap<object, AccountTurn>();
