@@ -165,7 +165,8 @@ describe('webhooks, killed', () => {
       const { pool: own } = restored.parts.database;
       const numbered = async () =>
         (await own.query('select sequence from outbox_event where id = $1', [open[0].id])).rows[0].sequence;
-      await vi.waitFor(async () => expect(await numbered()).toEqual(expect.any(Number)), { timeout: 8000 });
+      // The lease of whoever numbered came with the dump, and runs out first.
+      await vi.waitFor(async () => expect(await numbered()).toEqual(expect.any(Number)), { timeout: 20_000 });
       const { rows: streams } = await own.query(
         'select last_sequence from event_stream where stream_id = $1',
         [open[0].stream],
