@@ -250,6 +250,21 @@ describe('compileSnapshot', () => {
     expect(evaluateFlag(ask(second.snapshot), 'asks')).toMatchObject({ value: true });
   });
 
+  it('what no decision reads, and a change of it must still reach, is in the hash', () => {
+    const hash = (pastDueGraceDays?: number) => {
+      const product = {
+        key: 'acme',
+        name: 'Acme',
+        ...(pastDueGraceDays === undefined ? {} : { pastDueGraceDays }),
+      };
+      const catalog = { ...EMPTY, product };
+      return compileSnapshot({ catalog, environment: 'production', revision: 1, productId: 'id' }).snapshot
+        .hash;
+    };
+    expect(new Set([hash(), hash(3), hash(5)]).size).toBe(3);
+    expect(hash(3)).toBe(hash(3));
+  });
+
   it('the hash is of what is effective here: other environments and words for people leave it alone', () => {
     const hash = (flag: Flag, environment = 'production') => compile([flag], { environment }).snapshot.hash;
     const before = hash(GOOD);

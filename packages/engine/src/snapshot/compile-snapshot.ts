@@ -171,7 +171,7 @@ export function* compileSnapshotInSlices(input: CompileInput): Generator<void, C
     productName: product?.name ?? null,
     environment,
     revision: input.revision,
-    hash: withBilling(chain(compiler.hash, JSON.stringify(settings)), catalog),
+    hash: withUndecided(chain(compiler.hash, JSON.stringify(settings)), catalog),
     timeZone: product?.timeZone ?? null,
     sku: skuPatternOf(catalog),
     defaultPlan: currentPlans.get(product?.defaultPlan ?? '') ?? null,
@@ -289,9 +289,11 @@ export function compileSnapshot(input: CompileInput): CompileOutput {
 }
 
 /**
- * No decision reads what prices mean, but an environment stands at the revision that it read last: a catalog that only maps another price
- * must move it. Where nothing is mapped, the hash is what it was before there was billing.
+ * No decision reads what prices mean or how long somebody is past due, but an environment stands at the revision that it read last: a
+ * catalog that changes only those must move it. Where neither is said, the hash is what it was before there were any.
  */
-function withBilling(hash: string, catalog: Catalog): string {
-  return catalog.billing.length === 0 ? hash : chain(hash, JSON.stringify(catalog.billing));
+function withUndecided(hash: string, { billing, product }: Catalog): string {
+  const days = product?.pastDueGraceDays;
+  if (days !== undefined) return chain(hash, JSON.stringify([billing, days]));
+  return billing.length === 0 ? hash : chain(hash, JSON.stringify(billing));
 }
