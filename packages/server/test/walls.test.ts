@@ -71,6 +71,16 @@ const memberCases = (name: string, key: string): Record<string, Case> => ({
 
 /** A connection may hold what is bought of every product: a key of one product reaches none. */
 const connected: Case = { otherEnvironment: 'absent', otherProduct: 'forbidden' };
+const contractEvent = {
+  connection: 'canary-home',
+  subscription: 's',
+  sequence: 1,
+  customer: 'acme',
+  status: 'active',
+  items: [],
+  startsAt: '2026-01-01T00:00:00Z',
+  reason,
+};
 const billingCases: Record<string, Case> = {
   listBillingConnections: connected,
   listBillingProblems: connected,
@@ -85,19 +95,8 @@ const billingCases: Record<string, Case> = {
   reconcileBilling: { ...connected, body: { reason } },
   removeBillingConnection: { ...connected, ...withReason },
   linkBillingCustomer: { ...connected, body: { customer: 'acme', reason } },
-  tellBillingEvent: {
-    ...connected,
-    body: {
-      connection: 'canary-home',
-      subscription: 's',
-      sequence: 1,
-      customer: 'acme',
-      status: 'active',
-      items: [],
-      startsAt: '2026-01-01T00:00:00Z',
-      reason,
-    },
-  },
+  tellBillingEvent: { ...connected, body: contractEvent },
+  tellBillingEventTo: { ...connected, body: { environment: HOME.environment, ...contractEvent } },
   rotateBillingSecret: { ...connected, body: { secret: 'whsec_canary_home', overlapSeconds: 0, reason } },
 };
 

@@ -97,6 +97,14 @@ export const BillingEventSchema = Type.Object(
 );
 export type BillingEvent = Static<typeof BillingEventSchema>;
 
+export const BillingEventToSchema = Type.Object(
+  { environment: KeySchema, ...BillingEventSchema.properties },
+  {
+    ...closed,
+    description: 'The same for senders with one fixed address: the environment is named beside it.',
+  },
+);
+
 export const BillingEventResultSchema = Type.Object(
   {
     id: IdSchema,

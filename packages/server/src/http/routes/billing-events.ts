@@ -1,6 +1,7 @@
 import {
   BillingEventResultSchema,
   BillingEventSchema,
+  BillingEventToSchema,
   BillingLinkPageSchema,
   BillingLinkPutSchema,
   BillingLinkSchema,
@@ -49,6 +50,27 @@ export function registerBillingEventRoutes(app: App, services: ContractServices)
       return sendChanged(
         reply,
         await tellBillingEvent(services, credentialOf(request), context, params, body),
+      );
+    },
+  );
+  app.post(
+    '/api/v1/billing/events',
+    {
+      config: { ...config, reachCheckedByService: true },
+      schema: {
+        operationId: 'tellBillingEventTo',
+        tags,
+        summary: 'The same for senders with one fixed address: the environment is named in the body',
+        body: BillingEventToSchema,
+        response: { 200: BillingEventResultSchema, ...PROBLEMS },
+      },
+    },
+    async (request, reply) => {
+      const { environment, ...event } = request.body;
+      const context = changeContextOf(request, event.reason);
+      return sendChanged(
+        reply,
+        await tellBillingEvent(services, credentialOf(request), context, { environment }, event),
       );
     },
   );
