@@ -113,4 +113,30 @@ describe('what only time changes', () => {
       'top-up.ended',
     ]);
   }, 45_000);
+
+  it('is told once of each of many that end at one instant, whatever fits in a page', async () => {
+    const count = 1100;
+    await server.parts.database.pool.query(`
+      update clock_told set told_until = told_until - interval '1 hour' where boundary = 'membership end'`);
+    // 800 of them end at one instant: more than a page.
+    await server.parts.database.pool.query(
+      `insert into membership (environment_id, member_kind, member_key, product_id, container_kind, container_key, id, starts_at,
+         ends_at, reason, version, created_at)
+       select e.id, 'customer', 'timed', p.id, 'segment', 'many-' || n, gen_random_uuid(), now() - interval '2 hours',
+         now() - interval '20 minutes' + greatest(0, n - 800) * interval '1 second', 'A test.', 1, now() - interval '2 hours'
+       from environment e, product p, generate_series(1, ${count}) n where e.key = $1 and p.key = $2`,
+      [server.environment, server.product],
+    );
+    const subjects = async () => {
+      const { rows } = await server.parts.database.pool.query(`
+        select count(*)::int as told, count(distinct o.subject)::int as subjects from outbox_event o
+        join membership m on o.subject = 'membership/' || m.id where m.container_key like 'many-%'`);
+      return rows[0];
+    };
+    await vi.waitFor(async () => expect((await subjects()).subjects).toBe(count), {
+      timeout: 15_000,
+      interval: 100,
+    });
+    expect(await subjects()).toEqual({ told: count, subjects: count });
+  }, 30_000);
 });

@@ -1,7 +1,12 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { CloudEventSchema, HOOK_EVENTS, isHookEventType } from '@pennon/protocol/webhooks/events';
 import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
 import { Compile } from 'typebox/compile';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { readToldEvents } from '../src/service/hooks/told-events.js';
+import { newId } from '../src/service/new-id.js';
 import { giveUpOverdue } from '../src/store/hook-deliveries.js';
 import { NOTICES_CATALOG } from './notices-support.js';
 import { consume, warm } from './runtime-support.js';
@@ -214,6 +219,18 @@ describe('webhooks', () => {
     expect((await replay({ from: '2020-01-01T00:00:00Z' })).body.replayed).toBe(0);
     expect((await replay({ from: '2020-01-01T00:00:00Z', dead: false })).body.replayed).toBeGreaterThan(0);
     expect((await replay({})).body.code).toBe('REPLAY_UNCLEAR');
+    // As if twelve processes in a row had ended with it in hand: nobody sends it to end a thirteenth.
+    await settled(id, event, 'delivered');
+    const sent = listener.received.length;
+    await server.parts.database.pool.query(
+      `update webhook_delivery set state = 'waiting', attempts = 12, next_attempt_at = now(), claimed_until = null, ended_at = null
+       where webhook_id = $1 and event_id = $2`,
+      [id, event],
+    );
+    server.parts.hookJobs.refresh();
+    const { log } = await settled(id, event, 'dead');
+    expect(log.at(-1)).toMatchObject({ attempt: 13, outcome: 'refused', why: 'attempts-lost' });
+    expect(listener.received.length).toBe(sent);
   });
 
   it('rotate: both secrets sign while they overlap, then the new one only', async () => {
@@ -294,6 +311,70 @@ describe('webhooks', () => {
     expect(trail.text).not.toContain(listener.url);
   });
 
+  it('one of an environment that a process has not heard of yet waits, and one that is kept no longer does not', async () => {
+    await hook({ types: ['grant.changed'] });
+    await create('customers', { key: 'new-here' });
+    await create('grants', {
+      target: { kind: 'customer', key: 'new-here' },
+      kind: 'support',
+      effect: { type: 'unlimited', feature: 'calls' },
+    });
+    const [first] = await arrived('grant.changed');
+    const { database, directory } = server.parts;
+    const asked = await database.kysely
+      .selectFrom('outbox_event')
+      .select(['id as event_id', 'environment_id', 'occurred_at'])
+      .where('id', '=', first?.event.id)
+      .execute();
+    const told = await readToldEvents(database.kysely, directory, asked);
+    expect(told.get(first?.event.id)?.environment).toBe(server.environment);
+    for (const blind of [
+      { ...directory, environment: () => null },
+      { ...directory, product: () => null },
+    ]) {
+      expect([...(await readToldEvents(database.kysely, blind, asked)).values()]).toEqual([null]);
+    }
+    const forgotten = asked.map((one) => ({ ...one, event_id: newId() }));
+    expect((await readToldEvents(database.kysely, directory, forgotten)).size).toBe(0);
+  });
+
+  it('the last word of a listener that was left does not switch off the one that came after it', async () => {
+    let asked = () => undefined as unknown;
+    const isAsked = new Promise((resolve) => {
+      asked = () => resolve(null);
+    });
+    let answerGone = () => undefined as unknown;
+    const left = createServer((request, reply) => {
+      request.resume();
+      answerGone = () => reply.writeHead(410).end();
+      asked();
+    });
+    left.listen(0, '127.0.0.1');
+    await once(left, 'listening');
+    const { port } = left.address() as AddressInfo;
+    const { id } = await hook({ types: ['grant.changed'] }, `http://127.0.0.1:${port}/`);
+    await create('customers', { key: 'moved' });
+    await create('grants', {
+      target: { kind: 'customer', key: 'moved' },
+      kind: 'support',
+      effect: { type: 'unlimited', feature: 'calls' },
+    });
+    await isAsked;
+    const moved = await server.request('PATCH', hooksPath(server, `/${id}`), {
+      headers: { 'if-match': '*' },
+      body: { url: listener.url, reason: 'Moved.' },
+    });
+    expect(moved.status, moved.text).toBe(200);
+    answerGone();
+    await vi.waitFor(async () => expect(await deliveriesOf(id, '?state=dead')).toHaveLength(1), {
+      timeout: 8000,
+    });
+    const { body } = await server.request('GET', hooksPath(server, `/${id}`));
+    expect(body).toMatchObject({ state: 'enabled', stateReason: null, url: listener.url });
+    left.close();
+    left.closeAllConnections();
+  });
+
   it('what a dead listener left no turn to for a day is dead too, and what a well one has is not', async () => {
     listener.answer(500);
     const { id } = await hook({ types: ['grant.changed'] });
@@ -316,6 +397,19 @@ describe('webhooks', () => {
       { timeout: 8000 },
     );
     expect((await read(other.id)).failingSince).toBeNull();
+    const renewed = await server.request('PATCH', hooksPath(server, `/${id}`), {
+      headers: { 'if-match': '*' },
+      body: { state: 'enabled', reason: 'Perhaps it is mended.' },
+    });
+    expect(renewed.body.failingSince).toBeNull();
+    // It is not, and that is noted again.
+    await vi.waitFor(
+      async () => {
+        await makeDue(server);
+        expect((await read(id)).failingSince).toEqual(expect.any(String));
+      },
+      { timeout: 8000 },
+    );
     await vi.waitFor(async () => expect(await deliveriesOf(id)).toHaveLength(6), { timeout: 8000 });
     // In one transaction, so that none of them is tried in between.
     await server.parts.database.kysely.transaction().execute(async (transaction) => {

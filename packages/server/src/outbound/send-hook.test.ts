@@ -97,6 +97,38 @@ describe('sending to a listener', () => {
     expect(canary.connections()).toBe(0);
   });
 
+  it('an answer that changes the protocol is an end like any other, and nobody waits for ever', async () => {
+    const server = net.createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.once('data', () =>
+        socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: other\r\n\r\n'),
+      );
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    open.push(() => server.close());
+    const sender = senderTo(['127.0.0.1'], to('127.0.0.1'));
+    const { port } = server.address() as AddressInfo;
+    const outcome = await post(sender, `http://hooks.example.com:${port}/`);
+    expect(outcome).toEqual({ kind: 'failed', why: 'connection-lost' });
+  });
+
+  it('closed, ends what is under way on a connection that was kept, and begins nothing anew', async () => {
+    let isFirst = true;
+    const listener = await listen((_request, reply) => {
+      if (isFirst) reply.writeHead(204).end();
+      isFirst = false;
+    });
+    const sender = senderTo(['127.0.0.1'], to('127.0.0.1'), 10_000);
+    const url = `http://hooks.example.com:${listener.port}/`;
+    await post(sender, url);
+    const second = post(sender, url);
+    await expect.poll(() => listener.received.length).toBe(2);
+    sender.close();
+    expect(await second).toEqual({ kind: 'failed', why: 'connection-lost' });
+    expect(listener.connections()).toBe(1);
+  });
+
   it('says when the listener wants to be asked again, in whole seconds only', async () => {
     const answers = ['120', 'Wed, 21 Oct 2030 07:28:00 GMT', '-5', '1e9'];
     const listener = await listen((_request, reply) =>

@@ -70,6 +70,7 @@ export function createHookSender(options: HookSenderOptions): HookSender {
     'http:': new http.Agent(kept),
     'https:': new https.Agent({ ...kept, minVersion: 'TLSv1.2' }),
   };
+  let isClosed = false;
 
   /** INVARIANT: a socket connects to an address of the very answer that was checked, and one address that is refused refuses them all. */
   function lookupFor(url: URL): LookupFunction {
@@ -136,6 +137,8 @@ export function createHookSender(options: HookSenderOptions): HookSender {
         const isStale = sent.reusedSocket && !(error instanceof TimedOut);
         done(isStale ? 'again' : toFailure(error, isConnected));
       });
+      // An answer that changes the protocol (101) is neither an answer nor an error here: whoever waits for one would wait for ever.
+      sent.on('close', () => done({ kind: 'failed', why: 'connection-lost' }));
       sent.end(request.body);
     });
   }
@@ -163,10 +166,12 @@ export function createHookSender(options: HookSenderOptions): HookSender {
       for (let attempt = 1; ; attempt += 1) {
         const outcome = await sendOnce(url, request, deadline);
         if (outcome !== 'again') return outcome;
-        if (attempt >= STALE_ATTEMPTS) return { kind: 'failed', why: 'connection-lost' };
+        // Whoever closes this ends what is under way: it is not begun anew then.
+        if (isClosed || attempt >= STALE_ATTEMPTS) return { kind: 'failed', why: 'connection-lost' };
       }
     },
     close() {
+      isClosed = true;
       for (const agent of Object.values(agents)) agent.destroy();
     },
   };

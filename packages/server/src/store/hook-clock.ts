@@ -62,22 +62,33 @@ const WALKS: Readonly<Record<ClockKind, Walk>> = {
 
 export type Crossed<Kind extends ClockKind> = ClockRows[Kind] & { readonly crossed_at: Date };
 
-/** What crossed an edge after one instant and up to another, the earliest first; of the last instant all or nothing. */
+export interface CrossedSpan {
+  readonly after: Date;
+  readonly until: Date;
+  /** Of what crossed at the very instant that it is after, what stands behind this id too. */
+  readonly afterId?: string;
+}
+
+/** What crossed an edge after one instant and up to another, the earliest first, and of one instant by id. */
 export async function readCrossed<Kind extends ClockKind>(
   database: Kysely<Tables>,
   environmentId: string,
   { kind, edge }: { readonly kind: Kind; readonly edge: ClockEdge },
-  { after, until }: { readonly after: Date; readonly until: Date },
+  { after, until, afterId }: CrossedSpan,
   limit: number,
 ): Promise<readonly Crossed<Kind>[]> {
   const { columns, from, instant, where } = WALKS[kind];
   const at = instant[edge];
   const condition = where[edge];
   if (at === undefined || condition === undefined) return [];
+  const behind =
+    afterId === undefined
+      ? sql`${at} > ${after}::timestamptz`
+      : sql`(${at}, g.id) > (${after}::timestamptz, ${afterId}::uuid)`;
   const { rows } = await sql<Crossed<Kind>>`
     select ${columns}, ${at} as crossed_at from ${from}
-    where g.environment_id = ${environmentId} and ${at} > ${after}::timestamptz and ${at} <= ${until}::timestamptz and ${condition}
-    order by ${at} fetch first ${sql.lit(limit)} rows with ties`.execute(database);
+    where g.environment_id = ${environmentId} and ${behind} and ${at} <= ${until}::timestamptz and ${condition}
+    order by ${at}, g.id limit ${sql.lit(limit)}`.execute(database);
   return rows;
 }
 

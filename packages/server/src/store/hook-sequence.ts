@@ -63,18 +63,17 @@ export interface NewDelivery {
   readonly event: UnnumberedEvent;
 }
 
-/** Each is due at once. What was put by already stays as it is. */
+/** Each is due at once, by the clock that claims go by. What was put by already stays as it is. */
 export async function putDeliveriesBy(
   transaction: Transaction<Tables>,
   deliveries: readonly NewDelivery[],
-  now: Date,
 ): Promise<void> {
   if (deliveries.length === 0) return;
   const of = <Value>(value: (event: UnnumberedEvent) => Value) => deliveries.map(({ event }) => value(event));
   await sql`
     insert into webhook_delivery (webhook_id, event_id, environment_id, customer_id, type, occurred_at, state, attempts,
       next_attempt_at, created_at)
-    select d.*, 'waiting', 0, ${now}::timestamptz, ${now}::timestamptz
+    select d.*, 'waiting', 0, now(), now()
     from unnest(${deliveries.map(({ webhookId }) => webhookId)}::uuid[], ${of(({ id }) => id)}::uuid[],
       ${of(({ environment_id }) => environment_id)}::uuid[], ${of(({ customer_id }) => customer_id)}::uuid[],
       ${of(({ type }) => type)}::text[],

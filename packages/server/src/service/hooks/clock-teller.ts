@@ -1,10 +1,11 @@
 import type { Instant } from '@pennon/engine/model/customer';
 import type { JsonObject } from '@pennon/engine/model/json';
-import type { Kysely } from 'kysely';
+import type { Kysely, Transaction } from 'kysely';
 import {
   type ClockEdge,
   type ClockKind,
   type Crossed,
+  type CrossedSpan,
   forgetUnlistened,
   lockToldUntil,
   readCrossed,
@@ -111,20 +112,34 @@ async function tellBoundary(
     const after = await lockToldUntil(transaction, environmentId, name, until);
     if (after.getTime() >= until.getTime()) return false;
     const span = { after: ahead(after, leadDays), until: ahead(until, leadDays) };
-    const rows = await readCrossed(transaction, environmentId, boundary, span, AT_ONCE);
-    const isFull = rows.length >= AT_ONCE;
-    const told = rows.flatMap((row) => tellRow(options, boundary, row));
-    const where = { environmentId, occurredAt: fromInstant(clock.now()), versions: new Map() };
-    await writeToldChanges(transaction, where, told);
-    const last = rows.at(-1)?.crossed_at;
-    await writeToldUntil(
-      transaction,
-      environmentId,
-      name,
-      isFull && last !== undefined ? ahead(last, -leadDays) : until,
-    );
-    return isFull;
+    const last = await tellSpan(options, transaction, environmentId, boundary, span);
+    await writeToldUntil(transaction, environmentId, name, last === null ? until : ahead(last, -leadDays));
+    return last !== null;
   });
+}
+
+/**
+ * Of the last instant all or nothing, in pages: where all contracts end with the year, a million rows cross one instant, and no process
+ * has room for all of them. Answers up to when was told; `null`: all of the span.
+ */
+async function tellSpan(
+  options: ClockTellerOptions,
+  transaction: Transaction<Tables>,
+  environmentId: string,
+  boundary: Boundary,
+  whole: CrossedSpan,
+): Promise<Date | null> {
+  const where = { environmentId, occurredAt: fromInstant(options.clock.now()), versions: new Map() };
+  let full: Date | null = null;
+  for (let span = whole; ; ) {
+    const rows = await readCrossed(transaction, environmentId, boundary, span, AT_ONCE);
+    const told = rows.flatMap((row) => tellRow(options, boundary, row));
+    await writeToldChanges(transaction, where, told);
+    const last = rows.at(-1);
+    if (last === undefined || rows.length < AT_ONCE) return full;
+    full = last.crossed_at;
+    span = { after: full, until: full, afterId: last.id };
+  }
 }
 
 /** Most of the time that is all: nothing is locked or written where nothing began or ended. */

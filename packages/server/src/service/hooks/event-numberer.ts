@@ -9,10 +9,8 @@ import {
   type UnnumberedEvent,
 } from '../../store/hook-sequence.js';
 import { markUsed } from '../../store/hook-states.js';
-import { fromInstant } from '../../store/instant.js';
 import type { Tables } from '../../store/tables.js';
 import { createLeasedSweep, type LeasedSweep } from '../leased-sweep.js';
-import type { Clock } from '../ports.js';
 import { isWanted } from './wanted-events.js';
 
 /*
@@ -22,7 +20,6 @@ import { isWanted } from './wanted-events.js';
 
 export interface EventNumbererOptions {
   readonly database: Kysely<Tables>;
-  readonly clock: Clock;
   readonly onProblem: (problem: string, error: unknown) => void;
   /** Called after deliveries were put by. */
   readonly onPutBy?: () => void;
@@ -34,7 +31,7 @@ const POLL_MILLISECONDS = 200;
 export const EVENTS_AT_ONCE = 500;
 
 export function createEventNumberer(options: EventNumbererOptions): LeasedSweep {
-  const { database, clock, onProblem, onPutBy, pollMilliseconds = POLL_MILLISECONDS } = options;
+  const { database, onProblem, onPutBy, pollMilliseconds = POLL_MILLISECONDS } = options;
   const holder = randomUUID();
   return createLeasedSweep({
     database,
@@ -42,7 +39,7 @@ export function createEventNumberer(options: EventNumbererOptions): LeasedSweep 
     holder,
     pollMilliseconds,
     async sweep() {
-      const { events, deliveries } = await numberBatch(database, clock, holder);
+      const { events, deliveries } = await numberBatch(database, holder);
       if (deliveries > 0) onPutBy?.();
       return events === EVENTS_AT_ONCE ? 'more' : 'done';
     },
@@ -53,7 +50,6 @@ export function createEventNumberer(options: EventNumbererOptions): LeasedSweep 
 /** One batch in one transaction. */
 export function numberBatch(
   database: Kysely<Tables>,
-  clock: Clock,
   holder: string,
 ): Promise<{ readonly events: number; readonly deliveries: number }> {
   return database.transaction().execute(async (transaction) => {
@@ -67,7 +63,7 @@ export function numberBatch(
       events.filter((event) => isWanted(webhook, event)).map((event) => ({ webhookId: webhook.id, event })),
     );
     await markUsed(transaction, events.flatMap(usedIn));
-    await putDeliveriesBy(transaction, deliveries, fromInstant(clock.now()));
+    await putDeliveriesBy(transaction, deliveries);
     return { events: events.length, deliveries: deliveries.length };
   });
 }

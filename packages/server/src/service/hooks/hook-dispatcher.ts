@@ -14,7 +14,7 @@ import type { Tables } from '../../store/tables.js';
 import type { Clock, Directory } from '../ports.js';
 import { HookLane } from './hook-lane.js';
 import { createOutcomeWriter, type OutcomeWriter } from './outcome-writer.js';
-import { nextStep, toAttemptResult } from './retry-schedule.js';
+import { HOOK_ATTEMPTS, nextStep, toAttemptResult } from './retry-schedule.js';
 import { hookHeaders } from './sign-hook.js';
 import { readToldEvents } from './told-events.js';
 
@@ -42,8 +42,8 @@ export interface HookDispatcherOptions {
   readonly userAgent: string;
   /** From 0 to below 1. */
   readonly random: () => number;
-  /** A listener said that it is gone for good. */
-  readonly onGone: (webhookId: string) => Promise<void>;
+  /** The listener at that URL said that it is gone for good. */
+  readonly onGone: (webhookId: string, url: string) => Promise<void>;
   readonly onAttempt?: (outcome: AttemptOutcome) => void;
   readonly onProblem: (problem: string, error: unknown) => void;
   readonly pollMilliseconds?: number;
@@ -84,7 +84,9 @@ export function createHookDispatcher(options: HookDispatcherOptions): HookDispat
     const secrets = await readSecrets(database, ids, fromInstant(clock.now()));
     known = new Map(
       webhooks.map((webhook) => {
-        const lane = known.get(webhook.id)?.lane ?? new HookLane();
+        const before = known.get(webhook.id);
+        // Of another listener nothing is known.
+        const lane = before?.webhook.url === webhook.url ? before.lane : new HookLane();
         return [webhook.id, { webhook, secrets: secrets.get(webhook.id) ?? [], lane }];
       }),
     );
@@ -105,7 +107,7 @@ export function createHookDispatcher(options: HookDispatcherOptions): HookDispat
       const to = known.get(delivery.webhook_id);
       if (to === undefined) continue;
       to.lane.begin();
-      const sent = deliver(options, writer, to, delivery, events.get(delivery.event_id) ?? null)
+      const sent = deliver(options, writer, to, delivery, events.get(delivery.event_id))
         .catch((error: unknown) => {
           onProblem('a webhook could not be sent', error);
           return false;
@@ -113,9 +115,11 @@ export function createHookDispatcher(options: HookDispatcherOptions): HookDispat
         .then((worked) => {
           const wasFailing = to.lane.isFailing();
           to.lane.end(worked);
-          if (to.lane.isFailing() !== wasFailing || (worked && to.webhook.failing_since !== null)) {
-            note(to, !worked);
-          }
+          // Whoever changes a webhook takes the note off it: while its listener fails on, it is made again.
+          const isFailing = to.lane.isFailing();
+          const isNoted = to.webhook.failing_since !== null;
+          const isNews = isFailing !== wasFailing || isFailing !== isNoted;
+          if (isNews && (isFailing || worked === true)) note(to, isFailing);
           underWay.delete(sent);
           if (to.lane.room() > 0) wake();
         });
@@ -183,27 +187,39 @@ export function createHookDispatcher(options: HookDispatcherOptions): HookDispat
   };
 }
 
-/** Answers whether the listener accepted. */
+/** Why there is nothing to send, and whether for good; `null`: there is. */
+function whyUnsent(
+  event: ToldEvent | null | undefined,
+  { attempts }: ClaimedDelivery,
+): { readonly why: string; readonly isOver: boolean } | null {
+  if (event === undefined) return { why: 'event-not-kept', isOver: true };
+  if (event === null) return { why: 'event-not-known-here', isOver: false };
+  // Each claim counts, also of processes that ended before they could say what came of it: so one that ends them is given up too.
+  return attempts > HOOK_ATTEMPTS ? { why: 'attempts-lost', isOver: true } : null;
+}
+
+/** Answers whether the listener accepted; `null`: it was not asked. */
 async function deliver(
   options: HookDispatcherOptions,
   writer: OutcomeWriter,
   { webhook, secrets }: Known,
   delivery: ClaimedDelivery,
-  event: ToldEvent | null,
-): Promise<boolean> {
+  event: ToldEvent | null | undefined,
+): Promise<boolean | null> {
   const { clock, random } = options;
   const attemptedAt = clock.now();
   const before = performance.now();
+  const unsent = whyUnsent(event, delivery);
   const outcome: HookOutcome =
-    event === null
-      ? { kind: 'refused', why: 'event-not-kept' }
+    unsent !== null || !event
+      ? { kind: 'refused', why: unsent?.why ?? 'event-not-kept' }
       : await sendEvent(options, webhook, secrets, toCloudEvent(event));
   const result =
     outcome.kind === 'answered'
       ? toAttemptResult(outcome.status, outcome.retryAfterSeconds)
       : ({ kind: 'failed', retryAfterSeconds: null } as const);
   const step =
-    event === null
+    unsent?.isOver === true
       ? ({ state: 'dead', disablesEndpoint: false } as const)
       : nextStep(result, delivery.attempts, random());
   writer.add({
@@ -222,8 +238,8 @@ async function deliver(
   });
   const answered = result.kind === 'accepted' ? 'accepted' : 'declined';
   options.onAttempt?.(outcome.kind === 'answered' ? answered : outcome.kind);
-  if (step.state === 'dead' && step.disablesEndpoint) await options.onGone(webhook.id);
-  return result.kind === 'accepted';
+  if (step.state === 'dead' && step.disablesEndpoint) await options.onGone(webhook.id, webhook.url);
+  return unsent === null ? result.kind === 'accepted' : null;
 }
 
 /** One request; the same bytes and the same id each time, under the time of the attempt. */

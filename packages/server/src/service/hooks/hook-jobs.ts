@@ -34,12 +34,12 @@ export function createHookJobs(options: HookJobsOptions): HookJobs {
     directory: services.directory,
     clock,
     random: Math.random,
-    async onGone(webhookId) {
-      await disableGone(services, webhookId);
+    async onGone(webhookId, url) {
+      await disableGone(services, webhookId, url);
       dispatcher.refresh();
     },
   });
-  const numberer = createEventNumberer({ database, clock, onProblem, onPutBy: () => dispatcher.wake() });
+  const numberer = createEventNumberer({ database, onProblem, onPutBy: () => dispatcher.wake() });
   const keeper = createHookKeeper({ database, clock, onProblem });
   const teller = createClockTeller({ ...services, onProblem });
   const lag = createHookLag({ database, clock, onProblem });

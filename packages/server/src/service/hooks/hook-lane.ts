@@ -40,9 +40,10 @@ export class HookLane {
     this.#underWay += 1;
   }
 
-  /** @param worked whether the listener accepted; one that does is whole again at once */
-  end(worked: boolean): void {
+  /** @param worked whether the listener accepted; one that does is whole again at once. `null`: it was not asked */
+  end(worked: boolean | null): void {
     this.#underWay -= 1;
+    if (worked === null) return;
     this.#failures = worked ? 0 : this.#failures + 1;
     this.#pauseEnds = this.#monotonic() + PAUSE_MILLISECONDS;
   }

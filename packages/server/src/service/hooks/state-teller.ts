@@ -182,20 +182,25 @@ class StateTeller {
     const worked = await runInSlices(workAllOut(snapshot, states, now));
     // Of one that nobody has looked at before nothing is known, unless it came after all were.
     const isNew = why === 'due' && !walk.is_first;
-    const changes: ToldChange[] = [];
+    const changes: { readonly id: string; readonly told: readonly ToldChange[] }[] = [];
     const rows: ToldState[] = [];
     for (const { id, key } of customers) {
       const one = worked.get(key);
       if (one === undefined) continue;
       const before = told.get(id);
-      changes.push(...changesOf(scope, id, before, one, { isNew, isDue: why === 'due' }));
+      changes.push({ id, told: changesOf(scope, id, before, one, { isNew, isDue: why === 'due' }) });
       rows.push(rowOf(id, one));
     }
     const written = rows.filter((row) => isAnother(told.get(row.customerId), row));
     return async (transaction) => {
       const where = { environmentId, occurredAt: fromInstant(now), versions: new Map() };
-      await writeToldChanges(transaction, where, changes);
-      await writeToldStates(transaction, scope, written);
+      // Who was erased since they were read is named no more: the name would be made anew.
+      const ids = customers.map(({ id }) => id);
+      const there = new Set((await readCustomers(transaction, ids)).map(({ id }) => id));
+      const news = changes.flatMap((one) => (there.has(one.id) ? one.told : []));
+      await writeToldChanges(transaction, where, news);
+      const known = written.filter(({ customerId }) => there.has(customerId));
+      await writeToldStates(transaction, scope, known);
     };
   }
 }
