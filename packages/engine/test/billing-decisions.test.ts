@@ -122,6 +122,21 @@ describe('K-12 what a subscription gives', () => {
     ]);
   });
 
+  it('one of several items that means nothing now keeps its license, and the others keep theirs', () => {
+    const held = [HELD, { ...HELD, slot: 1, plan: 'team', planVersion: 1 }];
+    const team = item({ price: 'price_team', quantity: 4 });
+    for (const unknown of ['price_unknown', 'price_gone']) {
+      const { licenses, problems } = decide({ items: [item({ price: unknown }), team] }, held);
+      expect(licenses.map(({ slot, plan, quantity }) => [slot, plan, quantity])).toEqual([
+        [0, 'pro', 1],
+        [1, 'team', 4],
+      ]);
+      expect(problems).toMatchObject([{ isHeld: true }]);
+    }
+    const { licenses } = decide({ items: [team] }, held);
+    expect(licenses.map(({ slot, plan }) => [slot, plan])).toEqual([[0, 'team']]);
+  });
+
   it('each product its own items, and no product what another one maps', () => {
     const other: BillingCatalog = {
       ...catalog({ items: [{ price: 'price_other', plan: 'pro' }] }),

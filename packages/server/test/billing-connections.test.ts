@@ -63,6 +63,16 @@ describe('K-12 connections', () => {
     expect(next.items).toMatchObject([{ key: 'two', webhookPath: null }]);
   });
 
+  it('take no secret of Standard Webhooks that is not base64: each delivery would fail by it', async () => {
+    const standard = { provider: 'standard' as const };
+    const refused = { code: 'BILLING_SECRET_INVALID' };
+    await expect(create({ ...standard, key: 'plain', secret: 'polar_whs_plain' })).rejects.toMatchObject(
+      refused,
+    );
+    const { item } = await create({ ...standard, key: 'coded', secret: 'whsec_cG9sYXItc2VjcmV0' });
+    expect(item.secrets).toHaveLength(1);
+  });
+
   it('never show what they sign or ask with, in answers and in the audit', async () => {
     const { item } = await create({
       key: 'quiet',

@@ -229,6 +229,38 @@ describe('K-12 what is told over REST', () => {
     }
   });
 
+  it('a contract that is told of as another customer’s is theirs, whatever the order, and nobody has it twice', async () => {
+    const [first, second] = [await customer(), await customer()];
+    const of = (key: string, sequence: number) =>
+      tell({ customer: key, subscription: `moved ${first}`, sequence });
+    await of(first, 1);
+    expect([await seats(first), await seats(second)]).toEqual([120, 1]);
+    expect((await of(second, 3)).body).toMatchObject({ outcome: 'applied', customer: second });
+    expect([await seats(first), await seats(second)]).toEqual([1, 120]);
+    expect((await of(first, 2)).body.outcome).toBe('stale');
+    expect([await seats(first), await seats(second)]).toEqual([1, 120]);
+    const [late, now] = [await customer(), await customer()];
+    await tell({ customer: now, subscription: `late ${now}`, sequence: 2 });
+    await tell({ customer: late, subscription: `late ${now}`, sequence: 1 });
+    // The name of the one it was before is linked to nobody else.
+    const own = await tell({ customer: late, subscription: `own ${late}` });
+    expect(own.body).toMatchObject({ outcome: 'applied', customer: late });
+  });
+
+  it('one contract that is told of as two customers’ at once ends with the greatest sequence', async () => {
+    const keys = [await customer(), await customer()];
+    const calls = [call, caller(other)];
+    const told = await Promise.all(
+      Array.from({ length: 10 }, (_, index) => {
+        const sequence = ((index * 7) % 10) + 1;
+        const body = { customer: keys[sequence % 2], subscription: `torn ${keys[0]}`, sequence };
+        return tell(body, calls[index % 2] ?? call);
+      }),
+    );
+    expect(told.map(({ status }) => status)).toEqual(told.map(() => 200));
+    expect(await Promise.all(keys.map((key) => seats(key)))).toEqual([120, 1]);
+  });
+
   it('two processes that are told at once end in the greatest sequence', async () => {
     const key = await customer();
     const calls = [call, caller(other)];

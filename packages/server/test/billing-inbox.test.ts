@@ -202,7 +202,7 @@ describe('K-12 the inbox', () => {
     const one = await subscriber();
     const body = one.told('created', one.said('active'));
     for (const wrong of [{ to: newId() }, { to: 'main' }, { to: '../x' }, { provider: 'paddle' as const }]) {
-      await expect(deliver(body, wrong)).rejects.toMatchObject({ code: 'BILLING_CONNECTION_NOT_FOUND' });
+      await expect(deliver(body, wrong)).rejects.toMatchObject({ code: 'SIGNATURE_REFUSED' });
     }
   });
 
@@ -359,6 +359,21 @@ describe('K-12 with an API key', () => {
     // Without a key, the same bell says nothing.
     expect(await deliver({ ...bell, id: `evt_${newId()}` })).toMatchObject({ state: 'ignored' });
   });
+
+  it('what is signed counts also where Stripe refuses the key, and it is asked again', async () => {
+    const to = await connect('revoked', 'sk_test_revoked');
+    const one = await subscriber();
+    const body = one.told('created', one.said('active'));
+    await deliver(body, { to });
+    await workInbox(services());
+    expect(await one.licenses()).toMatchObject([{ plan: 'pro', status: 'active' }]);
+    expect(await inbox(body.id)).toMatchObject({ state: 'waiting', attempts: 1 });
+    const { version } = (await one.licenses())[0];
+    later = 10_000;
+    await workInbox(services());
+    expect(await inbox(body.id)).toMatchObject({ attempts: 2 });
+    expect(await one.licenses()).toMatchObject([{ version }]);
+  });
 });
 
 describe('K-12 the clock', () => {
@@ -404,6 +419,32 @@ describe('K-12 the clock', () => {
       .where('subscription', '=', one.id)
       .execute();
     expect(left).toEqual([]);
+  });
+
+  it('a customer of whom nothing can be decided is tried again a minute later, and not all the time', async () => {
+    const one = await subscriber();
+    await deliver(one.told('created', one.said('active', [item('new', price('price_nobody'))])));
+    await workInbox(services());
+    later = 61_000;
+    const broken = {
+      ...services(),
+      directory: new Proxy(services().directory, {
+        get() {
+          throw new Error('a test');
+        },
+      }),
+    };
+    problems.length = 0;
+    await decideAgain(broken);
+    const tried = problems.length;
+    expect(tried).toBeGreaterThan(0);
+    await decideAgain(broken);
+    expect(problems).toHaveLength(tried);
+    later = 122_000;
+    await decideAgain(broken);
+    expect(problems.length).toBeGreaterThan(tried);
+    later = 183_000;
+    await decideAgain(services());
   });
 
   it('forgets what is done after 35 days and more, and never what waits or is dead', async () => {

@@ -253,6 +253,29 @@ describe('K-12 drift', () => {
     expect(stripeClientOf(row)).toBe(stripeClientOf(row));
     expect(stripeClientOf({ ...row, api_key: 'sk_test_other' })).not.toBe(stripeClientOf(row));
     await expect(reconcileConnection(services, { ...row, api_key: 'sk_test_wrong' })).rejects.toThrow();
+    const [one] = (await createStripeClients(fake.server)(row)?.page(null))?.found ?? [];
+    if (one === undefined) throw new Error('There is nothing to be asked for.');
+    const named = (id: string, customer: string) => ({
+      ...one,
+      subscription: { ...one.subscription, id, customer },
+    });
+    // The store takes no such name: one that cannot be kept stops none of those after it.
+    const found = [named('sub_bad', 'cus_\u0000'), named('sub_after', 'cus_after')];
+    const reported: unknown[] = [];
+    await reconcileConnection(
+      {
+        ...services,
+        stripeClientOf: () => ({
+          page: async () => ({ found, next: null }),
+          subscription: async () => null,
+          subscriptionsOf: async () => [],
+        }),
+        onProblem: (problem) => reported.push(problem),
+      },
+      row,
+    );
+    expect(reported).toEqual(['`sub_bad` could not be reconciled']);
+    expect((await versions()).map(({ subscription }) => subscription)).toContain('sub_after');
     const without = await call('POST', '/billing-connections/drifting/reconcile', {});
     expect(without).toMatchObject({ status: 422, body: { code: 'BILLING_API_KEY_MISSING' } });
   });

@@ -1,12 +1,14 @@
 import type { JsonObject } from '@pennon/engine/model/json';
 import { fetchStripeNews } from '@pennon/server/service/billing/stripe/fetch-stripe-news';
 import { fromStripeEvent } from '@pennon/server/service/billing/stripe/from-stripe-event';
+import { fromStripeSubscription } from '@pennon/server/service/billing/stripe/from-stripe-subscription';
 import { createStripeClient } from '@pennon/server/service/billing/stripe/stripe-client';
 import {
   checkout,
   customer,
   event,
   invoice,
+  item,
   phase,
   price,
   schedule,
@@ -93,6 +95,24 @@ describe('K-12 with an API key, an event is a doorbell', () => {
     const ids = found.flatMap((one) => (one.kind === 'subscription' ? [one.subscription.id] : []));
     expect(ids).toEqual(Array.from({ length: 8 }, (_one, index) => `sub_${index}`));
     expect(stripe.calls.length).toBe(3);
+  });
+
+  it('a subscription of many items comes with all of them, and one that is cut off says so', async () => {
+    const items = Array.from({ length: 15 }, (_one, index) =>
+      item('new', price(`price_${index}`), { id: `si_${index}` }),
+    );
+    stripe.subscriptions.set('sub_1', subscription('new', { items }));
+    const names = Array.from({ length: 15 }, (_one, index) => `price_${index}`);
+    const one = await client().subscription('sub_1');
+    expect(one?.subscription.items.map((each) => each.price)).toEqual(names);
+    const { found } = await client().page(null);
+    expect(found[0]?.subscription.items).toHaveLength(15);
+    const [all] = await client().subscriptionsOf('cus_1');
+    expect(all?.subscription.items).toHaveLength(15);
+    const cut = subscription('new', { items: items.slice(0, 10) });
+    const told = fromStripeSubscription({ ...cut, items: { ...(cut.items as JsonObject), has_more: true } });
+    expect(told?.items).toHaveLength(11);
+    expect(told?.items.at(-1)).toMatchObject({ price: null, lookupKey: null, product: null, quantity: 1 });
   });
 
   it('asks nothing for what changes nothing, and finds nothing where there is nothing', async () => {

@@ -37,13 +37,37 @@ export async function startFakeStripe(apiKey: string): Promise<FakeStripe> {
     const refuse = (status: number, code: string) =>
       send(status, { error: { type: 'invalid_request_error', code, message: code } });
     const id = /^\/v1\/subscriptions\/([^/]+)$/.exec(url.pathname)?.[1] ?? '';
-    const found = url.pathname === '/v1/subscriptions' ? list(url) : subscriptions.get(id);
+    const found =
+      url.pathname === '/v1/subscriptions'
+        ? list(url)
+        : url.pathname === '/v1/subscription_items'
+          ? listItems(url)
+          : firstItems(subscriptions.get(id));
     if (authorization !== `Bearer ${apiKey}`) refuse(401, 'api_key_invalid');
     else if (failing.times > 0) {
       failing = { ...failing, times: failing.times - 1 };
       refuse(failing.status, 'a_test');
     } else if (found === undefined) refuse(404, 'resource_missing');
     else send(200, found);
+  }
+
+  /** A subscription holds its first items only. */
+  function firstItems(found: JsonObject | undefined): JsonObject | undefined {
+    const items = itemsOf(found);
+    if (found === undefined || items.length <= 10) return found;
+    return { ...found, items: { object: 'list', data: items.slice(0, 10), has_more: true } };
+  }
+
+  function itemsOf(found: JsonObject | undefined): readonly JsonObject[] {
+    return (found?.items as { readonly data: readonly JsonObject[] } | undefined)?.data ?? [];
+  }
+
+  function listItems(url: URL): JsonObject {
+    const all = itemsOf(subscriptions.get(url.searchParams.get('subscription') ?? ''));
+    const after = url.searchParams.get('starting_after');
+    const begin = after === null ? 0 : all.findIndex(({ id }) => id === after) + 1;
+    const data = all.slice(begin, begin + 6);
+    return { object: 'list', url: '/v1/subscription_items', has_more: begin + 6 < all.length, data };
   }
 
   /** Pages as Stripe's, by `limit` and `starting_after`; ended ones only with `status=all`. */
@@ -56,7 +80,7 @@ export async function startFakeStripe(apiKey: string): Promise<FakeStripe> {
         (url.searchParams.get('status') === 'all' || status !== 'canceled'),
     );
     const begin = after === null ? 0 : all.findIndex(({ id }) => id === after) + 1;
-    const data = all.slice(begin, begin + limit);
+    const data = all.slice(begin, begin + limit).flatMap((one) => firstItems(one) ?? []);
     return { object: 'list', url: '/v1/subscriptions', has_more: begin + limit < all.length, data };
   }
 

@@ -121,7 +121,20 @@ describe('K-12 over HTTP', () => {
     const body = told('eve', 'active');
     const gone = path.replace(/.$/, (digit) => (digit === '0' ? '1' : '0'));
     for (const to of [gone, '/webhooks/stripe/stripe', path.replace('stripe', 'paddle')]) {
-      expect((await post(body, { to })).body.code, to).toBe('BILLING_CONNECTION_NOT_FOUND');
+      expect(await post(body, { to }), to).toMatchObject({
+        status: 400,
+        body: { code: 'SIGNATURE_REFUSED' },
+      });
+      // Whoever has no secret cannot tell one that is there from one that is not.
+      const wrong = { secret: 'whsec_guess' };
+      if (to.includes('paddle')) continue;
+      const [there, missing] = [await post(body, wrong), await post(body, { ...wrong, to })];
+      expect([missing.status, missing.body.code, missing.body.detail]).toEqual([
+        there.status,
+        there.body.code,
+        there.body.detail,
+      ]);
+      expect(there.body.detail).toMatch(/fits no active secret/);
     }
     expect((await post(body, { to: path.replace('stripe', 'nobody') })).status).toBe(404);
     expect((await post(body, { type: 'text/plain' })).status).toBe(415);

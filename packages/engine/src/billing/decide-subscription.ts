@@ -99,9 +99,7 @@ function decideProduct(
   problems: BillingProblem[],
 ): ProductDecision {
   const { product } = catalog;
-  const slots: HeldLicense[] = bought.plans.map((plan, slot) => ({ ...plan, product, slot, addons: [] }));
-  // INVARIANT: what cannot be read takes nothing away. A slot that no plan fills keeps what it is to.
-  for (const one of kept) if (one.slot >= slots.length) slots.push(one);
+  const slots = fillSlots(product, bought.plans, kept);
   const placed = placeAddons(catalog, slots, bought.addons, problems);
   const licenses = placed.licenses.flatMap((license) => {
     const before = held.find(({ slot }) => slot === license.slot);
@@ -111,6 +109,33 @@ function decideProduct(
   });
   const standing = placed.loose.length === 0 ? null : standingOf(record, catalog, '', true);
   return { licenses, loose: standing === null ? null : { product, addons: placed.loose, standing } };
+}
+
+/**
+ * INVARIANT: what cannot be read takes nothing away. While something cannot, a plan that is read stays in the slot it had, so that it
+ * does not push out the one of an item that means nothing now; and a slot that no plan fills keeps what it is to.
+ */
+function fillSlots(
+  product: string,
+  plans: readonly BoughtPlan[],
+  kept: readonly HeldLicense[],
+): readonly HeldLicense[] {
+  const slots = new Map<number, HeldLicense>();
+  const others: BoughtPlan[] = [];
+  for (const plan of plans) {
+    const before = kept.find(
+      (one) => one.plan === plan.plan && one.planVersion === plan.planVersion && !slots.has(one.slot),
+    );
+    if (before === undefined) others.push(plan);
+    else slots.set(before.slot, { ...plan, product, slot: before.slot, addons: [] });
+  }
+  let slot = 0;
+  for (const plan of others) {
+    while (slots.has(slot)) slot += 1;
+    slots.set(slot, { ...plan, product, slot, addons: [] });
+  }
+  for (const one of kept) if (!slots.has(one.slot)) slots.set(one.slot, one);
+  return [...slots.values()].sort((left, right) => left.slot - right.slot);
 }
 
 /** Add-ons of items that mean nothing now stay, until it is known what they mean. */

@@ -22,6 +22,16 @@ export async function lockBillingCustomer(
   await sql`select pg_advisory_xact_lock(hashtextextended(${name}, 0))`.execute(transaction);
 }
 
+/** A subscription that is told of as two customers' at once is nobody's whole record else. After the customer's. */
+export async function lockBillingSubscription(
+  transaction: Transaction<Tables>,
+  connectionId: string,
+  subscription: string,
+): Promise<void> {
+  const name = `billing-subscription ${connectionId} ${subscription}`;
+  await sql`select pg_advisory_xact_lock(hashtextextended(${name}, 0))`.execute(transaction);
+}
+
 export async function findBillingCustomer(
   database: Kysely<Tables>,
   connectionId: string,

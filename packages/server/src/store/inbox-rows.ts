@@ -121,7 +121,7 @@ export async function readInboxStanding(database: Kysely<Tables>): Promise<Inbox
   return { waiting: row?.waiting ?? 0, oldestAt: row?.oldest_at ?? null, dead: row?.dead ?? 0 };
 }
 
-/** Deliveries that nobody repeats any more; what waits, or is dead, stays. */
+/** Deliveries that nobody repeats any more; what waits, or is dead, stays as long as its connection does. */
 export async function forgetDeliveries(
   database: Kysely<Tables>,
   before: Date,
@@ -129,17 +129,20 @@ export async function forgetDeliveries(
 ): Promise<number> {
   const { numAffectedRows } = await sql`
     delete from webhook_inbox where ctid = any(array(
-      select ctid from webhook_inbox
-      where received_at < ${before} and state in ('done', 'ignored') limit ${limit}))`.execute(database);
+      select ctid from webhook_inbox i
+      where received_at < ${before} and (state in ('done', 'ignored')
+        or not exists (select from billing_connection c where c.id = i.connection_id)) limit ${limit}))`.execute(
+    database,
+  );
   return Number(numAffectedRows ?? 0);
 }
 
-/** Customers whose rights by billing the clock alone changes. */
+/** Customers whose rights by billing the clock alone changes; those that are due for longest first. */
 export async function customersToDecideAgain(
   database: Kysely<Tables>,
   now: Date,
   limit: number,
-): Promise<{ readonly environmentId: string; readonly key: string }[]> {
+): Promise<{ readonly environmentId: string; readonly key: string; readonly id: string }[]> {
   return database
     .selectFrom('billing_subscription')
     .innerJoin('billing_customer', (join) =>
@@ -148,11 +151,25 @@ export async function customersToDecideAgain(
         .onRef('billing_customer.customer', '=', 'billing_subscription.customer'),
     )
     .innerJoin('customer', 'customer.id', 'billing_customer.customer_id')
-    .select(['customer.environment_id as environmentId', 'customer.key'])
-    .distinct()
+    .select(['customer.environment_id as environmentId', 'customer.key', 'customer.id'])
     .where('billing_subscription.again_at', '<=', now)
+    .groupBy(['customer.environment_id', 'customer.key', 'customer.id'])
+    .orderBy(({ fn }) => fn.min('billing_subscription.again_at'))
     .limit(limit)
     .execute();
+}
+
+/** Of a customer of whom nothing could be decided: others come first. */
+export async function postponeDeciding(
+  database: Kysely<Tables>,
+  customerId: string,
+  now: Date,
+  until: Date,
+): Promise<void> {
+  await sql`
+    update billing_subscription s set again_at = ${until} from billing_customer b
+    where b.customer_id = ${customerId} and s.connection_id = b.connection_id and s.customer = b.customer
+      and s.again_at <= ${now}`.execute(database);
 }
 
 export interface Linkable {

@@ -1,5 +1,6 @@
 import { lockBillingCustomer } from '../../store/billing-rows.js';
-import { customersToDecideAgain, findLinkable } from '../../store/inbox-rows.js';
+import { isDatabaseUnavailable } from '../../store/database-error.js';
+import { customersToDecideAgain, findLinkable, postponeDeciding } from '../../store/inbox-rows.js';
 import { fromInstant } from '../../store/instant.js';
 import { type ContractServices, changeData } from '../contracts/data-change.js';
 import { applyBilling } from './apply-billing.js';
@@ -12,6 +13,7 @@ export interface DecidingServices extends ContractServices {
 }
 
 const AT_ONCE = 100;
+const AFTER_FAILURE_MILLISECONDS = 60_000;
 
 function context(reason: string) {
   return {
@@ -23,13 +25,10 @@ function context(reason: string) {
 
 /** Add-ons whose own subscription ran out, or the license that they stood on; and what is to be resolved, looked at again. */
 export async function decideAgain(services: DecidingServices): Promise<void> {
-  const customers = await customersToDecideAgain(
-    services.database,
-    fromInstant(services.clock.now()),
-    AT_ONCE,
-  );
-  for (const { environmentId, key } of customers) {
-    await orReport(services, () =>
+  const now = services.clock.now();
+  const customers = await customersToDecideAgain(services.database, fromInstant(now), AT_ONCE);
+  for (const { environmentId, key, id } of customers) {
+    const isDecided = await orReport(services, () =>
       changeData(
         services,
         context('What was bought ran out by the clock, or means something now.'),
@@ -41,6 +40,9 @@ export async function decideAgain(services: DecidingServices): Promise<void> {
         },
       ),
     );
+    // Else so many of them would keep all others from their turn.
+    const until = fromInstant(now + AFTER_FAILURE_MILLISECONDS);
+    if (!isDecided) await postponeDeciding(services.database, id, fromInstant(now), until);
   }
 }
 
@@ -65,10 +67,13 @@ export async function linkAgain(services: DecidingServices): Promise<void> {
 }
 
 /** One customer of whom nothing can be decided must not keep the others from it. */
-async function orReport(services: DecidingServices, work: () => Promise<unknown>): Promise<void> {
+async function orReport(services: DecidingServices, work: () => Promise<unknown>): Promise<boolean> {
   try {
     await work();
+    return true;
   } catch (error) {
+    if (isDatabaseUnavailable(error)) throw error;
     services.onProblem('what was bought could not be decided again', error);
+    return false;
   }
 }

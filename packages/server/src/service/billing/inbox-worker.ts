@@ -43,6 +43,7 @@ const FINAL: ReadonlySet<string> = new Set(['BILLING_MODE', 'BILLING_ACCOUNT', '
 const DAY_MILLISECONDS = 86_400_000;
 const LINK_MILLISECONDS = 30_000;
 const FORGET_MILLISECONDS = 3_600_000;
+const FORGET_AT_ONCE = 5000;
 /** The first retry; each later one waits twice as long, up to an hour. */
 const FIRST_DELAY_MILLISECONDS = 2000;
 const LONGEST_DELAY_MILLISECONDS = 3_600_000;
@@ -59,9 +60,10 @@ export function createInboxWorker(options: InboxWorkerOptions): LeasedSweep {
       await linkAgain(options);
     }
     if (performance.now() - forgottenAt >= FORGET_MILLISECONDS) {
-      forgottenAt = performance.now();
       const before = options.clock.now() - LIMITS.inboxDays.value * DAY_MILLISECONDS;
-      await forgetDeliveries(options.database, fromInstant(before), 5000);
+      const forgotten = await forgetDeliveries(options.database, fromInstant(before), FORGET_AT_ONCE);
+      // As long as there is more, each sweep forgets some of it.
+      if (forgotten < FORGET_AT_ONCE) forgottenAt = performance.now();
     }
     return worked === AT_ONCE ? 'more' : 'done';
   }
@@ -98,8 +100,12 @@ export async function workInbox(
 
 async function workOne(options: InboxWorkerOptions, row: InboxRow): Promise<void> {
   try {
-    const { source, news } = await readAgain(options, row);
-    await takeInEvent(options, source, news);
+    const { source, told, ask } = await readAgain(options, row);
+    const asked = await ask().catch((error: unknown) => ({ error }));
+    // What was told comes first: since when a status stands is known from there. It counts where nobody answers too: a provider
+    // that is down, or a key that was revoked, must not keep what was signed from anybody.
+    await takeInEvent(options, source, 'error' in asked ? told : [...told, ...asked.news]);
+    if ('error' in asked) throw asked.error;
     await settleDelivery(options.database, row, { state: 'done', problem: null });
   } catch (error) {
     if (isDatabaseUnavailable(error)) throw error;
@@ -110,7 +116,11 @@ async function workOne(options: InboxWorkerOptions, row: InboxRow): Promise<void
 async function readAgain(
   options: InboxWorkerOptions,
   row: InboxRow,
-): Promise<{ readonly source: BillingSource; readonly news: readonly BillingNews[] }> {
+): Promise<{
+  readonly source: BillingSource;
+  readonly told: readonly BillingNews[];
+  readonly ask: () => Promise<{ readonly news: readonly BillingNews[] }>;
+}> {
   const { adapters } = options;
   const connection = await findBillingConnection(options.database, row.connection_id);
   const json = parseJson(row.body);
@@ -127,8 +137,8 @@ async function readAgain(
       connection: { id, key, provider, environmentId: environment_id, isLive: is_live },
       event: { id: row.event_id, type: row.type },
     },
-    // What was told comes first: since when a status stands is known from there.
-    news: [...event.news, ...(await fetchedNews(options, connection, json))],
+    told: event.news,
+    ask: async () => ({ news: await fetchedNews(options, connection, json) }),
   };
 }
 

@@ -27,6 +27,9 @@ import { type BillingSecret, secretsOf } from './billing-secrets.js';
 import { toApiConnection } from './connection-record.js';
 import { reachedWhole } from './reached-whole.js';
 
+const STANDARD_PREFIX = 'whsec_';
+const BASE_64 = /^[A-Za-z0-9+/]+={0,2}$/;
+
 export interface ConnectionName {
   readonly environment: string;
   /** An id or a key. */
@@ -42,6 +45,7 @@ export async function createConnection(
 ): Promise<Changed<ApiBillingConnection>> {
   const environment = reachedWhole(services, credential, named.environment);
   if (body.apiKey !== undefined && body.provider !== 'stripe') throw noApi(body.provider);
+  checkSecret(body.provider, body.secret);
   return changeData(services, context, environment.id, async (change) => {
     await checkFree(change, body.key);
     await checkModes(change, body.mode === 'live');
@@ -103,6 +107,7 @@ export function rotateSecret(
     precondition,
     'billing-connection.rotate',
     (row, now) => {
+      checkSecret(row.provider, body.secret);
       const ends = now + body.overlapSeconds * 1000;
       const before = secretsOf(row.secrets)
         .filter(({ endsAt }) => endsAt === null || now < endsAt)
@@ -297,6 +302,19 @@ async function record(
     after: item as unknown as JsonObject,
   });
   return item;
+}
+
+/** A secret that cannot be read would fail each delivery, those of the other secrets too. */
+function checkSecret(provider: string, secret: string | undefined): void {
+  if (provider !== 'standard' || secret === undefined) return;
+  const text = secret.startsWith(STANDARD_PREFIX) ? secret.slice(STANDARD_PREFIX.length) : secret;
+  if (text.length % 4 === 0 && BASE_64.test(text)) return;
+  throw refuse(
+    'unprocessable',
+    'BILLING_SECRET_INVALID',
+    'The secret is not base64. Standard Webhooks need it so, with `whsec_` or without: encode what the provider shows.',
+    '/secret',
+  );
 }
 
 function newSecret(secret: string, now: Instant): BillingSecret {

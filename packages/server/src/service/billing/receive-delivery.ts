@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import type { JsonValue } from '@pennon/engine/model/json';
 import { LIMITS } from '@pennon/engine/model/limits';
 import { type BillingConnectionRow, findBillingConnection, insertDelivery } from '../../store/inbox-rows.js';
@@ -29,23 +29,28 @@ export type ReceivingServices = Pick<ContractServices, 'database' | 'clock'> & {
   readonly adapters: BillingAdapters;
 };
 
+/** In base64, which is a secret of every provider. */
+const NOBODYS_SECRET = randomBytes(32).toString('base64');
+
 /**
  * Takes a delivery into the inbox, once, and does nothing else: when this resolves it is committed, and the provider may forget it
  * (K-12). What is signed is never refused: what cannot be read is kept as a dead letter.
  *
- * @throws ServiceError `BILLING_CONNECTION_NOT_FOUND` (404), `SIGNATURE_REFUSED` (400)
+ * INVARIANT: who has no secret learns nothing. A connection that is not there is answered, and takes as long, as one whose secrets
+ * do not fit.
+ *
+ * @throws ServiceError `SIGNATURE_REFUSED` (400)
  */
 export async function receiveDelivery(services: ReceivingServices, delivery: Delivery): Promise<Received> {
   const { database, clock, adapters } = services;
-  const connection = isId(delivery.connection)
-    ? await findBillingConnection(database, delivery.connection)
-    : null;
-  if (connection === null || connection.provider !== delivery.provider) throw unknownConnection(delivery);
+  const named = isId(delivery.connection) ? await findBillingConnection(database, delivery.connection) : null;
+  const connection = named?.provider === delivery.provider ? named : null;
   const adapter = adapters[delivery.provider];
   const now = clock.now();
-  const secrets = activeSecrets(connection.secrets, now);
+  const secrets = connection === null ? [NOBODYS_SECRET] : activeSecrets(connection.secrets, now);
   const check = await adapter.checkSignature(delivery.headers, { body: delivery.body, secrets, now });
-  if (!check.ok) throw refusedSignature(check.fault, connection.key);
+  if (!check.ok) throw refusedSignature(check.fault);
+  if (connection === null) throw refusedSignature('NO_MATCH');
   const text = readText(delivery.body);
   const json = parseJson(text);
   const event = json === undefined ? null : adapter.readEvent(json, delivery.headers, connection.is_live);
@@ -54,12 +59,12 @@ export async function receiveDelivery(services: ReceivingServices, delivery: Del
     problem !== null ? 'dead' : event !== null && concerns(event, connection) ? 'waiting' : 'ignored';
   const isNew = await insertDelivery(database, {
     connection_id: connection.id,
-    account: event?.account ?? '',
+    account: event?.account.slice(0, LIMITS.billingReference.value) ?? '',
     event_id: event?.id.slice(0, LIMITS.billingReference.value) ?? unreadableId(delivery.body),
     id: newId(now),
     environment_id: connection.environment_id,
     type: event?.type.slice(0, LIMITS.billingReference.value) ?? '',
-    subject: event?.subject ?? null,
+    subject: event?.subject?.slice(0, LIMITS.billingReference.value) ?? null,
     occurred_at: fromInstant(event?.occurredAt ?? check.signedAt),
     received_at: fromInstant(now),
     body: text?.replaceAll('\u0000', '') ?? null,
@@ -95,23 +100,16 @@ export function parseJson(text: string | null): JsonValue | undefined {
   }
 }
 
-function unknownConnection({ provider, connection }: Delivery): ServiceError {
-  return new ServiceError(
-    'not-found',
-    'BILLING_CONNECTION_NOT_FOUND',
-    `There is no connection \`${connection.slice(0, 64)}\` to ${provider}. Copy the address from the connection.`,
-  );
-}
-
 const SIGNATURE_WORDS: Readonly<Record<SignatureFault, string>> = {
   MISSING: 'is missing; let the provider sign what it sends',
   MALFORMED: 'is not of the form that the provider writes',
   TOO_OLD: 'is too old; let the provider send it again',
   IN_THE_FUTURE: 'is of the future; set the clocks',
-  NO_MATCH: 'fits none of the active secrets; compare them, and send the body as it was signed',
+  NO_MATCH:
+    'fits no active secret of a connection of this address; compare both, and send the body as it was signed',
 };
 
-function refusedSignature(fault: SignatureFault, key: string): ServiceError {
-  const message = `The signature of this delivery to \`${key}\` ${SIGNATURE_WORDS[fault]}.`;
+function refusedSignature(fault: SignatureFault): ServiceError {
+  const message = `The signature of this delivery ${SIGNATURE_WORDS[fault]}.`;
   return new ServiceError('invalid', 'SIGNATURE_REFUSED', message);
 }

@@ -8,6 +8,7 @@ import { type BillingConnectionRow, dueForReconciling, noteReconciled } from '..
 import { fromInstant } from '../../store/instant.js';
 import type { ContractServices } from '../contracts/data-change.js';
 import { createLeasedSweep, type LeasedSweep } from '../leased-sweep.js';
+import { ServiceError } from '../service-error.js';
 import type { BillingSource } from './billing-news.js';
 import { fetchedNewsOf } from './stripe/fetch-stripe-news.js';
 import type { FetchedSubscription, StripeClient } from './stripe/stripe-client.js';
@@ -103,7 +104,7 @@ async function reconcileStep(
     const { found, next } = await client.page(round.after);
     for (const one of found) {
       round.seen.add(one.subscription.id);
-      await takeInDifference(services, connection, one, askedAt);
+      await takeInOrReport(services, connection, one, askedAt);
     }
     round.after = next;
     round.isListed = next === null;
@@ -114,10 +115,26 @@ async function reconcileStep(
   for (const id of open) {
     if (round.seen.has(id)) continue;
     const one = await client.subscription(id);
-    if (one !== null) await takeInDifference(services, connection, one, askedAt);
+    if (one !== null) await takeInOrReport(services, connection, one, askedAt);
   }
   round.lookedUp = open.at(-1) ?? round.lookedUp;
   return open.length < ONE_BY_ONE;
+}
+
+/** One subscription that cannot be taken in must not keep all after it from being asked for. */
+async function takeInOrReport(
+  services: ReconcilingServices,
+  connection: BillingConnectionRow,
+  fetched: FetchedSubscription,
+  askedAt: number,
+): Promise<void> {
+  try {
+    await takeInDifference(services, connection, fetched, askedAt);
+  } catch (error) {
+    // A key of the other mode, or a connection that was removed: so it would be with each of them.
+    if (isDatabaseUnavailable(error) || error instanceof ServiceError) throw error;
+    services.onProblem(`\`${fetched.subscription.id}\` could not be reconciled`, error);
+  }
 }
 
 /** Nothing is written of what is known already. */

@@ -5,6 +5,7 @@ import {
   findBillingCustomer,
   findBillingSubscription,
   lockBillingCustomer,
+  lockBillingSubscription,
   replaceProblems,
   writeBillingSubscription,
 } from '../../store/billing-rows.js';
@@ -71,9 +72,16 @@ export async function takeInAll(
   for (const one of news) checkMode(source, one);
   if (!(await holdBillingConnection(change.transaction, connection.id))) throw removedConnection(source);
   await lockBillingCustomer(change.transaction, connection.id, theirs);
-  for (const one of news) await remember(change, source, one);
-  const customer = await linkedCustomer(change, connection.id, theirs);
-  if (customer !== null) {
+  for (const id of subscriptionsOf(news))
+    await lockBillingSubscription(change.transaction, connection.id, id);
+  const left = new Set<string>();
+  for (const one of news) {
+    const before = await remember(change, source, one);
+    if (before !== null) left.add(before);
+  }
+  const [customer, ...earlier] = await lockLinked(change, connection.id, [theirs, ...left]);
+  for (const one of earlier) if (one !== null) await applyBilling(services, change, one);
+  if (customer !== null && customer !== undefined) {
     await applyBilling(services, change, customer);
     return 'applied';
   }
@@ -103,28 +111,45 @@ function checkMode({ connection }: BillingSource, news: BillingNews): void {
   );
 }
 
-async function remember(change: DataChange, { connection }: BillingSource, news: BillingNews): Promise<void> {
+/** In one order, whoever tells of several. */
+function subscriptionsOf(news: readonly BillingNews[]): readonly string[] {
+  return [...new Set(news.flatMap((one) => (one.kind === 'link' ? [] : [subscriptionOf(one)])))].sort();
+}
+
+function subscriptionOf(news: Exclude<BillingNews, { readonly kind: 'link' }>): string {
+  return news.kind === 'subscription' ? news.subscription.id : news.subscription;
+}
+
+/** Answers which customer there had the subscription before, where it is another one's now. */
+async function remember(
+  change: DataChange,
+  { connection }: BillingSource,
+  news: BillingNews,
+): Promise<string | null> {
   if (news.kind === 'link') {
     await link(change, connection.id, news.customer, news.customerKey);
-    return;
+    return null;
   }
-  const id = news.kind === 'subscription' ? news.subscription.id : news.subscription;
+  const id = subscriptionOf(news);
   const row = await findBillingSubscription(change.transaction, connection.id, id);
   const before = row === null ? EMPTY_RECORD : (JSON.parse(row.record) as BillingRecord);
   const after = news.kind === 'subscription' ? withReport(before, news) : withSchedule(before, news);
+  // A schedule may come before its subscription, and then the subscription says whose both are.
+  const customer = after.latest?.subscription.customer ?? customerOf(news);
   if (after !== before) {
     await writeBillingSubscription(change.transaction, {
       connection_id: connection.id,
       subscription: id,
       environment_id: change.environmentId,
-      // A schedule may come before its subscription, and then the subscription says whose both are.
-      customer: after.latest?.subscription.customer ?? customerOf(news),
+      customer,
       record: JSON.stringify(after),
       updated_at: fromInstant(change.now),
     });
   }
   const key = after.latest?.subscription.customerKey ?? null;
-  if (key !== null) await linkIfNew(change, connection.id, customerOf(news), key);
+  // What is told late may be of the one who had it before: the key that counts now is not theirs.
+  if (key !== null && customer === customerOf(news)) await linkIfNew(change, connection.id, customer, key);
+  return row === null || row.customer === customer ? null : row.customer;
 }
 
 /** The customer of ours that the provider names, where nobody is linked yet. */
@@ -161,14 +186,20 @@ async function link(change: DataChange, connectionId: string, customer: string, 
     .execute();
 }
 
-async function linkedCustomer(
+/** Who customers there are here, in the order they are named; their rows are locked in one order, whoever is linked to whom. */
+async function lockLinked(
   change: DataChange,
   connectionId: string,
-  customer: string,
-): Promise<CustomerRow | null> {
-  const found = await findBillingCustomer(change.transaction, connectionId, customer);
-  const row = found === null ? null : await change.lockCustomer(found.key);
-  return row === null || row.id !== found?.customer_id ? null : row;
+  customers: readonly string[],
+): Promise<readonly (CustomerRow | null)[]> {
+  const found: Awaited<ReturnType<typeof findBillingCustomer>>[] = [];
+  for (const one of customers) found.push(await findBillingCustomer(change.transaction, connectionId, one));
+  const locked = new Map<string, CustomerRow>();
+  for (const key of [...new Set(found.flatMap((one) => (one === null ? [] : [one.key])))].sort()) {
+    const row = await change.lockCustomer(key);
+    if (row !== null) locked.set(row.id, row);
+  }
+  return found.map((one) => (one === null ? null : (locked.get(one.customer_id) ?? null)));
 }
 
 /** Nobody knows whose it is: it waits, and is listed until somebody says so. */
@@ -178,7 +209,7 @@ async function reportUnlinked(
   news: BillingNews,
 ): Promise<void> {
   if (news.kind === 'link') return;
-  const subscription = news.kind === 'subscription' ? news.subscription.id : news.subscription;
+  const subscription = subscriptionOf(news);
   const row = { connection_id: connection.id, subscription, environment_id: change.environmentId };
   const problem = {
     code: 'CUSTOMER_NOT_LINKED',

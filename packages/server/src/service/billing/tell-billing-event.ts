@@ -118,9 +118,16 @@ async function checkSame(
   );
 }
 
-/** Whose it is must exist: what is told of nobody would be a silent loss. */
+/** Whose it is must exist: what is told of nobody would be a silent loss. It is not locked here: what they have there is locked first. */
 async function checkKnown(change: DataChange, key: string): Promise<void> {
-  if ((await change.lockCustomer(key)) === null) throw customerNotFound(key);
+  const found = await change.transaction
+    .selectFrom('customer')
+    .select('id')
+    .where('environment_id', '=', change.environmentId)
+    .where('key', '=', key)
+    .where('erased_at', 'is', null)
+    .executeTakeFirst();
+  if (found === undefined) throw customerNotFound(key);
 }
 
 async function resultOf(

@@ -55,7 +55,8 @@ function statusOf(said: JsonObject): BillingStatus | null {
 function itemsOf(said: JsonObject): readonly BillingItem[] {
   const periodStart = instantOf(said.current_period_start);
   const periodEnd = instantOf(said.current_period_end);
-  return listOf(objectOf(said.items)?.data).flatMap((entry) => {
+  const list = objectOf(said.items);
+  const items = listOf(list?.data).flatMap((entry) => {
     const item = objectOf(entry);
     // A deleted item may still be told of, in the answer to the change that deletes it.
     if (item === null || item.deleted === true) return [];
@@ -69,7 +70,21 @@ function itemsOf(said: JsonObject): readonly BillingItem[] {
       },
     ];
   });
+  return list?.has_more === true ? [...items, UNTOLD] : items;
 }
+
+/**
+ * A list that is cut off holds items that nobody told: as one without a name it is to be resolved, and takes nothing away meanwhile.
+ */
+const UNTOLD: BillingItem = {
+  id: null,
+  price: null,
+  lookupKey: null,
+  product: null,
+  quantity: 1,
+  periodStart: null,
+  periodEnd: null,
+};
 
 /** A price, expanded or its id alone. */
 function fromStripePrice(value: JsonValue | undefined): Pick<BillingItem, 'price' | 'lookupKey' | 'product'> {

@@ -1,5 +1,6 @@
 import type { BillingPhase, BillingSubscription } from '@pennon/engine/model/billing-subscription';
 import type { JsonValue } from '@pennon/engine/model/json';
+import type Stripe from 'stripe';
 import { fromStripeSchedule, fromStripeSubscription } from './from-stripe-subscription.js';
 
 /** A subscription as it is now, with what is planned of it. */
@@ -65,13 +66,18 @@ export function createStripeClient({ apiKey, account, server }: StripeClientOpti
         expand: EXPAND.map((member) => `data.${member}`),
         ...(after === null ? {} : { starting_after: after }),
       });
-      const found = data.map(toFetched).filter((one) => one !== null);
+      const found: FetchedSubscription[] = [];
+      for (const one of data) found.push(...(await fetchedOf(stripe, one)));
       return { found, next: has_more ? (data.at(-1)?.id ?? null) : null };
     },
     async subscription(id) {
       const { stripe, isMissing: isGone } = await client();
       try {
-        return toFetched(await stripe.subscriptions.retrieve(id, { expand: EXPAND }));
+        const [one = null] = await fetchedOf(
+          stripe,
+          await stripe.subscriptions.retrieve(id, { expand: EXPAND }),
+        );
+        return one;
       } catch (error) {
         if (isGone(error)) return null;
         throw error;
@@ -87,15 +93,26 @@ export function createStripeClient({ apiKey, account, server }: StripeClientOpti
         expand: EXPAND.map((member) => `data.${member}`),
       });
       for await (const one of pages) {
-        const fetched = toFetched(one);
-        if (fetched !== null) found.push(fetched);
+        found.push(...(await fetchedOf(stripe, one)));
       }
       return found;
     },
   };
 }
 
-/** The package's types are of one API version; what is read here stands in all of them. */
+/** With all of its items: a subscription holds the first of them, and says whether there are more. */
+async function fetchedOf(stripe: Stripe, one: Stripe.Subscription): Promise<readonly FetchedSubscription[]> {
+  const fetched = toFetched(one.items.has_more ? { ...one, items: await allItems(stripe, one.id) } : one);
+  return fetched === null ? [] : [fetched];
+}
+
+async function allItems(stripe: Stripe, subscription: string) {
+  const data: Stripe.SubscriptionItem[] = [];
+  for await (const item of stripe.subscriptionItems.list({ subscription, limit: PAGE })) data.push(item);
+  return { data, has_more: false };
+}
+
+/** The package's types are of one API version; what is read here stands in all of them. `null`: it is none that can be read. */
 function toFetched(answer: unknown): FetchedSubscription | null {
   const said = JSON.parse(JSON.stringify(answer)) as JsonValue;
   const subscription = fromStripeSubscription(said);
