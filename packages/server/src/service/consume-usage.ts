@@ -110,7 +110,7 @@ async function evaluateAgain(
 ): Promise<ConsumeEvaluation | ServiceError> {
   dependencies.recent.forget();
   try {
-    const question = { ...input, consistency: undefined, atLeast };
+    const question = { ...input, consistency: undefined, atLeast, balancesUnderLock: true as const };
     const { request, versions } = await prepareEvaluation(dependencies, credential, question);
     return request === null ? nothingPublished(input) : evaluationOf(request, versions, credential, input);
   } catch (error) {

@@ -105,7 +105,7 @@ class InMemoryCustomerStates implements CustomerStatesHandle {
   }
 
   #answer(request: CustomerLookup, found: Found): CustomerLookupResult {
-    this.#refresher.consider(found);
+    if (request.balancesUnderLock !== true) this.#refresher.consider(found);
     return toResult(request, found);
   }
 

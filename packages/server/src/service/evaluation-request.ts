@@ -41,6 +41,8 @@ export interface EvaluationInput {
   readonly consistency: string | undefined;
   /** What was read of users, teams, instances and shared grants before these is read again. */
   readonly atLeast?: EnvironmentVersions;
+  /** Balances are read under a lock before anything is decided. */
+  readonly balancesUnderLock?: true;
 }
 
 /** Of which state an answer is. */
@@ -119,7 +121,7 @@ function prepareInScope(
   if (asker === 'client') {
     return assemble(dependencies, scope, who, null);
   }
-  const lookup = dependencies.customers.lookup(lookupOf(asker, named, scope, input.atLeast));
+  const lookup = dependencies.customers.lookup(lookupOf(asker, named, scope, input));
   if (!(lookup instanceof Promise)) {
     return assemble(dependencies, scope, who, lookup);
   }
@@ -164,7 +166,7 @@ function lookupOf(
   asker: EngineCredential,
   named: NamedParts,
   scope: Scope,
-  atLeast: EnvironmentVersions | undefined,
+  { atLeast, balancesUnderLock }: EvaluationInput,
 ): CustomerLookup {
   const asked = askedKeys(asker, named);
   const token = typeof asker === 'object' ? asker.token : null;
@@ -176,6 +178,7 @@ function lookupOf(
     userKeys: token === null ? asked.users : token.user === null ? [] : [token.user],
     teamKey: named.teamKey,
     ...(atLeast === undefined ? {} : { atLeast }),
+    ...(balancesUnderLock === undefined ? {} : { balancesUnderLock }),
   };
 }
 

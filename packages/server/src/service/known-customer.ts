@@ -120,8 +120,9 @@ async function prepareReadable(
   input: ConsumeInput,
 ): Promise<PreparedEvaluation> {
   const deadline = performance.now() + READ_MILLISECONDS;
+  const question = { ...input, balancesUnderLock: true as const };
   for (;;) {
-    const prepared = await prepareEvaluation(dependencies, credential, input);
+    const prepared = await prepareEvaluation(dependencies, credential, question);
     if (prepared.request?.customer !== 'unavailable' || performance.now() >= deadline) {
       return prepared;
     }

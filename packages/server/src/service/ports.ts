@@ -63,6 +63,8 @@ export interface CustomerLookup {
   readonly teamKey: string | null;
   /** What was read before these is read again. */
   readonly atLeast?: EnvironmentVersions;
+  /** Balances are read under a lock before anything is decided: those in memory, however old, are not read again for it. */
+  readonly balancesUnderLock?: true;
 }
 
 /** What the store knows of those keys. Unreachable is not unknown: that is a rejection with `unavailable`. */

@@ -68,7 +68,10 @@ async function warmUp(
   const deadline = performance.now() + READ_MILLISECONDS;
   for (let first = 0; first < keys.length; first += READ_TOGETHER) {
     const customerKeys = keys.slice(first, first + READ_TOGETHER);
-    const lookup = { environmentId, productId, customerKeys, instanceRef: null, userKeys: [], teamKey: null };
+    const lookup = {
+      ...{ environmentId, productId, customerKeys, instanceRef: null, userKeys: [], teamKey: null },
+      balancesUnderLock: true as const,
+    };
     for (;;) {
       try {
         const found = customers.lookup(lookup);
@@ -96,6 +99,7 @@ function questionOf(input: SubjectInput, { customer, user, instance }: SubjectNa
     body: undefined,
     items: [],
     mode: 'all',
+    balancesUnderLock: true,
   };
 }
 
