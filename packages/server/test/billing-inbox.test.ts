@@ -360,6 +360,21 @@ describe('K-12 with an API key', () => {
     expect(await deliver({ ...bell, id: `evt_${newId()}` })).toMatchObject({ state: 'ignored' });
   });
 
+  it('a provider that refuses everything is not asked for each event of a batch', async () => {
+    const to = await connect('refused', 'sk_test_refused');
+    const bodies = Array.from({ length: 20 }, (_one, index) => {
+      const told = subscription('new', { id: `sub_silent_${index}`, customer: `cus_silent_${index}` });
+      return event('new', 'customer.subscription.updated', told, { id: `evt_${newId()}` });
+    });
+    for (const body of bodies) await deliver(body, { to });
+    fake.calls.length = 0;
+    await workInbox(services());
+    const refused = fake.calls.filter(({ authorization }) => authorization.endsWith('sk_test_refused'));
+    expect(refused.length).toBeGreaterThan(0);
+    expect(refused.length).toBeLessThanOrEqual(8);
+    for (const body of bodies) expect(await inbox(body.id)).toMatchObject({ state: 'waiting', attempts: 1 });
+  });
+
   it('what is signed counts also where Stripe refuses the key, and it is asked again', async () => {
     const to = await connect('revoked', 'sk_test_revoked');
     const one = await subscriber();

@@ -120,6 +120,7 @@ describe('K-12 with an API key, an event is a doorbell', () => {
     expect(await news('charge.refunded', { object: 'charge', customer: 'cus_1' })).toEqual([]);
     expect(stripe.calls).toEqual([]);
     expect(await news('customer.subscription.updated', subscription('new', { id: 'sub_gone' }))).toEqual([]);
+    expect(await client().subscriptionsOf('cus_gone')).toEqual([]);
   });
 
   it('tries again what failed for a moment, and says what fails for good', async () => {

@@ -47,7 +47,8 @@ export async function startFakeStripe(apiKey: string): Promise<FakeStripe> {
     else if (failing.times > 0) {
       failing = { ...failing, times: failing.times - 1 };
       refuse(failing.status, 'a_test');
-    } else if (found === undefined) refuse(404, 'resource_missing');
+    } else if (url.searchParams.get('customer') === 'cus_gone') refuse(400, 'resource_missing');
+    else if (found === undefined) refuse(404, 'resource_missing');
     else send(200, found);
   }
 

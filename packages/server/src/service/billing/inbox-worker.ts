@@ -89,19 +89,27 @@ export async function workInbox(
     lanes.set(name, [...(lanes.get(name) ?? []), row]);
   }
   const waiting = [...lanes.values()];
+  const silent = new Map<string, unknown>();
   const work = async () => {
     for (let lane = waiting.shift(); lane !== undefined; lane = waiting.shift()) {
-      for (const row of lane) if (!isStopping()) await workOne(options, row);
+      for (const row of lane) if (!isStopping()) await workOne(options, row, silent);
     }
   };
   await Promise.all(Array.from({ length: LANES }, work));
   return rows.length;
 }
 
-async function workOne(options: InboxWorkerOptions, row: InboxRow): Promise<void> {
+/** `silent`: connections whose provider answered nothing, and why. It is asked again with the next attempt, and not for each event. */
+async function workOne(
+  options: InboxWorkerOptions,
+  row: InboxRow,
+  silent: Map<string, unknown>,
+): Promise<void> {
   try {
     const { source, told, ask } = await readAgain(options, row);
-    const asked = await ask().catch((error: unknown) => ({ error }));
+    const known = silent.get(row.connection_id);
+    const asked = known === undefined ? await ask().catch((error: unknown) => ({ error })) : { error: known };
+    if ('error' in asked && !isOfOneQuestion(asked.error)) silent.set(row.connection_id, asked.error);
     // What was told comes first: since when a status stands is known from there. It counts where nobody answers too: a provider
     // that is down, or a key that was revoked, must not keep what was signed from anybody.
     await takeInEvent(options, source, 'error' in asked ? told : [...told, ...asked.news]);
@@ -111,6 +119,11 @@ async function workOne(options: InboxWorkerOptions, row: InboxRow): Promise<void
     if (isDatabaseUnavailable(error)) throw error;
     await postpone(options, row, error);
   }
+}
+
+/** Refused because of what was asked; anything else would be so with every question: nobody there, too many of them, a key that is refused. */
+function isOfOneQuestion(error: unknown): boolean {
+  return error instanceof Error && 'type' in error && error.type === 'StripeInvalidRequestError';
 }
 
 async function readAgain(

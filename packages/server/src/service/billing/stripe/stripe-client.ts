@@ -84,7 +84,7 @@ export function createStripeClient({ apiKey, account, server }: StripeClientOpti
       }
     },
     async subscriptionsOf(customer) {
-      const { stripe } = await client();
+      const { stripe, isMissing: isGone } = await client();
       const found: FetchedSubscription[] = [];
       const pages = stripe.subscriptions.list({
         customer,
@@ -92,8 +92,11 @@ export function createStripeClient({ apiKey, account, server }: StripeClientOpti
         limit: PAGE,
         expand: EXPAND.map((member) => `data.${member}`),
       });
-      for await (const one of pages) {
-        found.push(...(await fetchedOf(stripe, one)));
+      try {
+        for await (const one of pages) found.push(...(await fetchedOf(stripe, one)));
+      } catch (error) {
+        // A customer that was deleted there has none.
+        if (!isGone(error)) throw error;
       }
       return found;
     },
@@ -121,6 +124,9 @@ function toFetched(answer: unknown): FetchedSubscription | null {
   return { subscription, phases: schedule?.phases ?? [] };
 }
 
+/** Of an object in the path Stripe says 404, of one in the query 400 with the same code. */
 function isMissing(error: unknown, Refusal: new (...given: never[]) => Error): boolean {
-  return error instanceof Refusal && 'statusCode' in error && error.statusCode === 404;
+  if (!(error instanceof Refusal)) return false;
+  const { statusCode, code } = error as { readonly statusCode?: unknown; readonly code?: unknown };
+  return statusCode === 404 || code === 'resource_missing';
 }
