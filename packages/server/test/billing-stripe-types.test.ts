@@ -156,7 +156,10 @@ const TYPES: readonly (readonly [
     ACTIVE,
     'ignored',
   ],
+  ['billing.meter.created', bare('billing.meter'), ACTIVE, 'ignored'],
   ['billing.meter.updated', bare('billing.meter'), ACTIVE, 'ignored'],
+  ['billing.meter.deactivated', bare('billing.meter'), ACTIVE, 'ignored'],
+  ['billing.meter.reactivated', bare('billing.meter'), ACTIVE, 'ignored'],
   ['test_helpers.test_clock.ready', bare('test_helpers.test_clock', { frozen_time: T0 }), ACTIVE, 'ignored'],
 ];
 

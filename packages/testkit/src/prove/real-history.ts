@@ -80,7 +80,8 @@ class RealHistory {
     this.#surroundings = surroundings;
     this.#customer = `customer-${seed}-${randomUUID().slice(0, 8)}`;
     this.#other = `${this.#customer}-other`;
-    this.#usedBefore = 1 + this.#chance.below(ROLLED_ALLOWANCE);
+    // Not all of it: that would be told, in the month that it is moved out of.
+    this.#usedBefore = 1 + this.#chance.below(ROLLED_ALLOWANCE - 1);
   }
 
   async run(): Promise<RealHistoryResult> {
