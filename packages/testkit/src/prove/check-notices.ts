@@ -94,8 +94,12 @@ export class NoticeJudge {
     const period = periodOf(account, periodStart);
     this.#meetLimit(period, limit);
     const missing = (type: string, is: boolean) => is && !this.#told.has(`${period} ${type} 100`);
+    // Where nothing is allowed only `exceeded` is told; a limit that rises from there to what is used was gone beyond already.
+    const isBeyond = this.#told.has(`${period} limit.exceeded 100`);
     return [
-      ...(missing('limit.reached', limit > 0 && used >= limit) ? [`${period} was never told reached.`] : []),
+      ...(missing('limit.reached', limit > 0 && used >= limit && !isBeyond)
+        ? [`${period} was never told reached.`]
+        : []),
       ...(missing('limit.exceeded', used > limit) ? [`${period} was never told exceeded.`] : []),
     ];
   }
