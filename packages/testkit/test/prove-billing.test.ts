@@ -1,25 +1,7 @@
-import { spawn } from 'node:child_process';
-import { createRequire } from 'node:module';
 import { describe, expect, it } from 'vitest';
+import { proofCommand } from './proof-command.js';
 
-const PROGRAM = createRequire(import.meta.url).resolve('@pennon/testkit/prove/billing/main');
-
-/** The command itself, in its short form. */
-function prove(
-  ...words: readonly string[]
-): Promise<{ readonly code: number | null; readonly said: string }> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [PROGRAM, ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
-    let said = '';
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (text: string) => {
-        said += text;
-      });
-    }
-    child.on('error', reject);
-    child.on('close', (code) => resolve({ code, said }));
-  });
-}
+const prove = proofCommand('@pennon/testkit/prove/billing/main');
 
 describe('the proof of billing, in its short form', () => {
   it('K-12 histories that are shuffled, repeated, delayed and full of gaps come to what order gives, on two processes', async () => {

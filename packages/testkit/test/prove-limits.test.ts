@@ -1,26 +1,8 @@
-import { spawn } from 'node:child_process';
-import { createRequire } from 'node:module';
 import type {} from '@pennon/testkit/global-setup';
 import { describe, expect, inject, it } from 'vitest';
+import { proofCommand } from './proof-command.js';
 
-const PROGRAM = createRequire(import.meta.url).resolve('@pennon/testkit/prove/main');
-
-/** The command itself, in the short form; it plants faults in what Node loads, which a test runner's loader would not show. */
-function prove(
-  ...words: readonly string[]
-): Promise<{ readonly code: number | null; readonly said: string }> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [PROGRAM, ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
-    let said = '';
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (text: string) => {
-        said += text;
-      });
-    }
-    child.on('error', reject);
-    child.on('close', (code) => resolve({ code, said }));
-  });
-}
+const prove = proofCommand('@pennon/testkit/prove/main');
 
 describe('the proof of limits, in its short form', () => {
   const database = inject('adminDatabaseUrl');
