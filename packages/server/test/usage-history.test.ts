@@ -339,6 +339,31 @@ describe('history of usage over OEP', () => {
     expect(none.body.points[0].groups).toBeUndefined();
   });
 
+  it('OEP 5 a correction is taken off the attributes of the event that it corrects, unless it names others', async () => {
+    const first = event(
+      'off',
+      { key: 'calls', amount: 9, attributes: { model: 'large', region: 'eu' } },
+      { id: 'off-1' },
+    );
+    const take = (amount: number, attributes?: object) =>
+      event('off', {
+        key: 'calls',
+        amount,
+        corrects: 'off-1',
+        ...(attributes === undefined ? {} : { attributes }),
+      });
+    // One in the batch of the event itself, the others when it is stored.
+    await told(server, [first, take(-1)]);
+    await told(server, [take(-2, { note: 'a credit' }), take(-3, { model: 'small' })]);
+    const from = iso(server.parts.clock.now());
+    const { body } = await history({ targetingKey: 'off', key: 'calls', from, by: 'model,region' });
+    expect(body.points[0]).toMatchObject({ amount: 3, usage: 3 });
+    expect(body.points[0].groups).toEqual([
+      { attributes: { model: 'large', region: 'eu' }, amount: 6, events: 3 },
+      { attributes: { model: 'small', region: 'eu' }, amount: -3, events: 1 },
+    ]);
+  });
+
   it('what is told by its largest or its last value shows that, and no sum', async () => {
     const now = server.parts.clock.now();
     await told(server, [

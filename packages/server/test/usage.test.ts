@@ -90,6 +90,44 @@ describe('record usage', () => {
     expect((await usageOf(server, 'twice', 'calls')).usage).toBe(4);
   });
 
+  it('OEP 4 an amount that is measured, or a value that is counted, says as much of which event it is as one that was sent', async () => {
+    const measured = (attributes: object) => event('same', { key: 'tokens', attributes }, { id: 'measured' });
+    const seen = (visitor: unknown) =>
+      event('same', { key: 'visitors', attributes: { visitor } }, { id: 'seen' });
+    const first = [measured({ tokens_in: 1, tokens_out: 2, model: 'large' }), seen('ada')];
+    expect(codes(await tell(server, first))).toEqual(['accepted', 'accepted']);
+    const again = [
+      ...first,
+      measured({ model: 'large', tokens_out: 2, tokens_in: 1 }),
+      measured({ tokens_in: 2, tokens_out: 1 }),
+      event('same', { key: 'tokens', amount: 3 }, { id: 'measured' }),
+    ];
+    expect(new Set(codes(await tell(server, again)))).toEqual(new Set(['duplicate']));
+    expect(codes(await tell(server, [measured({ tokens_in: 5, tokens_out: 2 }), seen('bob')]))).toEqual([
+      'EVENT_ID_REUSED',
+      'EVENT_ID_REUSED',
+    ]);
+    expect((await usageOf(server, 'same', 'tokens')).usage).toBe(3);
+    expect((await usageOf(server, 'same', 'visitors')).usage).toBe(1);
+  });
+
+  it('OEP 4 a value is known once an event counted it, not by one that was refused beside others', async () => {
+    const saw = (visitor: unknown, data: object = {}, more: object = {}) =>
+      event('unseen', { key: 'visitors', attributes: { visitor }, ...data }, { ...more });
+    const beside = event('unseen', { key: 'calls' });
+    expect(codes(await tell(server, [saw('x', { amount: 5 }), saw('y', { corrects: 'z' }), beside]))).toEqual(
+      ['TYPE_MISMATCH', 'CORRECTED_EVENT_NOT_FOUND', 'accepted'],
+    );
+    expect(codes(await tell(server, [saw('a', {}, { id: 'one' }), saw('z', {}, { id: 'one' })]))).toEqual([
+      'accepted',
+      'EVENT_ID_REUSED',
+    ]);
+    for (const value of ['x', 'y', 'z', { a: 1, b: 2 }, { b: 2, a: 1 }, 'x', 'a']) {
+      await tell(server, saw(value));
+    }
+    expect((await usageOf(server, 'unseen', 'visitors')).usage).toBe(5);
+  });
+
   it('OEP 4 a bad event refuses that one, with a code and what to do', async () => {
     const cases: readonly [unknown, string][] = [
       [event('mixed', { key: 'calls', amount: 1 }), 'accepted'],
@@ -206,6 +244,17 @@ describe('record usage', () => {
     // Of what has no sum nothing can be taken back.
     await tell(server, event('corrected', { key: 'peak', amount: 4 }, { id: 'c-4' }));
     expect(codes(await tell(server, [take('c-4', 'peak', -1)]))).toEqual(['TYPE_MISMATCH']);
+  });
+
+  it('OEP 5 what counted in a period that takes no more is not corrected where the feature refuses what is late, and is told so', async () => {
+    await tell(server, event('final', { key: 'strict', amount: 4 }, { id: 'f-1' }));
+    await server.parts.database.pool.query(
+      `update usage_event set counted_at = counted_at - interval '2 hours' where event_id = 'f-1'`,
+    );
+    const answer = await tell(server, event('final', { key: 'strict', amount: -1, corrects: 'f-1' }));
+    expect(codes(answer)).toEqual(['EVENT_TOO_LATE']);
+    expect(answer.body.items[0].errorDetails).toContain('`f-1` counted takes no more events');
+    expect(answer.body.items[0].errorDetails).not.toContain('without `time`');
   });
 
   it('counts, values that differ, the highest and the latest', async () => {

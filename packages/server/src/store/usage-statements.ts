@@ -66,6 +66,12 @@ from unnest($3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::uuid[]) as n (
 on conflict do nothing
 returning customer_id, feature, scope, ${MILLISECONDS('period_start')}, value`;
 
+const REMOVE_VALUES = `
+delete from usage_value v
+using unnest($2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::uuid[]) as n (customer_id, feature, scope, period_start, value)
+where v.customer_id = n.customer_id and v.product_id = $1::uuid and v.feature = n.feature and v.scope = n.scope
+  and v.period_start = ${AT('n.period_start')} and v.value = n.value`;
+
 const WRITE_PERIODS = `
 insert into account_period
   (customer_id, product_id, feature, scope, period_start, environment_id, period_end, used, closed_at, latest_at, covered)
@@ -128,21 +134,32 @@ export function periodsStatement(
   };
 }
 
+type ValueName = MeterName & { readonly periodStart: Instant; readonly value: string };
+
 export function valuesStatement(
   { productId, environmentId }: UsageLockRequest,
-  values: readonly (MeterName & { readonly periodStart: Instant; readonly value: string })[],
+  values: readonly ValueName[],
 ): GroupStatement {
   return {
     name: 'usage-value-add',
     text: ADD_VALUES,
-    values: [
-      productId,
-      environmentId,
-      ...namesOf(values),
-      numberArray(values.map((one) => one.periodStart)),
-      textArray(values.map((one) => one.value)),
-    ],
+    values: [productId, environmentId, ...valueNames(values)],
   };
+}
+
+export function removeValuesStatement(
+  { productId }: UsageLockRequest,
+  values: readonly ValueName[],
+): GroupStatement {
+  return { name: 'usage-value-remove', text: REMOVE_VALUES, values: [productId, ...valueNames(values)] };
+}
+
+function valueNames(values: readonly ValueName[]): readonly string[] {
+  return [
+    ...namesOf(values),
+    numberArray(values.map((one) => one.periodStart)),
+    textArray(values.map((one) => one.value)),
+  ];
 }
 
 export function writePeriods(

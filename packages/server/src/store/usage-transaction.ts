@@ -23,6 +23,7 @@ import {
   correctionsStatement,
   lockStatements,
   periodsStatement,
+  removeValuesStatement,
   valuesStatement,
   writeMeters,
   writePeriods,
@@ -166,6 +167,8 @@ export interface UsageTransaction {
   correctionsOf(keys: readonly string[]): Promise<ReadonlyMap<string, number>>;
   /** Which of the values were not seen before. */
   addValues(values: readonly UsageValue[]): Promise<readonly UsageValue[]>;
+  /** Takes back what this transaction added and no event counted. */
+  removeValues(values: readonly UsageValue[]): Promise<void>;
   /** Writes and commits; when this rejects, the outcome may be unknown. */
   commit(write: UsageWrite): Promise<void>;
   rollback(): Promise<void>;
@@ -252,6 +255,9 @@ function transactionOf(
         periodStart: Number(periodStart),
         value: value ?? '',
       }));
+    },
+    async removeValues(values) {
+      await send([removeValuesStatement(request, values)]);
     },
     async commit(write) {
       await commit(() => writeStatements(connection.copier, request, write));

@@ -1,4 +1,5 @@
 import type { Instant } from '@pennon/engine/model/customer';
+import type { JsonObject } from '@pennon/engine/model/json';
 import { LIMITS } from '@pennon/engine/model/limits';
 import { type Counted, countEvent } from '@pennon/engine/usage/count-event';
 import { eventAmount } from '@pennon/engine/usage/event-amount';
@@ -13,7 +14,8 @@ import type {
   UsageValue,
   UsageWrite,
 } from '../../store/usage-transaction.js';
-import { EventHolders, holderKeys, mayCountLess } from './event-holders.js';
+import { correctingAttributes, countsTheSame } from './event-again.js';
+import { EventHolders, holderKeys } from './event-holders.js';
 import { valueKeyOf } from './event-key.js';
 import { HourRows } from './hour-rows.js';
 import { LiveMeters, type LivePeriod, periodOver } from './live-meters.js';
@@ -44,6 +46,8 @@ export async function decideEvents(
     chunk.addNewValues(await transaction.addValues(values));
   }
   const results = items.map((item) => chunk.decide(item));
+  const uncounted = chunk.uncountedValues();
+  if (uncounted.length > 0) await transaction.removeValues(uncounted);
   return { results, write: chunk.write() };
 }
 
@@ -59,6 +63,7 @@ interface Known extends MeterName {
   readonly amount: number;
   readonly countedAt: Instant;
   readonly corrects: string | null;
+  readonly attributes: string | null;
 }
 
 class EventChunk {
@@ -70,7 +75,7 @@ class EventChunk {
   /** Recorded before, or in this chunk so far. */
   readonly #known = new Map<string, Known>();
   readonly #corrections = new Map<string, number>();
-  readonly #newValues = new Set<string>();
+  readonly #newValues = new Map<string, UsageValue>();
   readonly #hours: HourRows;
   readonly #rows: EventRow[] = [];
 
@@ -136,7 +141,12 @@ class EventChunk {
   }
 
   addNewValues(values: readonly UsageValue[]): void {
-    for (const value of values) this.#newValues.add(valueText(value));
+    for (const value of values) this.#newValues.set(valueText(value), value);
+  }
+
+  /** INVARIANT: a value is known only where an event counted it, so that one that came with refused events alone still counts. */
+  uncountedValues(): readonly UsageValue[] {
+    return [...this.#newValues.values()];
   }
 
   #placeOf(item: UsageItem): Place<LivePeriod> {
@@ -169,12 +179,12 @@ class EventChunk {
       before.productId === productId &&
       meterText(before) === meterKey &&
       before.corrects === item.correctsKey &&
-      (event.amount === null || event.amount === before.amount || mayCountLess(item, before.amount));
+      countsTheSame(item, before);
     return same
       ? { status: 'duplicate' }
       : refused(
           'EVENT_ID_REUSED',
-          `The event \`${event.id}\` of \`${event.source}\` was recorded with another customer, feature or amount. Give a new event an id of its own; correct the earlier one by naming it in \`data.corrects\`.`,
+          `The event \`${event.id}\` of \`${event.source}\` was recorded with another customer, feature, amount or value. Give a new event an id of its own; correct the earlier one by naming it in \`data.corrects\`.`,
         );
   }
 
@@ -246,7 +256,13 @@ class EventChunk {
       this.meters.tell(live, usedBefore);
     }
     this.holders.note(item, amount);
-    this.#hours.add(item, place.at, amount, counted, current ? live : null);
+    this.#hours.add(item, {
+      at: place.at,
+      amount,
+      counted,
+      attributes: this.#attributesOf(item),
+      standing: current ? live : null,
+    });
     const periodStart = place.kind === 'earlier' ? place.period.start : live.periodStart;
     const row: EventRow = {
       customerId: meter.customerId,
@@ -274,6 +290,11 @@ class EventChunk {
     }
   }
 
+  #attributesOf({ event, correctsKey }: UsageItem): JsonObject {
+    const corrected = correctsKey === null ? undefined : this.#known.get(correctsKey);
+    return corrected === undefined ? event.attributes : correctingAttributes(event.attributes, corrected);
+  }
+
   #takeNewValue(item: UsageItem): boolean {
     const value = this.#valueOf(item);
     return value !== null && this.#newValues.delete(valueText(value));
@@ -295,13 +316,17 @@ function valueText(value: UsageValue): string {
 }
 
 function tooEarlyOrLate({ event, feature }: UsageItem, errorCode: string): UsageResult {
-  return errorCode === 'EVENT_IN_FUTURE'
-    ? refused(
-        errorCode,
-        `\`time\` is more than ${LIMITS.usageFutureMinutes.value} minutes ahead of the server's clock. Send the event when it has happened.`,
-      )
-    : refused(
-        errorCode,
-        `The period in which \`${event.id}\` happened takes no more events, and \`${feature.key}\` has \`lateEvents.after: refuse\`. Send it without \`time\`, or with a later one, to count it now.`,
-      );
+  if (errorCode === 'EVENT_IN_FUTURE') {
+    return refused(
+      errorCode,
+      `\`time\` is more than ${LIMITS.usageFutureMinutes.value} minutes ahead of the server's clock. Send the event when it has happened.`,
+    );
+  }
+  const closed = `takes no more events, and \`${feature.key}\` has \`lateEvents.after: refuse\``;
+  return refused(
+    errorCode,
+    event.corrects === null
+      ? `The period in which \`${event.id}\` happened ${closed}. Send it without \`time\`, or with a later one, to count it now.`
+      : `The period in which \`${event.corrects}\` counted ${closed}: what it counted is final. Make it good in what you charge, or with a top-up.`,
+  );
 }

@@ -39,8 +39,8 @@ export class EventHolders {
 }
 
 /** Told again, an event of a holder that had claimed before is the same although it was recorded as nothing. */
-export function mayCountLess({ event }: UsageItem, recorded: number): boolean {
-  return event.holder !== null && event.amount !== null && Math.abs(recorded) < Math.abs(event.amount);
+export function mayCountLess({ event }: UsageItem, amount: number, recorded: number): boolean {
+  return event.holder !== null && Math.abs(recorded) < Math.abs(amount);
 }
 
 /** Each once. */

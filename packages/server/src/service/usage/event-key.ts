@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { canonicalText } from '../canonical-request.js';
 
 /**
  * Which event it is: 128 bits of SHA-256 over environment, source and id, written as a UUID. NUL stands in none of them, so that no
@@ -8,9 +9,9 @@ export function eventKeyOf(environmentId: string, source: string, id: string): s
   return asUuid(hash('sha256', `${environmentId}\u0000${source}\u0000${id}`, 'hex'));
 }
 
-/** A value that is counted once in a period: of any JSON type, told apart from every other. */
+/** A value that is counted once in a period: of any JSON type, told apart from every other; the order of an object's members makes none. */
 export function valueKeyOf(value: unknown): string {
-  return asUuid(hash('sha256', JSON.stringify(value) ?? 'null', 'hex'));
+  return asUuid(hash('sha256', canonicalText(value), 'hex'));
 }
 
 function asUuid(hex: string): string {

@@ -16,6 +16,17 @@ interface LiveHour extends HourWrite {
   limitAfter: number | null;
 }
 
+/** What an event adds to the history. */
+interface HourEvent {
+  readonly at: Instant;
+  readonly amount: number;
+  readonly counted: Counted;
+  /** By which the history is kept apart. */
+  readonly attributes: JsonObject;
+  /** The account, where the event counted into its current period. */
+  readonly standing: { readonly limit: number | null } | null;
+}
+
 /** The rows of history that a chunk adds to: one for each account, hour and combination of dimensions. */
 export class HourRows {
   readonly #currentHour: Instant;
@@ -25,16 +36,10 @@ export class HourRows {
     this.#currentHour = hourOf(now);
   }
 
-  /** @param standing the account, where the event counted into its current period. */
-  add(
-    item: UsageItem,
-    at: Instant,
-    amount: number,
-    { delta, used }: Counted,
-    standing: { readonly limit: number | null } | null,
-  ): void {
+  add(item: UsageItem, { at, amount, counted, attributes, standing }: HourEvent): void {
+    const { delta, used } = counted;
     const hour = hourOf(at);
-    const dimensions = dimensionsText(item.feature, item.event.attributes);
+    const dimensions = dimensionsText(item.feature, attributes);
     const name = `${item.meterKey}|${hour}|${dimensions}`;
     const { aggregation } = item.feature;
     const told = aggregation === 'max' || aggregation === 'latest' ? amount : delta;
