@@ -374,22 +374,51 @@ describe('usage as a file', () => {
   });
 
   it('tells a lot of lines in slices, none of them lost or doubled', async () => {
-    await server.request('PUT', `${ENVIRONMENT}/customers/many`, { body: { reason: 'A test.' } });
+    const busy = ['many-a', 'many-b', 'many-c'];
+    for (const key of busy) {
+      await server.request('PUT', `${ENVIRONMENT}/customers/${key}`, { body: { reason: 'A test.' } });
+    }
     await server.parts.database.pool.query(
       `insert into usage_hour (customer_id, product_id, feature, scope, hour, dimensions, environment_id, aggregation, amount, events, last_at)
-       select c.id, $1, 'calls', 'u' || (n % 50), date_trunc('hour', now()) - make_interval(hours => n / 50), '{"model":"m"}', c.environment_id,
-         'sum', n, 1, now() from customer c cross join generate_series(0, 4999) n where c.key = 'many'`,
-      [server.parts.directory.product('test')?.id],
+       select c.id, $1, 'calls', 'u' || (n % 250), date_trunc('hour', now()) - make_interval(hours => n / 250), '{"model":"m"}', c.environment_id,
+         'sum', n, 1, now() from customer c cross join generate_series(0, case c.key when 'many-b' then 24999 else 2499 end) n
+       where c.key = any($2)`,
+      [server.parts.directory.product('test')?.id, busy],
     );
     const since = new Date(server.parts.clock.now() - 101 * HOUR).toISOString();
-    const { text } = await server.request('GET', `${PRODUCT}/export?from=${since}&window=hour&feature=calls`);
-    const own = text
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line))
-      .filter(({ customer }) => customer === 'many');
-    expect(own).toHaveLength(5000);
-    expect(new Set(own.map(({ scope, start }) => `${scope} ${start}`)).size).toBe(5000);
-    expect(own.reduce((sum, { amount }) => sum + amount, 0)).toBe((4999 * 5000) / 2);
+    const sumUpTo = (most: number) => (most * (most + 1)) / 2;
+    for (const [window, a, b] of [
+      ['hour', 2500, 25_000],
+      ['month', 250, 250],
+    ] as const) {
+      const { text } = await server.request(
+        'GET',
+        `${PRODUCT}/export?from=${since}&window=${window}&feature=calls`,
+      );
+      const lines = text
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line))
+        .filter(({ customer }) => busy.includes(customer));
+      const names = lines.map(({ customer, scope, start }) => `${customer} ${scope} ${start}`);
+      // Two months may have been touched.
+      const months = window === 'month' ? new Set(lines.map(({ start }) => start)).size : 1;
+      expect(lines.length).toBeGreaterThanOrEqual(2 * a + b);
+      expect(lines.length).toBeLessThanOrEqual((2 * a + b) * months);
+      expect(new Set(names).size).toBe(lines.length);
+      const sum = lines.reduce((all, { amount }) => all + amount, 0);
+      expect(sum).toBe(2 * sumUpTo(2499) + sumUpTo(24_999));
+    }
+    const paged: { scope: string; start: string; amount: number }[] = [];
+    for (let cursor: string | null = ''; cursor !== null; ) {
+      const query = new URLSearchParams({ product: 'test', from: since, window: 'month', limit: '40' });
+      if (cursor !== '') query.set('cursor', cursor);
+      const page = await server.request('GET', `${ENVIRONMENT}/customers/many-b/usage/history?${query}`);
+      expect(page.status, page.text).toBe(200);
+      paged.push(...page.body.items);
+      cursor = page.body.nextCursor;
+    }
+    expect(new Set(paged.map(({ scope, start }) => `${scope} ${start}`)).size).toBe(paged.length);
+    expect(paged.reduce((all, { amount }) => all + amount, 0)).toBe(sumUpTo(24_999));
   });
 });

@@ -146,6 +146,7 @@ export interface ExportedWindow extends ApiUsageWindow {
   readonly customer: string;
 }
 
+/** So many share a statement while their lines fit into one slice; whoever has more is read alone, in slices. */
 const CUSTOMERS_AT_ONCE = 100;
 const ROWS_AT_ONCE = 2000;
 
@@ -175,22 +176,35 @@ async function* exportSlices(
   afterCustomer: string | null,
 ): AsyncGenerator<readonly ExportedWindow[]> {
   let done = afterCustomer;
+  let together = CUSTOMERS_AT_ONCE;
   for (;;) {
-    let customers = await readCustomersAfter(database, environmentId, done, CUSTOMERS_AT_ONCE);
+    const customers = await readCustomersAfter(database, environmentId, done, together);
     const end = customers.at(-1);
     if (end === undefined) return;
-    let after: WindowCursor | null = null;
-    for (;;) {
-      const rows = await readWindows(database, { ...asked, customers, after, limit: ROWS_AT_ONCE });
-      if (rows.length > 0) {
-        yield rows.map((row) => ({ customer: row.customerKey, ...toWindow(asked, row) }));
-      }
-      const last = rows.at(-1);
-      if (last === undefined || rows.length < ROWS_AT_ONCE) break;
-      after = last;
-      const { customerKey } = last;
-      customers = customers.slice(customers.findIndex(({ key }) => key === customerKey));
+    const limit = ROWS_AT_ONCE;
+    let rows = await readWindows(database, { ...asked, customers, after: null, limit });
+    if (rows.length > 0) yield toLines(asked, rows);
+    if (rows.length < limit) {
+      done = end.key;
+      together = Math.min(CUSTOMERS_AT_ONCE, together * 2);
+      continue;
     }
-    done = end.key;
+    const key = rows.at(-1)?.customerKey ?? end.key;
+    const customer = customers.filter((one) => one.key === key);
+    while (rows.length === limit) {
+      rows = await readWindows(database, {
+        ...asked,
+        customers: customer,
+        after: rows.at(-1) ?? null,
+        limit,
+      });
+      if (rows.length > 0) yield toLines(asked, rows);
+    }
+    done = key;
+    together = Math.max(1, Math.floor(together / 2));
   }
+}
+
+function toLines(span: Span, rows: readonly WindowRow[]): readonly ExportedWindow[] {
+  return rows.map((row) => ({ customer: row.customerKey, ...toWindow(span, row) }));
 }
