@@ -504,6 +504,15 @@ describe('periods that close', () => {
       call('PATCH', `/customers/${who}/licenses/${license.id}`, { anchor }, { 'if-match': '*' }),
     );
     expect(again.body.anchorSince).toBe(moved.anchorSince);
+    // Nor do other words for it.
+    const wall = anchor.slice(0, 19);
+    for (const text of [`${wall}Z`, `${wall}+00:00[UTC]`, `${wall}.000[UTC]`, `${wall}[utc]`]) {
+      const said = await ok(
+        call('PATCH', `/customers/${who}/licenses/${license.id}`, { anchor: text }, { 'if-match': '*' }),
+      );
+      expect(said.body).toMatchObject({ anchor, anchorSince: moved.anchorSince });
+    }
+    expect(await consume(who, 1)).toMatchObject({ entitlement: { usage: 2 } });
   });
 });
 

@@ -258,8 +258,13 @@ describe('a change of plan', () => {
           const { status } = await post(`${path}/plan-change`, { plan: 'pro', usage: 'reset' });
           expect(status).toBe(200);
         }
-        const answer = await consume(index % 2 === 0 ? server : other, key, { key: 'minutes', amount: 1 });
-        return answer.status === 200 && answer.body.allowed === true;
+        const asking = index % 2 === 0 ? server : other;
+        const name = `x5-${key}-${index}`;
+        for (;;) {
+          const answer = await consume(asking, key, { key: 'minutes', amount: 1 }, name);
+          // On a busy machine it is not known what was decided: the same key asks again.
+          if (answer.status !== 503) return answer.status === 200 && answer.body.allowed === true;
+        }
       });
       const allowed = (await Promise.all(attempts)).filter(Boolean).length + 1;
       const { rows } = await server.parts.database.pool.query(
@@ -307,6 +312,23 @@ describe('a change of plan', () => {
     expect([undone.status, undone.body.code]).toEqual([409, 'NO_PLAN_CHANGE_PENDING']);
     // Written down with the next change, whatever that is.
     expect((await patch(path, { quantity: 3 })).body).toMatchObject({ plan: 'starter', quantity: 3 });
+  });
+
+  it('planned to carry periods on carries those of an anchor that was moved meanwhile', async () => {
+    const { path, key } = await licensed({ plan: 'pro' });
+    const at = new Date(Date.now() + 2000).toISOString();
+    await post(`${path}/plan-change`, { plan: 'starter', at, usage: 'carry' });
+    const anchor = `${new Date(Date.now() - 10 * DAY).toISOString().slice(0, 19)}[UTC]`;
+    const { body: moved } = await patch(path, { anchor });
+    expect(moved).toMatchObject({ anchor, nextPlan: { usage: 'carry' } });
+    await consume(server, key, { key: 'minutes', amount: 7 });
+    await new Promise((resolve) => setTimeout(resolve, Math.max(0, Date.parse(at) - Date.now()) + 200));
+    // What the plan before gave stands until the reset; the period is the same.
+    expect(await asked(key, 'minutes')).toMatchObject({
+      usage: 7,
+      period: { start: moved.anchorSince, anchor },
+    });
+    expect((await call('GET', path)).body).toMatchObject({ plan: 'starter', anchor });
   });
 
   it('at the end of the period, taken back', async () => {

@@ -55,6 +55,19 @@ function readAnchor(text: string): Anchor | null {
   }
 }
 
+/** Whether two texts say the same anchor: with an offset or without, with the seconds or without, the zone in capitals or not. */
+export function isSameAnchor(left: string, right: string): boolean {
+  if (left === right) return true;
+  const [one, other] = [parseAnchor(left), parseAnchor(right)];
+  return (
+    one !== null &&
+    other !== null &&
+    one.timeZone === other.timeZone &&
+    one.instant === other.instant &&
+    asUtc(one.local) === asUtc(other.local)
+  );
+}
+
 const zones = new Map<string, boolean>();
 
 /** Whether a name is a time zone that this runtime knows. */

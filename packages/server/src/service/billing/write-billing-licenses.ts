@@ -12,7 +12,7 @@ import type { DataChange } from '../contracts/data-change.js';
 import {
   columnsOf,
   type LicenseRow,
-  movedAnchor,
+  moveAnchor,
   settledAt,
   withEarlier,
   withoutNext,
@@ -173,9 +173,7 @@ function changedRow(
     (is('plan') || is('planVersion')) &&
     (row.plan_key !== desired.plan || row.plan_version !== desired.planVersion);
   const zone = row.time_zone ?? customer.time_zone ?? timeZone ?? 'UTC';
-  const moved = is('anchorAt')
-    ? movedAnchor(row, anchorAt(desired.anchorAt, zone), change.now)
-    : { anchor: row.anchor, anchor_since: row.anchor_since };
+  const moved = is('anchorAt') ? moveAnchor(row, anchorAt(desired.anchorAt, zone), change.now) : {};
   return {
     ...row,
     ...(isOtherPlan
@@ -196,7 +194,7 @@ function changedRow(
     ...(is('addons') ? { addons: desired.addons as never } : {}),
     ...moved,
     // Another plan takes a planned change back, which was planned for the plan before; what billing plans stands all the same.
-    ...(is('next') || isOtherPlan ? nextOf(desired, moved.anchor) : {}),
+    ...(is('next') || isOtherPlan ? nextOf(desired, moved.anchor ?? row.anchor) : {}),
   };
 }
 

@@ -6,7 +6,7 @@ import type {
   LicenseStatus,
 } from '@pennon/engine/model/customer';
 import { LIMITS } from '@pennon/engine/model/limits';
-import { anchorAt, parseAnchor } from '@pennon/engine/period/anchor';
+import { anchorAt, isSameAnchor, parseAnchor } from '@pennon/engine/period/anchor';
 import type { ApiLicense } from '@pennon/protocol/management/licenses';
 import type { Selectable } from 'kysely';
 import { fromInstant, fromInstantOrNull, toInstantOrNull } from '../../store/instant.js';
@@ -65,15 +65,24 @@ export function withEarlier(row: LicenseRow, until: Instant): readonly EarlierPl
   return [...earlier, one].slice(-LIMITS.earlierPlansPerLicense.value);
 }
 
-/** Another anchor ends the period that runs, and one begins: when that was is remembered with it. */
+/**
+ * Another anchor ends the period that runs, and one begins: when that was is remembered with it. INVARIANT: the same anchor in other
+ * words moves nothing, because what is used would be forgotten with the period.
+ */
 export function movedAnchor(
   row: LicenseRow,
   anchor: string,
   at: Instant,
 ): Pick<LicenseRow, 'anchor' | 'anchor_since'> {
-  return anchor === row.anchor
-    ? { anchor, anchor_since: row.anchor_since }
+  return isSameAnchor(anchor, row.anchor)
+    ? { anchor: row.anchor, anchor_since: row.anchor_since }
     : { anchor, anchor_since: fromInstant(at) };
+}
+
+/** An anchor that somebody moves: a planned change of plan that carries the periods on, carries these. */
+export function moveAnchor(row: LicenseRow, anchor: string, at: Instant): Partial<LicenseRow> {
+  const moved = movedAnchor(row, anchor, at);
+  return row.next_anchor === row.anchor ? { ...moved, next_anchor: moved.anchor } : moved;
 }
 
 /** The anchor of a period that begins at an instant, on the clocks of the license's own anchor. */

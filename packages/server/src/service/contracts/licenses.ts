@@ -21,7 +21,7 @@ import {
   type BeforeCancel,
   columnsOf,
   type LicenseRow,
-  movedAnchor,
+  moveAnchor,
   termsOf,
   toApiLicense,
   withEarlier,
@@ -116,7 +116,7 @@ export function patchLicense(
 
 function moved(row: LicenseRow, anchor: string, terms: LicenseTerms, now: Instant) {
   const zone = terms.timeZone ?? parseAnchor(row.anchor)?.timeZone ?? 'UTC';
-  return movedAnchor(row, readAnchor(anchor, terms.startsAt, zone), now);
+  return moveAnchor(row, readAnchor(anchor, terms.startsAt, zone), now);
 }
 
 function canceledFrom(before: LicenseTerms, after: LicenseTerms): BeforeCancel | null {
