@@ -47,6 +47,20 @@ export function liveAccounts(
   );
 }
 
+/** Finds them by feature and scope. */
+export function createAccountFinder(
+  accounts: ReadonlyMap<string, LiveAccount>,
+): (feature: string, scope: string) => LiveAccount | undefined {
+  // Most of a batch is for one account: only where another begins is a name made.
+  let last: LiveAccount | undefined;
+  return (feature, scope) => {
+    if (last?.before.feature !== feature || last.before.scope !== scope) {
+      last = accounts.get(nameOf({ feature, scope }));
+    }
+    return last;
+  };
+}
+
 /** When the next hold ends is known, and not how much it holds: the answer may change then. */
 export function accountState({
   before,

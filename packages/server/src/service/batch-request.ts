@@ -28,7 +28,7 @@ export function lockRequestOf(
     productId,
     customerId,
     accounts: lockOrder(known),
-    idempotencyKeys: requests.map((request) => request.idempotencyKey),
+    idempotencyKeys: [...new Set(requests.map((request) => request.idempotencyKey))],
     reservationIds: requests.flatMap(({ reservation }) =>
       reservation?.kind === 'end' ? [reservation.id] : [],
     ),
@@ -39,12 +39,17 @@ export function lockRequestOf(
 /** INVARIANT: every writer of accounts locks them in (feature, scope) order. */
 function lockOrder(evaluations: Evaluations): readonly AccountKey[] {
   const accounts = new Map<string, AccountKey>();
+  let last: AccountKey | null = null;
   for (const evaluation of evaluations) {
     if (evaluation instanceof ServiceError || evaluation.items instanceof ServiceError) {
       continue;
     }
     for (const { account } of evaluation.items) {
-      accounts.set(nameOf(account), account);
+      // Most of a batch is for one account: only where another begins is a name made.
+      if (last === null || last.feature !== account.feature || last.scope !== account.scope) {
+        accounts.set(nameOf(account), account);
+        last = account;
+      }
     }
   }
   return [...accounts.values()].sort(
@@ -53,11 +58,17 @@ function lockOrder(evaluations: Evaluations): readonly AccountKey[] {
 }
 
 function holdersOf(evaluations: Evaluations): readonly HolderKey[] {
-  return evaluations.flatMap((evaluation) =>
-    evaluation instanceof ServiceError || evaluation.items instanceof ServiceError
-      ? []
-      : evaluation.items.flatMap((item) => holderKey(item) ?? []),
-  );
+  const holders: HolderKey[] = [];
+  for (const evaluation of evaluations) {
+    if (evaluation instanceof ServiceError || evaluation.items instanceof ServiceError) {
+      continue;
+    }
+    for (const item of evaluation.items) {
+      const holder = holderKey(item);
+      if (holder !== null) holders.push(holder);
+    }
+  }
+  return holders;
 }
 
 function compare(left: string, right: string): number {

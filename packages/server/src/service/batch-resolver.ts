@@ -23,6 +23,11 @@ export function createResolver(frame: LockedFrame, standing: ReadonlyMap<string,
   const accounts = [...standing.values()].map(accountState);
   const states = new Map<CustomerState, CustomerState>();
   const resolved = new Map<CustomerState, Map<string, EntitlementDecision>>();
+  /** Most of a batch asks what was asked right before. */
+  let last: {
+    readonly evaluation: EvaluationRequest<Snapshot>;
+    readonly decision: EntitlementDecision;
+  } | null = null;
 
   function lockedState(state: CustomerState, product: string): CustomerState {
     let locked = states.get(state);
@@ -39,6 +44,9 @@ export function createResolver(frame: LockedFrame, standing: ReadonlyMap<string,
   }
 
   function entitlement(evaluation: EvaluationRequest<Snapshot>, key: string): EntitlementDecision {
+    if (last !== null && last.evaluation === evaluation && last.decision.key === key) {
+      return last.decision;
+    }
     const customer = readableState(evaluation);
     const { subject } = evaluation;
     let ofState = resolved.get(customer);
@@ -56,6 +64,7 @@ export function createResolver(frame: LockedFrame, standing: ReadonlyMap<string,
       decision = result;
       ofState.set(name, decision);
     }
+    last = { evaluation, decision };
     return decision;
   }
 

@@ -3,6 +3,7 @@ import type { AccountTransaction, EarlierConsumption } from '../store/account-tr
 import type { Accounts } from '../store/accounts.js';
 import { type EndedHolds, NOTHING_ENDED } from '../store/reservation-statements.js';
 import { type Evaluations, evaluateAll, lockRequestOf } from './batch-request.js';
+import { ByCall, ofCalls } from './by-call.js';
 import type { BatchCourse } from './consume-batcher.js';
 import type { ConsumeRequest } from './consume-request.js';
 import { decodeAnswer, referenceOf, rowText } from './consumption-record.js';
@@ -11,7 +12,7 @@ import { catchUp, isEnvironmentNewer, type NewerFactsDependencies, whatIsNewer }
 import { noteBalances } from './note-balances.js';
 import type { EnvironmentVersions } from './ports.js';
 import { ServiceError } from './service-error.js';
-import { callName, outcomeUnknown, type Settled, type Stored, settleAll } from './settle-batch.js';
+import { outcomeUnknown, type Settled, type Stored, settleAll } from './settle-batch.js';
 
 /*
  * One consume transaction (DESIGN: consume): lock; read time, versions and earlier answers; decide; write; commit; and only
@@ -129,19 +130,18 @@ const NO_LOTS: ReadonlyMap<string, readonly CreditLot[]> = new Map();
 async function replaysOf(
   transaction: AccountTransaction,
   requests: readonly ConsumeRequest[],
-): Promise<Map<string, Stored>> {
-  const stored = new Map<string, Stored>();
+): Promise<ByCall<Stored>> {
+  const stored = new ByCall<Stored>();
   const { earlier } = transaction.frame;
   if (earlier.length === 0) {
     return stored;
   }
-  const asked = new Set(requests.map(callName));
-  const rows = earlier.filter((row) => asked.has(callName(row)));
+  const rows = ofCalls(earlier, requests);
   const framed = await framesOf(transaction, rows);
   for (const row of rows) {
     const decision = decodeAnswer(row, row.answer, framed.get(row) ?? row.answer);
-    const before = stored.get(callName(row));
-    stored.set(callName(row), {
+    const before = stored.get(row);
+    stored.set(row, {
       requestHash: row.requestHash,
       answer: {
         decisions: [...(before?.answer.decisions ?? []), decision],

@@ -8,13 +8,14 @@ import type {
 import type { JointTransaction } from '../store/joint-transaction.js';
 import { NOTHING_ENDED } from '../store/reservation-statements.js';
 import { type Evaluations, evaluateAll, lockRequestOf } from './batch-request.js';
+import { ByCall, ofCalls } from './by-call.js';
 import { ANY_VERSION, type ConsumeBatchDependencies } from './consume-batch.js';
 import type { ConsumeRequest } from './consume-request.js';
 import { createBatchDecider } from './decide-batch.js';
 import { catchUp, isEnvironmentNewer, whatIsNewer } from './newer-facts.js';
 import { noteBalances } from './note-balances.js';
 import { ServiceError } from './service-error.js';
-import { callName, outcomeUnknown, type Settled, settleAll } from './settle-batch.js';
+import { outcomeUnknown, type Settled, settleAll } from './settle-batch.js';
 
 /*
  * One consume transaction for the batches of several customers: what each costs the store and this process is shared by all of them. It
@@ -190,18 +191,17 @@ function decideOne(
   frame: LockedFrame,
   lots: Lots | undefined,
 ): { readonly settled: Settled; readonly write: BatchWrite } | null {
-  const asked = new Set(requests.map(callName));
   if (
     whatIsNewer(frame, evaluations) !== null ||
     isEnvironmentNewer(frame, evaluations) ||
-    frame.earlier.some((row) => asked.has(callName(row))) ||
+    ofCalls(frame.earlier, requests).length > 0 ||
     frame.accounts.some(({ nextHoldEnd }) => nextHoldEnd !== null && nextHoldEnd <= frame.now)
   ) {
     return null;
   }
   try {
     const decider = createBatchDecider(frame, NOTHING_ENDED, lots ?? NO_LOTS);
-    const settled = settleAll(requests, evaluations, new Map(), frame, decider.decide);
+    const settled = settleAll(requests, evaluations, new ByCall(), frame, decider.decide);
     return { settled, write: decider.write() };
   } catch {
     // Whatever it was happens again in a transaction of its own, and is told there; the others are not in it.

@@ -59,21 +59,43 @@ const REFERENCE = '@';
 export function createAnswerEncoder(): {
   encode(decision: ConsumptionDecision, row: RowName): string;
 } {
-  const frames = new Map<string, { readonly decision: EntitlementDecision; readonly reference: string }>();
+  const frames = new Map<string, Framed>();
+  /** Most rows are like the one right before. */
+  let last: Framed | null = null;
+
+  function framedLike(decision: ConsumptionDecision): Framed | null {
+    const { entitlement } = decision;
+    if (last !== null && last.decision.key === decision.key && sameFrame(last.decision, entitlement)) {
+      return last;
+    }
+    const known = frames.get(frameName(entitlement));
+    return known !== undefined && sameFrame(known.decision, entitlement) ? known : null;
+  }
+
   return {
     encode(decision, row) {
       const { entitlement } = decision;
       const own = ownText(decision);
-      // Denials that name a remedy have a frame of their own, so that what is allowed between them keeps its.
-      const name = `${decision.key}|${entitlement.scope}|${entitlement.remedy === undefined}`;
-      const known = frames.get(name);
-      if (known !== undefined && sameFrame(known.decision, entitlement)) {
+      const known = framedLike(decision);
+      if (known !== null) {
+        last = known;
         return `${own}${REFERENCE}${known.reference}`;
       }
-      frames.set(name, { decision: entitlement, reference: rowText(row) });
+      last = { decision: entitlement, reference: rowText(row) };
+      frames.set(frameName(entitlement), last);
       return `${own}${FRAME}${JSON.stringify(frameOf(entitlement))}`;
     },
   };
+}
+
+interface Framed {
+  readonly decision: EntitlementDecision;
+  readonly reference: string;
+}
+
+/** Denials that name a remedy have a frame of their own, so that what is allowed between them keeps its. */
+function frameName({ key, scope, remedy }: EntitlementDecision): string {
+  return `${key}|${scope}|${remedy === undefined}`;
 }
 
 /** The row that an answer refers to, `null` when it is complete in itself. */

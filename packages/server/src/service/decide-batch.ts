@@ -17,10 +17,10 @@ import type { BatchWrite, ConsumptionRow, LockedFrame } from '../store/account-t
 import type { EndedHolds } from '../store/reservation-statements.js';
 import {
   accountWrites,
+  createAccountFinder,
   type LiveAccount,
   liveAccounts,
   lotWrites,
-  nameOf,
   openPeriod,
   opensPeriod,
   takeOffEnded,
@@ -68,6 +68,7 @@ export function createBatchDecider(
   lots: ReadonlyMap<string, readonly CreditLot[]>,
 ): BatchDecider {
   const accounts = liveAccounts(frame.accounts, lots);
+  const accountOf = createAccountFinder(accounts);
   const rows: ConsumptionRow[] = takeOffEnded(accounts, ended, frame);
   const reservations = createBatchReservations(frame, ended);
   const holders = createBatchHolders(frame);
@@ -191,7 +192,7 @@ export function createBatchDecider(
       const context = JSON.stringify(reservationContext(subject, item?.account.scope ?? ''));
       const attributes = attributesText(item);
       const decision = reservations.make({ ...input, ttlMilliseconds, context, attributes, actor });
-      const account = accounts.get(nameOf({ feature: decision.key, scope: decision.entitlement.scope }));
+      const account = accountOf(decision.key, decision.entitlement.scope);
       if (account !== undefined && decision.reservation !== undefined) {
         const { expiresAt } = decision.reservation;
         account.nextHoldEnd = Math.min(account.nextHoldEnd ?? expiresAt, expiresAt);
@@ -225,7 +226,7 @@ export function createBatchDecider(
   }
 
   function accountFor(evaluation: EvaluationRequest<Snapshot>, resolved: EntitlementDecision): LiveAccount {
-    const account = accounts.get(nameOf({ feature: resolved.key, scope: resolved.scope }));
+    const account = accountOf(resolved.key, resolved.scope);
     if (account === undefined) {
       throw new ServiceError(
         'unavailable',
@@ -254,7 +255,7 @@ export function createBatchDecider(
     for (const [item, decision] of decisions.entries()) {
       const { entitlement } = decision;
       if (decision.wouldHaveDenied) wouldHaveDenied += 1;
-      const account = accounts.get(nameOf({ feature: decision.key, scope: entitlement.scope }));
+      const account = accountOf(decision.key, entitlement.scope);
       const attributes = recordedAttributes(request, items[item], reservations);
       if (account !== undefined) {
         const { used } = account;

@@ -17,10 +17,13 @@ export interface RecentPreparations {
 
 /** What has no version, as which product a key for all products means, is seen again after this. */
 const KEPT_MILLISECONDS = 1000;
+/** So many times something is kept before all of it is given up: no more contexts than that are held. */
 const KEPT_CONTEXTS = 1000;
 const LONGEST_CONTEXT = 1000;
 
 interface Kept {
+  readonly product: string | undefined;
+  readonly environment: string | undefined;
   readonly known: KnownCustomer;
   readonly until: number;
 }
@@ -29,11 +32,18 @@ export function createRecentPreparations(
   snapshots: Pick<Snapshots, 'current'>,
   now: () => number = () => performance.now(),
 ): RecentPreparations {
-  const kept = new Map<string, Kept>();
+  /** By the key that asks and the context: both texts are there, and none has to be made to look up what is kept. */
+  const kept = new Map<string, Map<string, readonly Kept[]>>();
+  let kepts = 0;
   return {
     find(credential, input, contextText) {
-      const name = nameOf(credential, input, contextText);
-      const found = name === null ? undefined : kept.get(name);
+      if (!isKept(credential, input, contextText)) {
+        return undefined;
+      }
+      const found = kept
+        .get(credential.keyId)
+        ?.get(contextText)
+        ?.find((one) => isOf(one, input));
       if (found === undefined) {
         return undefined;
       }
@@ -42,29 +52,43 @@ export function createRecentPreparations(
       return current && now() < found.until ? found.known : undefined;
     },
     keep(credential, input, contextText, known) {
-      const name = nameOf(credential, input, contextText);
-      if (name === null) {
+      if (!isKept(credential, input, contextText)) {
         return;
       }
-      if (kept.size >= KEPT_CONTEXTS) {
+      if (kepts >= KEPT_CONTEXTS) {
         kept.clear();
+        kepts = 0;
       }
-      kept.set(name, { known, until: now() + KEPT_MILLISECONDS });
+      let ofKey = kept.get(credential.keyId);
+      if (ofKey === undefined) {
+        ofKey = new Map();
+        kept.set(credential.keyId, ofKey);
+      }
+      const others = (ofKey.get(contextText) ?? []).filter((one) => !isOf(one, input));
+      const { product, environment } = input;
+      ofKey.set(contextText, [...others, { product, environment, known, until: now() + KEPT_MILLISECONDS }]);
+      kepts += 1;
     },
     forget() {
       kept.clear();
+      kepts = 0;
     },
   };
 }
 
-/** `null`: a question with a promise about freshness, or of a customer's token, is prepared anew each time. */
-function nameOf(credential: Credential, input: EvaluationInput, contextText: string): string | null {
-  if (
-    credential.kind === 'customer-token' ||
-    input.consistency !== undefined ||
-    contextText.length > LONGEST_CONTEXT
-  ) {
-    return null;
-  }
-  return `${credential.keyId}\n${input.product ?? ''}\n${input.environment ?? ''}\n${contextText}`;
+function isOf(kept: Kept, { product, environment }: EvaluationInput): boolean {
+  return kept.product === product && kept.environment === environment;
+}
+
+/** A question with a promise about freshness, or of a customer's token, is prepared anew each time. */
+function isKept(
+  credential: Credential,
+  input: EvaluationInput,
+  contextText: string,
+): credential is Exclude<Credential, { kind: 'customer-token' }> {
+  return (
+    credential.kind !== 'customer-token' &&
+    input.consistency === undefined &&
+    contextText.length <= LONGEST_CONTEXT
+  );
 }

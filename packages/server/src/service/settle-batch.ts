@@ -1,6 +1,7 @@
 import type { ConsumptionDecision } from '@pennon/engine/model/decision';
 import type { LockedFrame } from '../store/account-transaction.js';
 import type { Evaluations } from './batch-request.js';
+import type { ByCall } from './by-call.js';
 import type { Settlement } from './consume-batcher.js';
 import type { ConsumeAnswer, ConsumeRequest } from './consume-request.js';
 import type { BatchDecider } from './decide-batch.js';
@@ -16,23 +17,19 @@ export interface Stored {
   readonly answer: ConsumeAnswer;
 }
 
-export function callName(call: { readonly operation: string; readonly idempotencyKey: string }): string {
-  return `${call.operation} ${call.idempotencyKey}`;
-}
-
 /** In order of arrival; the same key is decided once, whether it was stored before or stands twice in the batch. */
 export function settleAll(
   requests: readonly ConsumeRequest[],
   evaluations: Evaluations,
-  stored: Map<string, Stored>,
+  stored: ByCall<Stored>,
   frame: LockedFrame,
   decide: BatchDecider['decide'],
 ): Settled {
   return requests.map((request, index): Settlement<ConsumeAnswer> => {
-    const before = stored.get(callName(request));
+    const before = stored.get(request);
     if (before !== undefined) {
       return before.requestHash === request.requestHash
-        ? { ok: true, answer: before.answer }
+        ? { ok: true, answer: { ...before.answer, replayed: true } }
         : { ok: false, error: mismatch(request.idempotencyKey) };
     }
     const evaluation = evaluations[index];
@@ -54,10 +51,7 @@ export function settleAll(
       return { ok: false, error: decided.error };
     }
     const answer = answerOf(decided.decisions, frame.now);
-    stored.set(callName(request), {
-      requestHash: request.requestHash,
-      answer: { ...answer, replayed: true },
-    });
+    stored.set(request, { requestHash: request.requestHash, answer });
     return { ok: true, answer };
   });
 }

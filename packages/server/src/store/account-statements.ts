@@ -1,10 +1,11 @@
 import type { Instant } from '@pennon/engine/model/customer';
 import type { AccountWrite, CustomerAccountKey, LockedAccount, LockRequest } from './account-transaction.js';
 import { numberArray, textArray } from './array-literal.js';
+import { formOf, givenRows, type TextByForm } from './given-rows.js';
 import { LOTS_OF } from './lot-statements.js';
 import { HOLDS_OF } from './reservation-statements.js';
 import type { GroupStatement } from './statement-group.js';
-import { toldArrays } from './told-columns.js';
+import { TOLD_COLUMNS } from './told-columns.js';
 
 /* The statements of a consume transaction, and how a batch becomes their parameters. */
 
@@ -13,6 +14,16 @@ const MILLISECONDS = (instant: string) => `floor(extract(epoch from ${instant}) 
 const ACCOUNT_COLUMNS = `feature, scope, ${MILLISECONDS('period_start')}, ${MILLISECONDS('period_end')}, used, reserved,
   ${MILLISECONDS('next_hold_end')}, covered, has_lots, limit_known,
   told, ${MILLISECONDS('told_at')}, told_limit`;
+
+const CUSTOMERS = givenRows<LockRequest>(1, [
+  { name: 'id', type: 'uuid', of: ({ customerId }) => customerId },
+]);
+
+const ACCOUNTS = givenRows<CustomerAccountKey>(2, [
+  { name: 'customer_id', type: 'uuid', of: ({ customerId }) => customerId },
+  { name: 'feature', type: 'text', of: ({ feature }) => feature },
+  { name: 'scope', type: 'text', of: ({ scope }) => scope },
+]);
 
 const INSERT_ACCOUNTS = `
 insert into account (customer_id, product_id, feature, scope, environment_id, used, reserved, updated_at)
@@ -32,17 +43,29 @@ const LOCKED: Record<Locking, string> = { wait: '', skip: ' skip locked' };
 
 // The customer's row is every writer's first lock: the sameness of an idempotency key is decided under it, also by calls
 // that touch no account, and the version read here is the one in force until the commit.
-export const LOCK_CUSTOMERS = (locking: Locking) => `
-select c.id, c.version from unnest($1::uuid[]) as n (id)
+const lockCustomers = (locking: Locking) =>
+  CUSTOMERS.text(
+    (named) => `
+select c.id, c.version from ${named}
 cross join lateral (
-  select c.id, c.version from customer c where c.id = n.id for no key update${LOCKED[locking]} offset 0) c`;
+  select c.id, c.version from customer c where c.id = n.id for no key update${LOCKED[locking]} offset 0) c`,
+  );
 
-export const LOCK_ACCOUNTS = (locking: Locking) => `
-select a.* from unnest($2::uuid[], $3::text[], $4::text[]) as n (customer_id, feature, scope)
+const lockAccounts = (locking: Locking) =>
+  ACCOUNTS.text(
+    (named) => `
+select a.* from ${named}
 cross join lateral (
   select ${ACCOUNT_COLUMNS}, a.customer_id from account a
   where a.customer_id = n.customer_id and a.product_id = $1::uuid and a.scope = n.scope and a.feature = n.feature
-  for update${LOCKED[locking]} offset 0) a`;
+  for update${LOCKED[locking]} offset 0) a`,
+  );
+
+const LOCK_CUSTOMERS: Record<Locking, TextByForm> = {
+  wait: lockCustomers('wait'),
+  skip: lockCustomers('skip'),
+};
+const LOCK_ACCOUNTS: Record<Locking, TextByForm> = { wait: lockAccounts('wait'), skip: lockAccounts('skip') };
 
 export const READ_FRAME = `
 select ${MILLISECONDS('clock_timestamp()')},
@@ -73,10 +96,20 @@ const EARLIER_COLUMNS = `id, item, operation, idempotency_key, encode(request_ha
   ${MILLISECONDS('decided_at')} as decided_at, feature, scope,
   allowed, reason, enforcement, requested, consumed, used_after, reserved_after, limit_at_decision, revision, answer, customer_id`;
 
-export const FIND_EARLIER = `
-select c.* from (select distinct customer_id, k collate "C" as key from unnest($1::uuid[], $2::text[]) as a (customer_id, k)) n
+/** By customers: the keys of one, or those of several, each beside its customer. No key stands twice beside the same customer. */
+export const FIND_EARLIER: TextByForm = {
+  one: findEarlier('(select $1::uuid, k collate "C" from unnest($2::text[]) as k) as n (customer_id, key)'),
+  many: findEarlier(
+    '(select i, k collate "C" from unnest($1::uuid[], $2::text[]) as a (i, k)) as n (customer_id, key)',
+  ),
+};
+
+function findEarlier(keys: string): string {
+  return `
+select c.* from ${keys}
 ${ofKey(EARLIER_COLUMNS, "c.decided_at > now() - interval '35 days'")}
 order by c.id, c.item`;
+}
 
 // Rows of one batch were decided at one instant.
 export const FIND_ANSWERS = `
@@ -98,8 +131,27 @@ from unnest($4::uuid[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::
   as n (customer_id, feature, scope, period_start, period_end, used, covered)
 on conflict do nothing`;
 
+type NamedWrite = AccountWrite & CustomerAccountKey;
+
+const WRITTEN = givenRows<NamedWrite>(4, [
+  { name: 'customer_id', type: 'uuid', of: ({ customerId }) => customerId },
+  { name: 'feature', type: 'text', of: ({ feature }) => feature },
+  { name: 'scope', type: 'text', of: ({ scope }) => scope },
+  { name: 'used_before', type: 'bigint', of: ({ before }) => before.used },
+  { name: 'reserved_before', type: 'bigint', of: ({ before }) => before.reserved },
+  { name: 'used', type: 'bigint', of: ({ used }) => used },
+  { name: 'reserved', type: 'bigint', of: ({ reserved }) => reserved },
+  { name: 'period_start', type: 'bigint', of: ({ periodStart }) => periodStart },
+  { name: 'period_end', type: 'bigint', of: ({ periodEnd }) => periodEnd },
+  { name: 'next_hold_end', type: 'bigint', of: ({ nextHoldEnd }) => nextHoldEnd },
+  { name: 'limit_known', type: 'bigint', of: ({ limitKnown }) => limitKnown },
+  { name: 'percent', type: 'integer', of: ({ percent }) => percent },
+  ...TOLD_COLUMNS,
+]);
+
 // A row that no longer stands as it was read divides by zero: the transaction is aborted and nothing of it remains.
-const UPDATE_ACCOUNTS = `
+const UPDATE_ACCOUNTS = WRITTEN.text(
+  (written) => `
 with written as (
   update account a
   set used = n.used, reserved = n.reserved, period_start = ${AT('n.period_start')}, period_end = ${AT('n.period_end')},
@@ -108,17 +160,15 @@ with written as (
     updated_at = ${AT('$2::bigint')}, limit_known = n.limit_known, percent = n.percent,
     told = n.told, told_at = ${AT('n.told_at')}, told_limit = n.told_limit
   from (select found.place, n.*
-    from unnest($3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[],
-      $11::bigint[], $12::bigint[], $14::bigint[], $15::integer[], $16::integer[], $17::bigint[], $18::bigint[]) as n (customer_id,
-      feature, scope, used_before, reserved_before, used, reserved, period_start, period_end, next_hold_end, limit_known, percent, told,
-      told_at, told_limit)
+    from ${written}
     cross join lateral (select a.ctid as place from account a
       where a.customer_id = n.customer_id and a.product_id = $1::uuid and a.scope = n.scope and a.feature = n.feature
         and a.used = n.used_before and a.reserved = n.reserved_before offset 0) found) n
   where a.ctid = n.place
   returning 1
 )
-select 1 / (case when (select count(*) from written) = $13::integer then 1 else 0 end)`;
+select 1 / (case when (select count(*) from written) = $3::integer then 1 else 0 end)`,
+);
 
 function instants(values: readonly (Instant | null)[]): string {
   return numberArray(values);
@@ -146,26 +196,36 @@ export function lockStatements(
   const accounts = requests.flatMap((one) =>
     one.accounts.map(({ feature, scope }) => ({ customerId: one.customerId, feature, scope })),
   );
-  const keys = requests.flatMap(({ customerId, idempotencyKeys }) =>
-    idempotencyKeys.map((key) => ({ customerId, key })),
-  );
+  const customerForm = formOf(requests);
+  const accountForm = formOf(accounts);
   return [
     {
-      name: `customer-lock-${locking}`,
-      text: LOCK_CUSTOMERS(locking),
-      values: [textArray(requests.map(({ customerId }) => customerId))],
+      name: `customer-lock-${locking}-${customerForm}`,
+      text: LOCK_CUSTOMERS[locking][customerForm],
+      values: CUSTOMERS.values(requests, customerForm),
     },
     {
-      name: `account-lock-${locking}`,
-      text: LOCK_ACCOUNTS(locking),
-      values: [productId, ...namesOf(accounts)],
+      name: `account-lock-${locking}-${accountForm}`,
+      text: LOCK_ACCOUNTS[locking][accountForm],
+      values: [productId, ...ACCOUNTS.values(accounts, accountForm)],
     },
     { name: 'frame-read', text: READ_FRAME, values: [productId, environmentId] },
     {
-      name: 'consumption-find',
-      text: FIND_EARLIER,
-      values: [textArray(keys.map(({ customerId }) => customerId)), textArray(keys.map(({ key }) => key))],
+      name: `consumption-find-${customerForm}`,
+      text: FIND_EARLIER[customerForm],
+      values: keysOf(requests),
     },
+  ];
+}
+
+function keysOf(requests: readonly LockRequest[]): readonly [customers: string, keys: string] {
+  const [only, another] = requests;
+  if (only !== undefined && another === undefined) {
+    return [only.customerId, textArray(only.idempotencyKeys)];
+  }
+  return [
+    textArray(requests.flatMap(({ customerId, idempotencyKeys }) => idempotencyKeys.map(() => customerId))),
+    textArray(requests.flatMap(({ idempotencyKeys }) => idempotencyKeys)),
   ];
 }
 
@@ -193,27 +253,13 @@ export function closeStatement(
 export function updateStatement(
   { productId }: OfProduct,
   now: Instant,
-  accounts: readonly (AccountWrite & CustomerAccountKey)[],
+  accounts: readonly NamedWrite[],
 ): GroupStatement {
+  const form = formOf(accounts);
   return {
-    name: 'account-update',
-    text: UPDATE_ACCOUNTS,
-    values: [
-      productId,
-      String(now),
-      ...namesOf(accounts),
-      numberArray(accounts.map((account) => account.before.used)),
-      numberArray(accounts.map((account) => account.before.reserved)),
-      numberArray(accounts.map((account) => account.used)),
-      numberArray(accounts.map((account) => account.reserved)),
-      instants(accounts.map((account) => account.periodStart)),
-      instants(accounts.map((account) => account.periodEnd)),
-      instants(accounts.map((account) => account.nextHoldEnd)),
-      String(accounts.length),
-      numberArray(accounts.map((account) => account.limitKnown)),
-      numberArray(accounts.map((account) => account.percent)),
-      ...toldArrays(accounts),
-    ],
+    name: `account-update-${form}`,
+    text: UPDATE_ACCOUNTS[form],
+    values: [productId, String(now), String(accounts.length), ...WRITTEN.values(accounts, form)],
   };
 }
 

@@ -1,4 +1,4 @@
-import { numberArray, textArray } from './array-literal.js';
+import { formOf, givenRows } from './given-rows.js';
 import type { GroupStatement } from './statement-group.js';
 import type { HourWrite } from './usage-transaction.js';
 
@@ -6,14 +6,27 @@ import type { HourWrite } from './usage-transaction.js';
 
 const AT = (milliseconds: string) => `to_timestamp(${milliseconds} / 1000.0)`;
 
-const WRITE_HOURS = `
+const HOURS = givenRows<HourWrite>(3, [
+  { name: 'customer_id', type: 'uuid', of: ({ customerId }) => customerId },
+  { name: 'feature', type: 'text', of: ({ feature }) => feature },
+  { name: 'scope', type: 'text', of: ({ scope }) => scope },
+  { name: 'hour', type: 'bigint', of: ({ hour }) => hour },
+  { name: 'dimensions', type: 'text', of: ({ dimensions }) => dimensions },
+  { name: 'aggregation', type: 'text', of: ({ aggregation }) => aggregation },
+  { name: 'amount', type: 'bigint', of: ({ amount }) => amount },
+  { name: 'events', type: 'bigint', of: ({ events }) => events },
+  { name: 'last_at', type: 'bigint', of: ({ lastAt }) => lastAt },
+  { name: 'used_after', type: 'bigint', of: ({ usedAfter }) => usedAfter },
+  { name: 'limit_after', type: 'bigint', of: ({ limitAfter }) => limitAfter },
+]);
+
+const WRITE_HOURS = HOURS.text(
+  (hours) => `
 insert into usage_hour as h (customer_id, product_id, feature, scope, hour, dimensions, environment_id, aggregation, amount, events,
   last_at, used_after, limit_after)
 select n.customer_id, $1::uuid, n.feature, n.scope, ${AT('n.hour')}, n.dimensions, $2::uuid, n.aggregation, n.amount, n.events,
   ${AT('n.last_at')}, n.used_after, n.limit_after
-from unnest($3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::bigint[], $10::bigint[], $11::bigint[],
-  $12::bigint[], $13::bigint[])
-  as n (customer_id, feature, scope, hour, dimensions, aggregation, amount, events, last_at, used_after, limit_after)
+from ${hours}
 on conflict (customer_id, product_id, feature, scope, hour, dimensions) do update set
   amount = case excluded.aggregation
     when 'max' then greatest(h.amount, excluded.amount)
@@ -21,30 +34,18 @@ on conflict (customer_id, product_id, feature, scope, hour, dimensions) do updat
     else h.amount + excluded.amount end,
   events = h.events + excluded.events, last_at = greatest(h.last_at, excluded.last_at),
   used_after = coalesce(excluded.used_after, h.used_after),
-  limit_after = case when excluded.used_after is null then h.limit_after else excluded.limit_after end`;
+  limit_after = case when excluded.used_after is null then h.limit_after else excluded.limit_after end`,
+);
 
 /** INVARIANT: asked under the locks of the accounts that the rows belong to, so that nobody else is at them. */
 export function hoursStatement(
   { productId, environmentId }: { readonly productId: string; readonly environmentId: string },
   hours: readonly HourWrite[],
 ): GroupStatement {
+  const form = formOf(hours);
   return {
-    name: 'usage-hour-write',
-    text: WRITE_HOURS,
-    values: [
-      productId,
-      environmentId,
-      textArray(hours.map((one) => one.customerId)),
-      textArray(hours.map((one) => one.feature)),
-      textArray(hours.map((one) => one.scope)),
-      numberArray(hours.map((one) => one.hour)),
-      textArray(hours.map((one) => one.dimensions)),
-      textArray(hours.map((one) => one.aggregation)),
-      numberArray(hours.map((one) => one.amount)),
-      numberArray(hours.map((one) => one.events)),
-      numberArray(hours.map((one) => one.lastAt)),
-      numberArray(hours.map((one) => one.usedAfter)),
-      numberArray(hours.map((one) => one.limitAfter)),
-    ],
+    name: `usage-hour-write-${form}`,
+    text: WRITE_HOURS[form],
+    values: [productId, environmentId, ...HOURS.values(hours, form)],
   };
 }

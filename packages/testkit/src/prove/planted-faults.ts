@@ -67,7 +67,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
   {
     name: 'same-key-twice-in-a-batch',
     file: SETTLE,
-    edits: [['stored.set(callName(request), {', 'new Map().set(callName(request), {']],
+    edits: [['stored.set(request, {', 'new Map().set(request, {']],
     caughtBy: 'histories',
     firstSeed: 3,
   },
@@ -152,7 +152,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
   {
     name: 'many-decided-without-their-earlier-answers',
     file: TOGETHER,
-    edits: [['frame.earlier.some((row) => asked.has(callName(row)))', 'false']],
+    edits: [['ofCalls(frame.earlier, requests).length > 0', 'false']],
     caughtBy: 'histories',
   },
   {
