@@ -33,6 +33,7 @@ try {
       `  ${words}\n${one.result === 'fail' ? one.why.map((why) => `        ${why}\n`).join('') : ''}`,
     );
   });
+  if (results.length === 0) throw new Error(`No case holds \`${options.only}\`.`);
   const count = (result) => results.filter((one) => one.result === result).length;
   stdout.write(`\n${count('pass')} passed, ${count('fail')} failed, ${count('skip')} skipped\n`);
   exit(count('fail') > 0 || count('pass') === 0 ? 1 : 0);

@@ -39,6 +39,7 @@ export async function runSuite(ask, cases, options, onResult = () => {}) {
   };
   const server = { ask, options, newCustomer, run, present: new Map(), capabilities: {} };
   server.capabilities = await capabilitiesOf(ask);
+  await checkFixture(server);
   const results = [];
   for (const one of cases) {
     if (!`${one.area}: ${one.name}`.includes(options.only)) continue;
@@ -53,6 +54,27 @@ async function capabilitiesOf(ask) {
   const { status, body } = await ask({ method: 'GET', path: '/oep/v1/configuration', credential: 'bearer' });
   if (status !== 200) throw new Error(`GET /oep/v1/configuration answers ${status}: ${JSON.stringify(body)}`);
   return body?.capabilities ?? {};
+}
+
+/** Throws where the server lacks what every case builds on, because nothing that fails then says anything about the protocol. */
+async function checkFixture({ ask, newCustomer }) {
+  const { features } = JSON.parse(readFileSync(new URL('fixture.json', import.meta.url), 'utf8'));
+  const text = JSON.stringify({ context: { targetingKey: newCustomer() } });
+  const lacks = [];
+  for (const { key, optional } of features) {
+    if (optional === true) continue;
+    const path = `/oep/v1/evaluate/entitlements/${key}`;
+    const { status, body } = await ask({ method: 'POST', path, text, credential: 'bearer' });
+    if (status === 404 && body?.errorCode === 'CUSTOMER_NOT_FOUND')
+      throw new Error(
+        'The server knows no new customers. Give it some that have the plan: --customers FILE.',
+      );
+    if (status === 404) lacks.push(`\`${key}\``);
+  }
+  if (lacks.length === 0) return;
+  throw new Error(
+    `The server, or the product of this key, has no ${lacks.join(', ')}. conformance/oep/README.md says what it must have; in Pennon \`npm run conformance:oep:load\` makes it, and prints the key.`,
+  );
 }
 
 async function resultOf(server, one) {

@@ -48,6 +48,8 @@ export const FAULTS = [
   ['a late settlement counts', 'reservations', 'late-settled'],
   ['an id that there is not is settled', 'reservations', 'any-id'],
   ['an event counts each time', 'usage events', 'event-twice'],
+  ['another event under a name is lost', 'usage events', 'event-name-again'],
+  ['a correction without an amount takes nothing', 'usage events', 'correction-needs-amount'],
   ['an event is refused for room', 'usage events', 'event-room'],
   ['one bad event refuses the batch', 'usage events', 'batch-whole'],
   ['a correction takes back what it likes', 'usage events', 'correction-free'],

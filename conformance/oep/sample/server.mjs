@@ -280,7 +280,12 @@ function recorded({ accounts, events, faults }, { specversion, id, source, subje
   try {
     if (specversion !== '1.0') throw new Refusal(400, 'EVENT_INVALID', '`specversion` must be 1.0.');
     const name = JSON.stringify([source, id]);
-    if (events.has(name) && !faults.has('event-twice')) return { status: 'duplicate' };
+    const told = events.get(name);
+    if (told !== undefined && !faults.has('event-twice')) {
+      if (told.says === JSON.stringify([subject, data]) || faults.has('event-name-again'))
+        return { status: 'duplicate' };
+      throw new Refusal(400, 'EVENT_ID_REUSED', 'Another event has that name.');
+    }
     const happened = time === undefined ? Date.now() : Date.parse(time);
     if (happened > Date.now() + 300_000 && !faults.has('future-now')) {
       throw new Refusal(400, 'EVENT_IN_FUTURE', 'It has not happened yet.');
@@ -288,14 +293,16 @@ function recorded({ accounts, events, faults }, { specversion, id, source, subje
     const { key, corrects, amount: sent } = data;
     const corrected = events.get(JSON.stringify([source, corrects]));
     if (corrects !== undefined && !faults.has('correction-free')) {
-      if (corrected === undefined || corrected.left + sent < 0)
-        throw new Refusal(400, 'CORRECTION', 'Not so much.');
-      corrected.left += sent;
+      if (corrected === undefined) throw new Refusal(400, 'CORRECTED_EVENT_NOT_FOUND', 'There is none.');
+      if (corrected.left + (sent ?? 0) < 0)
+        throw new Refusal(400, 'CORRECTION_EXCEEDS_EVENT', 'Not so much.');
     }
-    const amount = corrects === undefined ? accounts.amountOfEvent(key, data) : sent;
+    const all = faults.has('correction-needs-amount') ? 0 : -(corrected?.left ?? 0);
+    const amount = corrects === undefined ? accounts.amountOfEvent(key, data) : (sent ?? all);
+    if (corrected !== undefined) corrected.left += amount;
     const { start } = accounts.periodOf(key);
     accounts.record({ customer: subject }, key, amount, happened >= Date.parse(start), happened);
-    events.set(name, { left: amount });
+    events.set(name, { left: amount, says: JSON.stringify([subject, data]) });
     return { status: 'accepted' };
   } catch (error) {
     if (error instanceof Refusal)
