@@ -65,15 +65,32 @@ describe('the conformance suite of OEP', () => {
     expect(proof.code, proof.output).toBe(0);
   }, 180_000);
 
-  it('ends with 1 where nothing answers, and where a case fails', async () => {
+  it('ends with 1 where nothing answers, where the fixture is missing, and where a case fails', async () => {
     const nobody = await script('conformance:oep', ['--url', 'http://127.0.0.1:9', '--key', 'x']);
     expect(nobody.code).toBe(1);
     // A server key of a product without the fixture: what is asked about is not there.
     const words = ['--url', server.url, '--key', server.serverKey, '--product', server.product];
-    const without = await script('conformance:oep', [...words, '--only', 'takes what fits, and answers']);
-    expect(without.output).toContain('fail  takes what fits');
-    expect(without.output).toMatch(/\n0 passed, 1 failed, 0 skipped\n$/);
+    const without = await script('conformance:oep', words);
+    expect(without.output).toContain('has no `on`, `off`');
+    expect(without.output).not.toContain('fail');
     expect(without.code).toBe(1);
+    const loaded = await script('conformance:oep:load', ['--url', server.url, '--key', server.adminKey]);
+    const key = / --key (\S+)/.exec(loaded.output)?.[1] ?? '';
+    // A key that may consume, said to be one for browsers.
+    const failing = ['--url', server.url, '--key', key, '--client-key', key, '--only', 'browsers'];
+    const failed = await script('conformance:oep', failing);
+    expect(failed.output).toContain('fail  a key for browsers consumes nothing');
+    expect(failed.output).toMatch(/\n0 passed, 1 failed, 0 skipped\n$/);
+    expect(failed.code).toBe(1);
+    const none = await script('conformance:oep', [
+      '--url',
+      server.url,
+      '--key',
+      key,
+      '--only',
+      'no such case',
+    ]);
+    expect([none.code, none.output]).toEqual([1, expect.stringContaining('No case holds `no such case`.')]);
   }, 60_000);
 
   it('names every feature that the server must have', async () => {
