@@ -181,6 +181,27 @@ describe('K-5 top-ups', () => {
     expect(await evaluated(who, 'seats')).toMatchObject({ limit: { value: 5 }, usage: 2, balance: 3 });
   });
 
+  it('law 2: what came out of one that has ended is gone when it is given back, and the answer says so', async () => {
+    const who = await customer();
+    await topUp(who, 3, { feature: 'seats', endsAt: inDays(1) });
+    expect(await consume(who, 6, { key: 'seats' })).toMatchObject({ allowed: true });
+    await server.parts.database.pool.query(
+      `update credit_lot l set starts_at = l.starts_at - interval '2 days', ends_at = l.ends_at - interval '2 days'
+       from customer c where c.id = l.customer_id and c.key = $1`,
+      [who],
+    );
+    const { body } = await ok(oep('release', who, { key: 'seats', amount: 6 }));
+    expect(body).toMatchObject({
+      released: 6,
+      entitlement: { limit: { value: 3 }, usage: 0, balance: 3, sources: [{ type: 'plan' }] },
+    });
+    expect(await evaluated(who, 'seats', { consistency: 'strong' })).toMatchObject({
+      limit: { value: 3 },
+      balance: 3,
+    });
+    expect(await consume(who, 4, { key: 'seats' })).toMatchObject({ allowed: false });
+  });
+
   it('a soft limit: balances are used before anything is over', async () => {
     const who = await customer();
     await topUp(who, 5, { feature: 'soft' });
@@ -300,6 +321,15 @@ describe('X-2 C-4 top-ups that the catalog sells', () => {
     const days = (Date.parse(made.endsAt) - Date.parse(made.startsAt)) / 86_400_000;
     expect(days).toBe(30);
     expect(await consume(who, 150)).toMatchObject({ allowed: true });
+  });
+
+  it('C-4 a denial counts what balances gave already, and names as much as evaluate does', async () => {
+    const who = await customer();
+    await topUp(who, 150);
+    await consume(who, 250);
+    const { remedy } = (await consume(who, 1)).entitlement;
+    expect(remedy).toMatchObject({ options: [{ topUp: 'calls-100', quantity: 1, limit: 350 }] });
+    expect((await evaluated(who)).remedy).toEqual(remedy);
   });
 
   it('what the call says beside the key goes before what the catalog says', async () => {

@@ -373,6 +373,59 @@ describe('the end of a hold', () => {
     expect(taken.body).toMatchObject({ allowed: true, entitlement: { usage: 100, reserved: 0 } });
   });
 
+  it('X-5 of more than one transaction takes off, of several features, denies nobody what is free', async () => {
+    const who = await fresh();
+    const { pool } = server.parts.database;
+    const first = await held(who, { amount: 100, ttlSeconds: 3600 });
+    const last = await held(who, { key: 'whole', amount: 10, ttlSeconds: 3600 });
+    // One of the second feature ends before all of the first, and what holds its limit after them.
+    for (const [id, count, ago] of [
+      [first, 1200, '10 seconds'],
+      [last, 1, '20 seconds'],
+    ] as const) {
+      await pool.query(
+        `insert into reservation (customer_id, id, environment_id, product_id, feature, scope, amount, state, created_at, expires_at, context, actor)
+         select customer_id, gen_random_uuid(), environment_id, product_id, feature, scope, 0, 'held', created_at - interval '1 day',
+           clock_timestamp() - $2::interval, context, actor
+         from reservation, generate_series(1, $3) where id = $1`,
+        [id, ago, count],
+      );
+    }
+    await endsNow(first);
+    await endsNow(last);
+    const token = idempotencyKey();
+    const items = [
+      { key: 'calling-minutes', amount: 100 },
+      { key: 'whole', amount: 10 },
+    ];
+    await vi.waitFor(
+      async () =>
+        expect((await consume(server, who, { items }, token)).body).toMatchObject({
+          allowed: true,
+          items: [{ entitlement: { reserved: 0 } }, { entitlement: { reserved: 0 } }],
+        }),
+      { timeout: 10_000, interval: 50 },
+    );
+  });
+
+  it('of one that was settled is not looked for any more', async () => {
+    const who = await fresh();
+    const settled = await held(who, { amount: 1, ttlSeconds: 30 });
+    const standing = await held(who, { amount: 1, ttlSeconds: 3600 });
+    await end('settle', settled);
+    await server.parts.database.pool.query(
+      `update account a set next_hold_end = clock_timestamp() - interval '1 ms' from customer c where c.id = a.customer_id and c.key = $1`,
+      [who],
+    );
+    await consume(server, who, { key: 'calling-minutes', amount: 1 });
+    const { rows } = await server.parts.database.pool.query(
+      `select a.next_hold_end as known, r.expires_at as ends from account a join customer c on c.id = a.customer_id
+         join reservation r on r.id = $2 where c.key = $1 and a.feature = 'calling-minutes'`,
+      [who, standing],
+    );
+    expect(rows[0].known).toEqual(rows[0].ends);
+  });
+
   it('is found by the sweep where nobody asks', async () => {
     const who = await fresh();
     const [ended, standing] = [

@@ -77,14 +77,16 @@ export function accountState({
   return { feature, scope, periodStart, periodEnd, used, reserved, holds, covered, lots };
 }
 
-export function takeOver(account: LiveAccount, decision: ConsumptionDecision, now: Instant): void {
+/** Answers whether the limit that the decision was made with is more than what is left of it. */
+export function takeOver(account: LiveAccount, decision: ConsumptionDecision, now: Instant): boolean {
   const { usedAfter, reservedAfter, entitlement } = decision;
-  account.credits.takeOver(entitlement, account.used, usedAfter, now);
+  const isLess = account.credits.takeOver(entitlement, account.used, usedAfter, now);
   if (account.used !== usedAfter || account.reserved !== reservedAfter) {
     account.used = usedAfter;
     account.reserved = reservedAfter;
     account.touched = true;
   }
+  return isLess;
 }
 
 /** Follows the limit that is in force now: who is near it is read from the account. Answers whether it changed. */
@@ -143,6 +145,12 @@ export function takeOffEnded(
   { now, revision }: LockedFrame,
 ): ConsumptionRow[] {
   const rows: ConsumptionRow[] = [];
+  for (const account of accounts.values()) {
+    if (account.nextHoldEnd === null || account.nextHoldEnd > now) continue;
+    // Also where the hold that ended then was settled before: else it would be looked for in every transaction from then on.
+    account.nextHoldEnd = nextEnds.get(heldAccountName(account.before)) ?? null;
+    account.touched = true;
+  }
   for (const { id, feature, scope, amount, attributes } of ended) {
     const account = accounts.get(nameOf({ feature, scope }));
     if (account === undefined) {
@@ -150,7 +158,6 @@ export function takeOffEnded(
     }
     const given = Math.min(amount, account.reserved);
     account.reserved -= given;
-    account.nextHoldEnd = nextEnds.get(heldAccountName({ feature, scope })) ?? null;
     account.touched = true;
     rows.push({
       id: newId(now),

@@ -1,6 +1,6 @@
 import { type CreditLot, type Instant, inForce } from '@pennon/engine/model/customer';
 import type { EntitlementDecision } from '@pennon/engine/model/decision';
-import { burn, refill, type Stock } from '@pennon/engine/usage/lots';
+import { burn, refill, remainingOf, type Stock } from '@pennon/engine/usage/lots';
 import type { LockedAccount } from '../store/account-transaction.js';
 import type { LotsWrite, LotWrite, NewLot } from '../store/lot-statements.js';
 import { newId } from './new-id.js';
@@ -35,16 +35,28 @@ export class LiveCredits {
     this.lots = [...this.lots, ...stored];
   }
 
-  /** Follows a decision: what more is used is taken out of the lots and the allowance in their order, what is given back goes back. */
-  takeOver(entitlement: EntitlementDecision, used: number, usedAfter: number, now: Instant): void {
+  /**
+   * Follows a decision: what more is used is taken out of the lots and the allowance in their order, what is given back goes back.
+   *
+   * @returns whether the limit is less afterwards: what came out of a lot that has ended is gone with it
+   */
+  takeOver(entitlement: EntitlementDecision, used: number, usedAfter: number, now: Instant): boolean {
     const { allowance, limit, period, enforcement } = entitlement;
     const more = usedAfter - used;
     if (more > 0 && allowance !== undefined) {
       this.#set(burn(this.#stock(allowance, used, period?.end ?? null), more, now, enforcement !== 'hard'));
     } else if (more < 0 && this.covered > 0) {
+      const added = this.#added(now);
       const allowed = allowance ?? (limit?.kind === 'finite' ? limit.value : Number.MAX_SAFE_INTEGER);
       this.#set(refill(this.#stock(allowed, used, period?.end ?? null), -more, now));
+      return this.#added(now) < added;
     }
+    return false;
+  }
+
+  /** What lots add to the limit. */
+  #added(now: Instant): number {
+    return this.covered + remainingOf(this.lots, now);
   }
 
   #stock(allowance: number, used: number, periodEnd: Instant | null): Stock {

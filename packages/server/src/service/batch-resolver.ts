@@ -13,6 +13,8 @@ export interface Resolver {
   lockedRequest(
     evaluation: EvaluationRequest<Snapshot>,
   ): EvaluationRequest<Snapshot> & { readonly customer: CustomerState };
+  /** What was resolved is resolved anew, with the accounts as they stand by now: a limit became less. */
+  forget(): void;
 }
 
 /**
@@ -20,7 +22,7 @@ export interface Resolver {
  * that the engine judges periods by the store's row and not by what this process remembers.
  */
 export function createResolver(frame: LockedFrame, standing: ReadonlyMap<string, LiveAccount>): Resolver {
-  const accounts = [...standing.values()].map(accountState);
+  let accounts = [...standing.values()].map(accountState);
   const states = new Map<CustomerState, CustomerState>();
   const resolved = new Map<CustomerState, Map<string, EntitlementDecision>>();
   /** Most of a batch asks what was asked right before. */
@@ -54,7 +56,9 @@ export function createResolver(frame: LockedFrame, standing: ReadonlyMap<string,
       ofState = new Map();
       resolved.set(customer, ofState);
     }
-    const name = `${key}|${subject.userKey}|${subject.instance?.key}|${subject.teamKey}|${subject.sku}`;
+    const { userKey, instance, teamKey, sku } = subject;
+    // Keys of users and instances may hold any mark that could stand between them.
+    const name = JSON.stringify([key, userKey, instance?.key, teamKey, sku]);
     let decision = ofState.get(name);
     if (decision === undefined) {
       const result = resolveEntitlement(lockedRequest(evaluation), key);
@@ -68,7 +72,14 @@ export function createResolver(frame: LockedFrame, standing: ReadonlyMap<string,
     return decision;
   }
 
-  return { entitlement, lockedRequest };
+  function forget(): void {
+    accounts = [...standing.values()].map(accountState);
+    states.clear();
+    resolved.clear();
+    last = null;
+  }
+
+  return { entitlement, lockedRequest, forget };
 }
 
 function readableState({ customer }: EvaluationRequest<Snapshot>): CustomerState {

@@ -1,4 +1,4 @@
-import type { CustomerState } from '@pennon/engine/model/customer';
+import type { AccountState, CustomerState } from '@pennon/engine/model/customer';
 import {
   type ConsumptionDecision,
   DENIAL_REASONS,
@@ -18,20 +18,29 @@ const DENIALS: ReadonlySet<string> = new Set(DENIAL_REASONS);
 type LockedRequest = EvaluationRequest<Snapshot> & { readonly customer: CustomerState };
 type Found = Exclude<EntitlementDecision['remedy'], undefined>;
 
+/** The account of a decision, with its lots, as it stands after the decisions before it. */
+type StandingOf = (decision: ConsumptionDecision) => AccountState | undefined;
+
 /** @param lockedRequest asked for only where something was denied. */
 export type AddRemedies = (
   lockedRequest: () => LockedRequest,
   decisions: readonly ConsumptionDecision[],
+  standingOf: StandingOf,
 ) => readonly ConsumptionDecision[];
 
 export function createConsumptionRemedies(): AddRemedies {
   const known = new Map<CustomerState, Map<string, Found>>();
 
-  function remedyOf(request: LockedRequest, decision: ConsumptionDecision, amount: number): Found {
+  function remedyOf(
+    request: LockedRequest,
+    decision: ConsumptionDecision,
+    amount: number,
+    standing: AccountState | undefined,
+  ): Found {
     const { entitlement } = decision;
-    const { userKey, instance, teamKey } = request.subject;
+    const { userKey, instance, teamKey, sku } = request.subject;
     const { key, scope, usage, reserved } = entitlement;
-    const name = [key, scope, usage, reserved, amount, userKey, instance?.key, teamKey].join('|');
+    const name = JSON.stringify([key, scope, usage, reserved, amount, userKey, instance?.key, teamKey, sku]);
     let ofState = known.get(request.customer);
     if (ofState === undefined) {
       ofState = new Map();
@@ -39,7 +48,7 @@ export function createConsumptionRemedies(): AddRemedies {
     }
     let remedy = ofState.get(name);
     if (remedy === undefined) {
-      const customer = withBalance(request.customer, request.snapshot.productKey, entitlement);
+      const customer = withBalance(request.customer, request.snapshot.productKey, standing);
       const refused = { ...entitlement, hasAccess: false };
       remedy = new RemedySearch({ ...request, customer }).remedyFor(refused, amount);
       ofState.set(name, remedy);
@@ -47,7 +56,7 @@ export function createConsumptionRemedies(): AddRemedies {
     return remedy;
   }
 
-  return (lockedRequest, decisions) => {
+  return (lockedRequest, decisions, standingOf) => {
     if (decisions.every(({ allowed }) => allowed)) {
       return decisions;
     }
@@ -62,19 +71,20 @@ export function createConsumptionRemedies(): AddRemedies {
           ({ key, entitlement }) => key === decision.key && entitlement.scope === decision.entitlement.scope,
         )
         .reduce((sum, { requested }) => Math.min(sum + requested, Number.MAX_SAFE_INTEGER), 0);
-      const remedy = remedyOf(request, decision, amount);
+      const remedy = remedyOf(request, decision, amount, standingOf(decision));
       return { ...decision, entitlement: { ...decision.entitlement, remedy } };
     });
   };
 }
 
-/** The account as it stands after the decisions before it, which the state of the batch does not know yet. */
+/** The account in place of how it stood when the batch began. */
 function withBalance(
   state: CustomerState,
   product: string,
-  { key: feature, scope, usage: used, reserved, period }: EntitlementDecision,
+  account: AccountState | undefined,
 ): CustomerState {
-  const others = state.accounts.filter((account) => account.feature !== feature || account.scope !== scope);
-  const account = { product, feature, scope, periodStart: period?.start ?? null, used, reserved };
-  return { ...state, accounts: [...others, account] };
+  if (account === undefined) return state;
+  const { feature, scope } = account;
+  const others = state.accounts.filter((one) => one.feature !== feature || one.scope !== scope);
+  return { ...state, accounts: [...others, { ...account, product }] };
 }

@@ -1,4 +1,4 @@
-import type { CreditLot } from '@pennon/engine/model/customer';
+import type { AccountState, CreditLot } from '@pennon/engine/model/customer';
 import type { ConsumptionDecision, EntitlementDecision } from '@pennon/engine/model/decision';
 import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
 import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
@@ -6,6 +6,7 @@ import {
   type ConsumptionInput,
   type ConsumptionRefusal,
   decideConsumption,
+  entitlementAfter,
   refuseConsumption,
 } from '@pennon/engine/usage/decide-consumption';
 import { decideConsumptions } from '@pennon/engine/usage/decide-consumptions';
@@ -16,6 +17,7 @@ import { lotsToStore } from '@pennon/engine/usage/opening';
 import type { BatchWrite, ConsumptionRow, LockedFrame } from '../store/account-transaction.js';
 import type { EndedHolds } from '../store/reservation-statements.js';
 import {
+  accountState,
   accountWrites,
   createAccountFinder,
   type LiveAccount,
@@ -86,8 +88,7 @@ export function createBatchDecider(
   ): Decided {
     try {
       if (request.touches === true) return touch(evaluation, items);
-      const decisions = decideItems(request, evaluation, items);
-      record(request, evaluation, items, decisions);
+      const decisions = record(request, evaluation, items, decideItems(request, evaluation, items));
       return { kind: 'decided', decisions: request.happened ?? decisions };
     } catch (error) {
       if (error instanceof ServiceError) {
@@ -130,7 +131,7 @@ export function createBatchDecider(
     const decisions =
       reservation?.kind === 'make' ? reserve(request, evaluation, items, inputs) : consume(inputs);
     for (const [index, decision] of decisions.entries()) holders.note(items[index], decision, 'taken');
-    return addRemedies(() => resolve.lockedRequest(evaluation), decisions);
+    return addRemedies(() => resolve.lockedRequest(evaluation), decisions, standingOf);
   }
 
   /** What was allowed while the store was away counts into the period that is current now, whatever room is left in it. */
@@ -247,25 +248,17 @@ export function createBatchDecider(
 
   function record(
     request: ConsumeRequest,
-    { snapshot }: EvaluationRequest<Snapshot>,
+    evaluation: EvaluationRequest<Snapshot>,
     items: readonly ConsumeItem[],
     decisions: readonly ConsumptionDecision[],
-  ): void {
+  ): readonly ConsumptionDecision[] {
     const id = newId();
-    for (const [item, decision] of decisions.entries()) {
-      const { entitlement } = decision;
-      if (decision.wouldHaveDenied) wouldHaveDenied += 1;
-      const account = accountOf(decision.key, entitlement.scope);
+    return decisions.map((decided, item) => {
+      if (decided.wouldHaveDenied) wouldHaveDenied += 1;
+      const account = accountOf(decided.key, decided.entitlement.scope);
       const attributes = recordedAttributes(request, items[item], reservations);
-      if (account !== undefined) {
-        const { used } = account;
-        takeOver(account, decision, frame.now);
-        if (account.used !== used) {
-          const feature = snapshot.features.get(decision.key);
-          hours.add(account, feature, account.used - used, attributes);
-          notices.changed(account, feature, entitlement, used);
-        }
-      }
+      const decision = account === undefined ? decided : follow(account, evaluation, decided, attributes);
+      const { entitlement } = decision;
       rows.push({
         id,
         item,
@@ -292,7 +285,36 @@ export function createBatchDecider(
         }),
         actor: request.actor,
       });
+      return decision;
+    });
+  }
+
+  /** The account goes on as the decision leaves it. Answers with the decision, as it stands to the limit by then. */
+  function follow(
+    account: LiveAccount,
+    evaluation: EvaluationRequest<Snapshot>,
+    decision: ConsumptionDecision,
+    attributes: string | null,
+  ): ConsumptionDecision {
+    const { key, entitlement } = decision;
+    const { used } = account;
+    const isLimitLess = takeOver(account, decision, frame.now);
+    if (account.used !== used) {
+      const feature = evaluation.snapshot.features.get(key);
+      hours.add(account, feature, account.used - used, attributes);
+      notices.changed(account, feature, entitlement, used);
     }
+    if (!isLimitLess) return decision;
+    // INVARIANT: whoever is decided next in this batch has the limit that is left (law 2).
+    resolve.forget();
+    const resolved = resolve.entitlement(evaluation, key);
+    const { used: usage, reserved } = accountFor(evaluation, resolved);
+    return { ...decision, entitlement: entitlementAfter(resolved, usage, reserved) };
+  }
+
+  function standingOf({ key, entitlement: { scope } }: ConsumptionDecision): AccountState | undefined {
+    const account = accountOf(key, scope);
+    return account === undefined ? undefined : accountState(account);
   }
 
   function write(): BatchWrite {

@@ -310,7 +310,7 @@ function transactionOf(
     },
     async endedHolds(accounts) {
       const [ended, next] = await send(endedStatements(request, accounts, frame.now));
-      return toEndedHolds(ended, next);
+      return toEndedHolds(accounts, ended, next);
     },
     async commit(write) {
       const results = await commit(() => writeStatements(connection.copier, write.now, [{ request, write }]));

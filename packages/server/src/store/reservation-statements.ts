@@ -43,7 +43,7 @@ export interface EndedHolds {
   readonly ended: readonly StoredReservation[];
   /** There are more: nothing may be decided before they are taken off too. */
   readonly more: boolean;
-  /** When the next hold of an account ends, by `heldAccountName`; absent: nothing more is held. */
+  /** No hold of an account that is left ends before it, by `heldAccountName`; absent: nothing more is held. */
   readonly nextEnds: ReadonlyMap<string, Instant>;
 }
 
@@ -138,7 +138,12 @@ export function endedStatements(
   ];
 }
 
-export function toEndedHolds(ended: GroupResult | undefined, next: GroupResult | undefined): EndedHolds {
+/** @param accounts that were asked about */
+export function toEndedHolds(
+  accounts: readonly AccountKey[],
+  ended: GroupResult | undefined,
+  next: GroupResult | undefined,
+): EndedHolds {
   const rows = (ended?.rows ?? []).map(toReservation);
   const most = LIMITS.holdsEndedAtOnce.value;
   const nextEnds = new Map<string, Instant>();
@@ -146,9 +151,9 @@ export function toEndedHolds(ended: GroupResult | undefined, next: GroupResult |
     nextEnds.set(heldAccountName({ feature: feature ?? '', scope: scope ?? '' }), Number(endsAt));
   }
   const left = rows[most];
-  // Those that are left have ended too: they are the next to be taken off.
-  for (const { expiresAt, ...account } of left === undefined ? [] : rows.slice(most)) {
-    nextEnds.set(heldAccountName(account), expiresAt);
+  // Those that are left have ended too, and each account may have some: they are the next to be taken off.
+  if (left !== undefined) {
+    for (const account of accounts) nextEnds.set(heldAccountName(account), left.expiresAt);
   }
   return { ended: rows.slice(0, most), more: left !== undefined, nextEnds };
 }

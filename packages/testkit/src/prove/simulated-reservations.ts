@@ -52,6 +52,11 @@ export function endedHolds(customerId: string, accounts: readonly AccountKey[], 
         if (next !== undefined) nextEnds.set(accountName(account), next.expiresAt);
       }
       const most = LIMITS.holdsEndedAtOnce.value;
+      if (ended.length > most) ended.sort((left, right) => left.expiresAt - right.expiresAt);
+      const left = ended[most];
+      if (left !== undefined) {
+        for (const account of accounts) nextEnds.set(accountName(account), left.expiresAt);
+      }
       return { ended: ended.slice(0, most), more: ended.length > most, nextEnds };
     },
   };
