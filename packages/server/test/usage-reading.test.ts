@@ -146,7 +146,25 @@ describe('how a customer stands', () => {
       expect(await refused(`${path}?cursor=${wrong}`)).toEqual([400, 'CURSOR_INVALID']);
       expect(await refused(`${path}?cursor=x`)).toEqual([400, 'CURSOR_INVALID']);
     }
+    const made = (...parts: string[]) => Buffer.from(JSON.stringify(parts)).toString('base64url');
+    const noId = '-'.repeat(36);
+    expect(await refused(`${PRODUCT}/near?cursor=${made('5', noId, '', 'calls')}`)).toEqual([
+      400,
+      'CURSOR_INVALID',
+    ]);
+    expect(await refused(`${ofCustomer('stands')}/records?cursor=${made('9', noId, '0')}`)).toEqual([
+      400,
+      'CURSOR_INVALID',
+    ]);
     const history = `${ofCustomer('stands')}/history`;
+    // Law 12: what may be sent is said, in words.
+    const said = async (query: string) => (await server.request('GET', `${history}?${query}`)).body.detail;
+    expect(await said('from=2026-01-01T00:00:00Z&window=week')).toContain(
+      '`window` must be one of `hour`, `day`, `month`',
+    );
+    expect(await said('from=2026-01-01')).toContain(
+      '`from` must be an RFC 3339 time with an offset, like `2027-01-31T10:00:00Z`',
+    );
     expect(await refused(`${history}?from=2026-01-01T00:00:00Z&cursor=${wrong}`)).toEqual([
       400,
       'CURSOR_INVALID',

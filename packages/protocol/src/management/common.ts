@@ -9,8 +9,10 @@ export const KeySchema = Type.String({
   description: 'A stable name that people chose.',
 });
 
+export const ID_PATTERN = '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$';
+
 export const IdSchema = Type.String({
-  pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$',
+  pattern: ID_PATTERN,
   description: 'A UUIDv7 that the server made.',
 });
 
@@ -24,8 +26,10 @@ export const ReasonSchema = Type.String({
 
 export const ReasonQuerySchema = Type.Object({ reason: ReasonSchema }, { additionalProperties: false });
 
+export const TIME_PATTERN = '^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d{1,3})?(Z|[+-]\\d{2}:\\d{2})$';
+
 export const TimeSchema = Type.String({
-  pattern: '^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d{1,3})?(Z|[+-]\\d{2}:\\d{2})$',
+  pattern: TIME_PATTERN,
   description: 'RFC 3339, answered in UTC with milliseconds.',
 });
 

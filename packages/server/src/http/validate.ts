@@ -1,7 +1,9 @@
 import { suggestName } from '@pennon/engine/cel/suggest';
+import { ID_PATTERN, TIME_PATTERN } from '@pennon/protocol/management/common';
 import type { FastifySchemaCompiler, FastifySerializerCompiler } from 'fastify';
 import type { TSchema } from 'typebox';
 import { Compile, type Validator } from 'typebox/compile';
+import type { TLocalizedValidationError } from 'typebox/error';
 import { type FaultItem, ServiceError } from '../service/service-error.js';
 import { propertyNamesAt } from './schema-names.js';
 
@@ -78,12 +80,27 @@ function faultItems(validator: Validator, schema: TSchema, value: unknown, part:
       const pointer = pointerOf(at, part);
       items.push({
         code: 'VALUE_REFUSED',
-        message: `\`${pointer === '' ? 'the body' : pointer}\` ${error.message}`,
+        message: `\`${pointer === '' ? 'the body' : pointer}\` ${demandOf(error)}`,
         pointer,
       });
     }
   }
   return items;
+}
+
+/** What patterns mean, where an expression would have to be read. */
+const PATTERN_WORDS: ReadonlyMap<unknown, string> = new Map<unknown, string>([
+  [TIME_PATTERN, 'must be an RFC 3339 time with an offset, like `2027-01-31T10:00:00Z`'],
+  [ID_PATTERN, 'must be an id that the server made'],
+]);
+
+/** What a value must be, with all that it may be where that can be listed. */
+function demandOf(error: TLocalizedValidationError): string {
+  if (error.keyword === 'enum') {
+    return `must be one of ${error.params.allowedValues.map((value) => `\`${String(value)}\``).join(', ')}`;
+  }
+  const words = error.keyword === 'pattern' ? PATTERN_WORDS.get(error.params.pattern) : undefined;
+  return words ?? error.message;
 }
 
 function unknownMember(schema: TSchema, at: string, name: string, part: string): FaultItem {

@@ -6,6 +6,7 @@ import type { CustomerName } from '../contracts/customers.js';
 import type { ContractServices } from '../contracts/data-change.js';
 import { productNamed } from '../contracts/named-product.js';
 import type { Credential } from '../credential.js';
+import { isId } from '../new-id.js';
 import { cursorRefused, fromCursor, type Page, toPage } from '../page.js';
 import { environmentInReach } from '../scope.js';
 import { fromTime, toTime, toTimeOrNull } from '../times.js';
@@ -58,7 +59,7 @@ function cursorOf(cursor: string | undefined): RecordsQuestion['after'] {
   const position = fromCursor(cursor, 3);
   if (position === null) return null;
   const [at = '', id = '', item = ''] = position;
-  const isOurs = /^\d{1,15}$/.test(at) && /^[0-9a-f-]{36}$/.test(id) && /^\d{1,6}$/.test(item);
+  const isOurs = /^\d{1,15}$/.test(at) && isId(id) && /^\d{1,6}$/.test(item);
   if (!isOurs) throw cursorRefused();
   return { at: Number(at), id, item: Number(item) };
 }

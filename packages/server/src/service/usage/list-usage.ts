@@ -12,6 +12,7 @@ import type { ContractServices } from '../contracts/data-change.js';
 import { productNamed } from '../contracts/named-product.js';
 import type { Credential } from '../credential.js';
 import type { CustomerFactsStore } from '../customer-facts.js';
+import { isId } from '../new-id.js';
 import { cursorRefused, fromCursor, type Page, toCursor } from '../page.js';
 import type { Snapshots } from '../ports.js';
 import { runInSlices } from '../run-in-slices.js';
@@ -142,7 +143,7 @@ function nearCursorOf(cursor: string | undefined): NearCursor | null {
   const position = fromCursor(cursor, 4);
   if (position === null) return null;
   const [percent = '', customerId = '', scope = '', feature = ''] = position;
-  const isOurs = /^\d{1,9}$/.test(percent) && /^[0-9a-f-]{36}$/.test(customerId);
+  const isOurs = /^\d{1,9}$/.test(percent) && isId(customerId);
   if (!isOurs) throw cursorRefused();
   return { percent: Number(percent), customerId, scope, feature };
 }
