@@ -12,6 +12,7 @@ export const FAULTS = [
   ['evaluating takes', 'evaluate', 'evaluate-takes'],
   ['the amount of an evaluation is not looked at', 'evaluate', 'amount-ignored'],
   ['a member that it does not know is an error', 'evaluate', 'strict-members'],
+  ['null is a value of its own', 'consume', 'strict-null'],
   ['only `Authorization` is read', 'errors', 'bearer-only'],
   ['a browser’s key consumes', 'errors', 'client-consumes'],
   ['an error carries another code', 'errors', 'wrong-code'],

@@ -116,9 +116,10 @@ function credentialOf({ headers }, faults) {
 }
 
 function objectOf(text, faults, known = null) {
+  const withoutNull = (_name, value) => (value === null && !faults.has('strict-null') ? undefined : value);
   let body;
   try {
-    body = JSON.parse(text);
+    body = JSON.parse(text, withoutNull);
   } catch {
     throw new Refusal(400, 'PARSE_ERROR', 'The body is not JSON.');
   }

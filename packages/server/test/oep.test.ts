@@ -393,6 +393,7 @@ describe('OEP consume', () => {
 
   it('says what it can do', async () => {
     const answer = await server.request('GET', '/oep/v1/configuration', { key: server.serverKey });
+    expect(answer.headers.get('cache-control')).toBe('no-store');
     expect(answer.body).toMatchObject({
       protocol: 'oep/0.1',
       capabilities: { consume: true, reservations: true, holders: true },

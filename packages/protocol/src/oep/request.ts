@@ -64,7 +64,7 @@ export function fromOepEvaluate(body: unknown): OepEvaluateCall | OepRefusal {
   if ('ok' in context) return context;
   const amount = amountOf(members.value, 'amount');
   if ('ok' in amount) return amount;
-  const consistency = members.value.consistency;
+  const consistency = members.value.consistency ?? undefined;
   if (consistency !== undefined && consistency !== 'cached' && consistency !== 'strong') {
     return refuse('PARSE_ERROR', '`consistency` must be `cached` or `strong`.');
   }
@@ -78,13 +78,13 @@ export function fromOepConsume(body: unknown, maximumItems: number): OepConsumeC
   const { value } = members;
   const context = contextOf(value);
   if ('ok' in context) return context;
-  const mode = value.mode;
+  const mode = value.mode ?? undefined;
   if (mode !== undefined && mode !== 'all' && mode !== 'upTo') {
     return refuse('PARSE_ERROR', '`mode` must be `all` or `upTo`.');
   }
   const items = itemsOf(value, maximumItems);
   if ('ok' in items) return items;
-  const form = value.items === undefined ? 'single' : 'items';
+  const form = isSent(value.items) ? 'items' : 'single';
   return { ok: true, context: context.value, items: items.value, form, mode: mode ?? 'all' };
 }
 
@@ -140,6 +140,11 @@ function refuse(errorCode: OepRefusal['errorCode'], message: string): OepRefusal
   return { ok: false, errorCode, message };
 }
 
+/** `null` is the same as absent, of every member. */
+function isSent(value: unknown): boolean {
+  return value !== undefined && value !== null;
+}
+
 function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
@@ -165,11 +170,11 @@ function itemsOf(members: JsonObject, maximumItems: number): Read<readonly OepIt
   const items = members.items;
   const attributes = attributesOf(members, '');
   if ('ok' in attributes) return attributes;
-  if (items === undefined) {
+  if (!isSent(items)) {
     const item = itemOf(members, '', attributes.value);
     return 'ok' in item ? item : { value: [item.value] };
   }
-  if (members.key !== undefined || members.amount !== undefined || members.holder !== undefined) {
+  if (isSent(members.key) || isSent(members.amount) || isSent(members.holder)) {
     return refuse('PARSE_ERROR', 'Send either `key`, `amount` and `holder`, or `items`, not both.');
   }
   if (!Array.isArray(items) || items.length === 0 || items.length > maximumItems) {
@@ -198,7 +203,7 @@ function itemOf(members: JsonObject, path: string, shared: JsonObject): Read<Oep
   if ('ok' in attributes) return attributes;
   const holder = holderOf(members, path);
   if ('ok' in holder) return holder;
-  const own = members.attributes === undefined ? shared : attributes.value;
+  const own = isSent(members.attributes) ? attributes.value : shared;
   return { value: { key, amount: amount.value, attributes: own, holder: holder.value } };
 }
 

@@ -57,7 +57,7 @@ export function registerOepRoutes(app: App, services: OepServices): void {
       },
       config: { access: EVALUATE, changes: false },
     },
-    async () => CONFIGURATION,
+    async (_request, reply) => reply.header('cache-control', 'no-store').send(CONFIGURATION),
   );
 }
 
