@@ -6,8 +6,8 @@ const MOST_PERCENT = 1_000_000;
 const EXACT = 90_000_000_000_000;
 
 /**
- * Whole percent of a limit that are taken, rounded down; `null` below half of it, and where there is no limit. With a limit of 0 whatever
- * is taken is the most there is.
+ * Whole percent of a limit that are taken, rounded down; beyond it rounded up, so that 100 is all of it and 101 is over it, however
+ * little. `null` below half of it, and where there is no limit. With a limit of 0 whatever is taken is the most there is.
  */
 export function percentOf(taken: number, limit: number | null): number | null {
   const percent = wholePercent(taken, limit);
@@ -19,7 +19,11 @@ export function wholePercent(taken: number, limit: number | null): number | null
   if (limit === null) return null;
   if (taken <= 0) return 0;
   if (limit <= 0) return MOST_PERCENT;
-  const percent =
-    taken < EXACT ? Math.floor((taken * 100) / limit) : Number((BigInt(taken) * 100n) / BigInt(limit));
-  return Math.min(percent, MOST_PERCENT);
+  const isOver = taken > limit;
+  if (taken >= EXACT) {
+    const exact = (BigInt(taken) * 100n + (isOver ? BigInt(limit - 1) : 0n)) / BigInt(limit);
+    return Math.min(Number(exact), MOST_PERCENT);
+  }
+  const percent = (taken * 100) / limit;
+  return Math.min(isOver ? Math.ceil(percent) : Math.floor(percent), MOST_PERCENT);
 }

@@ -109,5 +109,9 @@ describe('how near a limit', () => {
     ]);
     expect([percentOf(5, null), percentOf(0, 0), percentOf(1, 0)]).toEqual([null, null, 1_000_000]);
     expect([percentOf(MOST, MOST), percentOf(MOST - 1, MOST)]).toEqual([100, 99]);
+    // K-14 who is over by one is over.
+    expect([percentOf(1000, 1000), percentOf(1001, 1000), percentOf(999, 1000)]).toEqual([100, 101, 99]);
+    expect(percentOf(MOST, MOST - 1)).toBe(101);
+    expect(percentOf(8e13 + 1, 8e13)).toBe(101);
   });
 });

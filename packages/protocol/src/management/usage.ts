@@ -36,7 +36,8 @@ export const UsageSchema = Type.Object(
     covered: Type.Integer({ description: 'Of `usage`, what was taken out of lots.' }),
     percent: orNull(
       Type.Integer({
-        description: 'How much of `limit` is used and held, rounded down; null when unlimited.',
+        description:
+          'How much of `limit` is used and held, rounded down, above 100 rounded up; null when unlimited.',
       }),
     ),
     state: Type.Enum(['within_limit', 'over_limit']),
