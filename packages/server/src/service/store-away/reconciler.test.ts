@@ -128,6 +128,26 @@ describe('what waits to be counted', () => {
     expect(events).toEqual(['asked a', 'forgot a']);
   });
 
+  it('is given up by the journal once, also where a stop comes upon what is under way', async () => {
+    const wait = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+    let asked = 0;
+    const { reconciler, waiting, events } = world([entry('a')], async ({ id }) => {
+      asked += 1;
+      if (id === 'a' && asked === 1) {
+        await wait(100);
+        waiting.add(entry('b'), null, 'b');
+        throw SILENCE;
+      }
+      // Longer than until the next pass would begin by itself.
+      await wait(400);
+    });
+    await reconciler.start();
+    await until(() => asked === 1);
+    await reconciler.stop();
+    await wait(500);
+    expect(events.filter((event) => event.endsWith(' b'))).toEqual(['asked b', 'counted b', 'forgot b']);
+  });
+
   it('is not touched while the store is away', async () => {
     const all = world([entry('a')], async () => undefined);
     all.away = true;

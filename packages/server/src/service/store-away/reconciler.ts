@@ -36,6 +36,7 @@ const STOP_MILLISECONDS = 5000;
 
 export function createReconciler(options: ReconcilerOptions): Reconciler {
   const { journal, waiting, circuit, clock } = options;
+  let stopping = false;
   let stopped = false;
   let complained = false;
   let running: Promise<void> | null = null;
@@ -43,7 +44,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   let looking: NodeJS.Timeout | null = null;
 
   function wake(): void {
-    if (stopped || running !== null || timer !== null || waiting.size === 0) return;
+    if (stopping || running !== null || timer !== null || waiting.size === 0) return;
     timer = setTimeout(() => {
       timer = null;
       running = pass().finally(() => {
@@ -131,13 +132,15 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     },
     wake,
     async stop() {
+      // No pass begins beside the last one: what both counted, the journal would be told to give up twice.
+      stopping = true;
       if (timer !== null) clearTimeout(timer);
       if (looking !== null) clearInterval(looking);
-      await running;
-      // With the store there, what waits is not left to a next process that may never come.
       const patience = setTimeout(() => {
         stopped = true;
       }, STOP_MILLISECONDS);
+      await running;
+      // With the store there, what waits is not left to a next process that may never come.
       await pass();
       clearTimeout(patience);
       stopped = true;
