@@ -49,7 +49,10 @@ export function createHoldSweeper(options: HoldSweeperOptions): LeasedSweep {
     }
     if (performance.now() - forgottenAt >= FORGET_MILLISECONDS) {
       forgottenAt = performance.now();
-      await deleteFinalReservations(database, idBefore(clock.now() - KEPT), FORGOTTEN_AT_ONCE);
+      const before = idBefore(clock.now() - KEPT);
+      const forgotten = await deleteFinalReservations(database, before, FORGOTTEN_AT_ONCE);
+      // There are more, and the next sweep goes on: however many are made, no more than the days that they are kept for stay.
+      if (forgotten === FORGOTTEN_AT_ONCE) forgottenAt = Number.NEGATIVE_INFINITY;
     }
     return 'done';
   }

@@ -39,13 +39,14 @@ export async function readEndedAccounts(
   return [...found.values()];
 }
 
-/** @param beforeId ids sort by when they were made. */
+/** @param beforeId ids sort by when they were made. Returns how many there were, at most `limit`. */
 export async function deleteFinalReservations(
   database: Kysely<Tables>,
   beforeId: string,
   limit: number,
-): Promise<void> {
-  await sql`delete from reservation r using (
+): Promise<number> {
+  const { numAffectedRows } = await sql`delete from reservation r using (
       select customer_id, id from reservation where id < ${beforeId} and state <> 'held' order by id limit ${limit}) old
     where r.customer_id = old.customer_id and r.id = old.id`.execute(database);
+  return Number(numAffectedRows ?? 0);
 }
