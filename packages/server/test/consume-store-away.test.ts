@@ -99,6 +99,39 @@ describe('consume while the store', () => {
     });
   });
 
+  it('X-5 stands still: whoever settles, releases, reads a hold, or wants a strong answer is told in time too', async () => {
+    const who = await fresh('still-held');
+    const headers = () => ({ headers: { 'idempotency-key': idempotencyKey() } });
+    const context = { targetingKey: who };
+    const made = await ask(
+      far,
+      '/oep/v1/reservations',
+      { context, key: 'calling-minutes', amount: 2 },
+      headers(),
+    );
+    const { id } = made.body;
+    const began = performance.now();
+    wire.standStill(true);
+    try {
+      const answers = await Promise.all([
+        ask(far, `/oep/v1/reservations/${id}/settle`, { amount: 1 }, headers()),
+        ask(far, `/oep/v1/reservations/${id}/release`, {}, headers()),
+        far.request('GET', `/oep/v1/reservations/${id}`, { key: far.serverKey }),
+        ask(far, '/oep/v1/evaluate/entitlements/calling-minutes', { context, consistency: 'strong' }),
+      ]);
+      for (const { status, body, headers: told } of answers) {
+        expect([status, body.errorCode, told.get('retry-after')]).toEqual([503, 'UNAVAILABLE', '1']);
+      }
+      expect(performance.now() - began).toBeLessThan(4000);
+    } finally {
+      wire.standStill(false);
+    }
+    let settled = await ask(far, `/oep/v1/reservations/${id}/settle`, { amount: 1 }, headers());
+    while (settled.status === 503)
+      settled = await ask(far, `/oep/v1/reservations/${id}/settle`, { amount: 1 }, headers());
+    expect(settled.body).toMatchObject({ state: 'settled', settled: 1 });
+  });
+
   it('X-5 cuts every connection: nobody is denied, and each unit is taken once', async () => {
     const who = await fresh('cut');
     await consume(far, who, { key: 'calling-minutes', amount: 0 });

@@ -35,6 +35,18 @@ function account(warnAt: readonly number[], from: { limit: number | null; used?:
 }
 
 describe('notices of usage (K-14)', () => {
+  it.each([0, 10])(
+    'tell nothing of a limit that rises from %i to exactly what is used, and all that follows',
+    (from) => {
+      const { change } = account([80], { limit: from });
+      expect(change({ used: 15 })).toContain('exceeded');
+      expect(change({ limit: 15 })).toEqual([]);
+      expect(change({ used: 16 })).toEqual(['exceeded']);
+      expect(change({ limit: 40 })).toEqual([]);
+      expect(change({ used: 40 })).toEqual(['warned 80', 'reached']);
+    },
+  );
+
   it('tell each level once, at the amount that comes to it', () => {
     const { change } = account([90, 80], { limit: 10 });
     expect(change({ used: 7 })).toEqual([]);

@@ -3,6 +3,7 @@ import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
 import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
 import { refuseConsumption } from '@pennon/engine/usage/decide-consumption';
 import { refuseRelease } from '@pennon/engine/usage/decide-release';
+import { answerInTime } from './answer-in-time.js';
 import type { ConsumeDependencies, ConsumeInput } from './consume-input.js';
 import { itemsOf } from './consume-items.js';
 import type { Credential } from './credential.js';
@@ -81,9 +82,8 @@ async function lookAgain(
       `Whether the customer \`${customerKey}\` exists could not be read. Ask again with the same key.`,
     );
   };
-  const { customerVersion } = await dependencies.balances
-    .read({ environmentId, productId, customerKey })
-    .catch(unreadable);
+  const reading = dependencies.balances.read({ environmentId, productId, customerKey });
+  const { customerVersion } = await answerInTime(reading).catch(unreadable);
   if (customerVersion === null) {
     return remembered;
   }

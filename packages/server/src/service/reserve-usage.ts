@@ -1,5 +1,6 @@
 import type { Reservation } from '@pennon/engine/model/decision';
 import { DEFAULT_RESERVATION_SECONDS } from '@pennon/engine/model/limits';
+import { answerInTime } from './answer-in-time.js';
 import { canonicalText } from './canonical-request.js';
 import type { ConsumeDependencies, ConsumeInput } from './consume-input.js';
 import type { ConsumeAnswer } from './consume-request.js';
@@ -93,7 +94,7 @@ async function findReservation(
   const productRef = named.product ?? credential.productId;
   // A key of all products need not name the one that the reservation itself names.
   const product = productRef === null ? null : productInReach(directory, credential, productRef);
-  const found = isId(id) ? await reservations.find(id) : null;
+  const found = isId(id) ? await answerInTime(reservations.find(id)) : null;
   if (
     found === null ||
     found.environmentId !== environment.id ||

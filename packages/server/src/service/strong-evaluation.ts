@@ -1,4 +1,5 @@
 import type { AccountState, Instant } from '@pennon/engine/model/customer';
+import { answerInTime } from './answer-in-time.js';
 import type { Credential } from './credential.js';
 import {
   type EvaluationDependencies,
@@ -70,7 +71,8 @@ async function readFresh(
   { environmentId, productId }: PreparedEvaluation,
   customerKey: string | null,
 ): Promise<Fresh> {
-  const fresh = await balances.read({ environmentId, productId, customerKey }).catch((error: unknown) => {
+  const reading = balances.read({ environmentId, productId, customerKey });
+  const fresh = await answerInTime(reading).catch((error: unknown) => {
     throw unreadable(error);
   });
   const { revision, customerVersion } = fresh;

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { ConsumptionDecision } from '@pennon/engine/model/decision';
 import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
 import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
+import { answerInTime } from '../answer-in-time.js';
 import type { ConsumeBatcher } from '../consume-batcher.js';
 import type { ConsumeAnswer, ConsumeEvaluation, ConsumeItem, ConsumeRequest } from '../consume-request.js';
 import type { Credential } from '../credential.js';
@@ -119,7 +120,8 @@ async function makeSure(
   { balances, customers }: CountDependencies,
   { environmentId, productId, customerKey }: JournalEntry,
 ): Promise<void> {
-  const { customerVersion } = await balances.read({ environmentId, productId, customerKey }).catch(() => {
+  const reading = balances.read({ environmentId, productId, customerKey });
+  const { customerVersion } = await answerInTime(reading).catch(() => {
     throw entitlementFault('CUSTOMER_STATE_UNAVAILABLE', 'Whether the customer exists could not be read.');
   });
   if (customerVersion === null) throw gone();
