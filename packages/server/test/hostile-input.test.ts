@@ -184,6 +184,8 @@ describe('hostile bodies (S-4, S-18, S-19): a typed refusal, never a 5xx', () =>
       JSON.stringify({ context: { a: 'x'.repeat(70_000) } }),
     );
     expect([status, JSON.parse(text).metadata.cause]).toEqual([413, 'BODY_TOO_LARGE']);
+    // Law 12: how much it may be.
+    expect(JSON.parse(text).errorDetails).toContain('65536 bytes');
   });
 
   it('nothing is coerced', async () => {

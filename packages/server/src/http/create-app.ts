@@ -82,7 +82,7 @@ export function createApp(options: AppOptions): App {
     sendFault(
       request,
       reply,
-      toFault(error, options.isUnavailable, options.log, request.id),
+      toFault(error, options.isUnavailable, options.log, request),
       request.routeOptions?.config?.rule?.errorShape,
     );
 

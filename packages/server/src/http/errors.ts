@@ -8,9 +8,11 @@ import { errorShapeOf } from './route-rule.js';
 /** Tells a store that is away from a defect of ours; given by `compose.ts`, so that HTTP knows no driver. */
 export type IsUnavailable = (error: unknown) => boolean;
 
+const TOO_LARGE = 'FST_ERR_CTP_BODY_TOO_LARGE';
+
 const CODE_OF_FRAMEWORK_ERROR: Readonly<Record<string, { readonly code: string; readonly message: string }>> =
   {
-    FST_ERR_CTP_BODY_TOO_LARGE: {
+    [TOO_LARGE]: {
       code: 'BODY_TOO_LARGE',
       message: 'The body is larger than this call accepts.',
     },
@@ -31,8 +33,9 @@ export function toFault(
   error: unknown,
   isUnavailable: IsUnavailable,
   log: FastifyBaseLogger,
-  requestId: string,
+  request: FastifyRequest,
 ): HttpFault {
+  const requestId = request.id;
   if (error instanceof ServiceError) {
     return toHttpFault(error);
   }
@@ -50,7 +53,7 @@ export function toFault(
       retryAfterSeconds: 1,
     };
   }
-  const framework = toFrameworkFault(error);
+  const framework = toFrameworkFault(error, request.routeOptions?.bodyLimit);
   if (framework !== null) {
     return framework;
   }
@@ -62,7 +65,7 @@ export function toFault(
   );
 }
 
-function toFrameworkFault(error: unknown): HttpFault | null {
+function toFrameworkFault(error: unknown, bodyLimit: number | undefined): HttpFault | null {
   if (!(error instanceof Error) || !('statusCode' in error) || typeof error.statusCode !== 'number') {
     return null;
   }
@@ -72,6 +75,10 @@ function toFrameworkFault(error: unknown): HttpFault | null {
   }
   const known =
     'code' in error && typeof error.code === 'string' ? CODE_OF_FRAMEWORK_ERROR[error.code] : undefined;
+  if ('code' in error && error.code === TOO_LARGE && bodyLimit !== undefined) {
+    const message = `The body is larger than the ${bodyLimit} bytes that this call accepts. Send less in one call.`;
+    return plainFault(status, 'BODY_TOO_LARGE', message);
+  }
   return known === undefined
     ? plainFault(status, 'REQUEST_REFUSED', 'The request is not one that this server can read.')
     : plainFault(status, known.code, known.message);
