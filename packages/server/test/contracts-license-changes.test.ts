@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { auditOf, type Call, caller } from './contracts-support.js';
@@ -329,6 +330,34 @@ describe('a change of plan', () => {
       period: { start: moved.anchorSince, anchor },
     });
     expect((await call('GET', path)).body).toMatchObject({ plan: 'starter', anchor });
+  });
+
+  it('taken back leaves the period of what is recorded as long as it was', async () => {
+    const { path, key } = await licensed({ plan: 'pro' });
+    const record = async () => {
+      const told = await server.request('POST', '/oep/v1/usage', {
+        key: server.serverKey,
+        headers: { 'content-type': 'application/cloudevents+json' },
+        body: {
+          ...{ specversion: '1.0', id: randomUUID(), source: '/test', type: 'used', subject: key },
+          data: { key: 'minutes' },
+        },
+      });
+      expect(told.body, told.text).toMatchObject({ accepted: 1 });
+      const { rows } = await server.parts.database.pool.query(
+        `select a.period_end as end, a.used::int from account a join customer c on c.id = a.customer_id
+         where c.key = $1 and a.feature = 'minutes'`,
+        [key],
+      );
+      return { end: (rows[0].end as Date).getTime(), used: rows[0].used as number };
+    };
+    const at = new Date(Date.now() + 60_000).toISOString();
+    await post(`${path}/plan-change`, { plan: 'starter', at, usage: 'reset' });
+    expect(await record()).toEqual({ end: Date.parse(at), used: 1 });
+    await call('DELETE', `${path}/plan-change?reason=stays`, undefined, any);
+    const { period } = await asked(key, 'minutes');
+    expect(Date.parse(period.end)).toBeGreaterThan(Date.parse(at));
+    expect(await record()).toEqual({ end: Date.parse(period.end), used: 2 });
   });
 
   it('at the end of the period, taken back', async () => {

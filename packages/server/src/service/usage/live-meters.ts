@@ -118,6 +118,9 @@ export class LiveMeters {
       roll(live, period);
       credits?.open();
       this.#tellReset(live, locked);
+    } else if (live.periodStart !== null) {
+      // It may last longer than it was opened for, as in a consume: a planned change that was taken back, or nothing ends it any more.
+      live.periodEnd = period?.end ?? null;
     }
     return live;
   }
