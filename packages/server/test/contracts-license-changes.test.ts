@@ -332,9 +332,8 @@ describe('a change of plan', () => {
     expect((await call('GET', path)).body).toMatchObject({ plan: 'starter', anchor });
   });
 
-  it('taken back leaves the period of what is recorded as long as it was', async () => {
-    const { path, key } = await licensed({ plan: 'pro' });
-    const record = async () => {
+  it('taken back leaves the period as long as it was, of what is consumed and of what is recorded', async () => {
+    const recorded = async (key: string) => {
       const told = await server.request('POST', '/oep/v1/usage', {
         key: server.serverKey,
         headers: { 'content-type': 'application/cloudevents+json' },
@@ -344,6 +343,12 @@ describe('a change of plan', () => {
         },
       });
       expect(told.body, told.text).toMatchObject({ accepted: 1 });
+    };
+    const consumed = async (key: string) => {
+      const { body } = await consume(server, key, { key: 'minutes', amount: 1 });
+      expect(body).toMatchObject({ allowed: true });
+    };
+    const accountOf = async (key: string) => {
       const { rows } = await server.parts.database.pool.query(
         `select a.period_end as end, a.used::int from account a join customer c on c.id = a.customer_id
          where c.key = $1 and a.feature = 'minutes'`,
@@ -351,13 +356,18 @@ describe('a change of plan', () => {
       );
       return { end: (rows[0].end as Date).getTime(), used: rows[0].used as number };
     };
-    const at = new Date(Date.now() + 60_000).toISOString();
-    await post(`${path}/plan-change`, { plan: 'starter', at, usage: 'reset' });
-    expect(await record()).toEqual({ end: Date.parse(at), used: 1 });
-    await call('DELETE', `${path}/plan-change?reason=stays`, undefined, any);
-    const { period } = await asked(key, 'minutes');
-    expect(Date.parse(period.end)).toBeGreaterThan(Date.parse(at));
-    expect(await record()).toEqual({ end: Date.parse(period.end), used: 2 });
+    for (const use of [recorded, consumed]) {
+      const { path, key } = await licensed({ plan: 'pro' });
+      const at = new Date(Date.now() + 60_000).toISOString();
+      await post(`${path}/plan-change`, { plan: 'starter', at, usage: 'reset' });
+      await use(key);
+      expect(await accountOf(key)).toEqual({ end: Date.parse(at), used: 1 });
+      await call('DELETE', `${path}/plan-change?reason=stays`, undefined, any);
+      const { period } = await asked(key, 'minutes');
+      expect(Date.parse(period.end)).toBeGreaterThan(Date.parse(at));
+      await use(key);
+      expect(await accountOf(key)).toEqual({ end: Date.parse(period.end), used: 2 });
+    }
   });
 
   it('at the end of the period, taken back', async () => {

@@ -128,8 +128,8 @@ export function openPeriod(
 }
 
 /**
- * A period that lasts longer than it was opened for (an anchor that was moved), or that nothing ends any more: it has not ended, and is
- * not looked for again before it does.
+ * A period that lasts longer than it was opened for (an anchor that was moved, a planned change that was taken back), or that nothing ends
+ * any more: it has not ended, is not looked for again before it does, and is closed at the end that it has.
  */
 export function takeOverPeriodEnd(account: LiveAccount, { period }: EntitlementDecision): void {
   const end = period?.end ?? null;

@@ -159,7 +159,7 @@ export function createBatchDecider(
   function touch(evaluation: EvaluationRequest<Snapshot>, items: readonly ConsumeItem[]): Decided {
     for (const { key } of items) {
       const resolved = resolve.entitlement(evaluation, key);
-      takeOverPeriodEnd(accountFor(evaluation, resolved), resolved);
+      accountFor(evaluation, resolved);
     }
     return { kind: 'decided', decisions: [] };
   }
@@ -239,6 +239,8 @@ export function createBatchDecider(
     if (opensPeriod(account, resolved)) {
       openPeriod(account, resolved, lotsToStore(resolve.lockedRequest(evaluation), resolved));
       notices.periodBegan(account, resolved);
+    } else {
+      takeOverPeriodEnd(account, resolved);
     }
     if (takeOverLimit(account, resolved)) {
       notices.changed(account, evaluation.snapshot.features.get(resolved.key), resolved, account.used);
