@@ -132,6 +132,23 @@ describe('consume while the store', () => {
     expect(settled.body).toMatchObject({ state: 'settled', settled: 1 });
   });
 
+  it('X-5 is lost without a word: connections that it does not know are given up, and it goes on by itself', async () => {
+    const who = await fresh('lost');
+    await Promise.all(
+      Array.from({ length: 8 }, () => consume(far, who, { key: 'calling-minutes', amount: 0 })),
+    );
+    wire.lose();
+    const token = idempotencyKey();
+    const began = performance.now();
+    let answer = await consume(far, who, { key: 'calling-minutes', amount: 3 }, token);
+    while (answer.status === 503 && performance.now() - began < 30_000) {
+      await pause(100);
+      answer = await consume(far, who, { key: 'calling-minutes', amount: 3 }, token);
+    }
+    expect(answer).toMatchObject({ status: 200, body: { allowed: true, consumed: 3 } });
+    expect(await used(who)).toBe(3);
+  }, 60_000);
+
   it('X-5 cuts every connection: nobody is denied, and each unit is taken once', async () => {
     const who = await fresh('cut');
     await consume(far, who, { key: 'calling-minutes', amount: 0 });

@@ -43,6 +43,11 @@ export class Wire {
     }
   }
 
+  /** What is open now is lost without a word, as where a machine vanished; what is opened from now on works. */
+  lose(): void {
+    for (const socket of this.#sockets) socket.pause();
+  }
+
   get isAway(): boolean {
     return this.#away;
   }

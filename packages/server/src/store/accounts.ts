@@ -21,6 +21,7 @@ import { surviveLostConnections } from './lost-connections.js';
 import { toLots } from './lot-statements.js';
 import { openTransaction } from './open-transaction.js';
 import { toHolds } from './reservation-statements.js';
+import { endSilentConnections } from './silent-connections.js';
 import { sendGroup } from './statement-group.js';
 
 /* Accounts and consumptions: the connections on which consume transactions run. */
@@ -170,10 +171,13 @@ export function openAccounts(options: AccountsOptions): Accounts {
   return { begin, beginTogether, read, close };
 }
 
+/** What the store lists these connections as. */
+const APPLICATION_NAME = 'pennon consume';
+
 function openPool({ connectionString, onConnectionLost }: AccountsOptions, max: number): pg.Pool {
   const pool = new pg.Pool({
     connectionString,
-    application_name: 'pennon consume',
+    application_name: APPLICATION_NAME,
     max,
     connectionTimeoutMillis: 800,
     keepAlive: true,
@@ -183,5 +187,6 @@ function openPool({ connectionString, onConnectionLost }: AccountsOptions, max: 
     },
   } as pg.PoolConfig);
   surviveLostConnections(pool, onConnectionLost);
+  endSilentConnections(pool, { connectionString, applicationName: APPLICATION_NAME });
   return pool;
 }

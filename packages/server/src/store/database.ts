@@ -2,6 +2,7 @@ import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { closePool } from './close-pool.js';
 import { surviveLostConnections } from './lost-connections.js';
+import { endSilentConnections } from './silent-connections.js';
 import type { Tables } from './tables.js';
 
 /** One pool of connections and the query builder over it. */
@@ -33,15 +34,15 @@ export interface DatabaseOptions {
  * idle in a transaction. Consumption opens a pool of its own (see `accounts.ts`).
  */
 export function openDatabase(options: DatabaseOptions): Database {
-  const { sessionStatements } = options;
+  const { sessionStatements, connectionString, applicationName = 'pennon' } = options;
   const pool = new pg.Pool({
     ...(sessionStatements === undefined
       ? {}
       : {
           onConnect: async (client: pg.ClientBase) => void (await client.query(sessionStatements.join('; '))),
         }),
-    connectionString: options.connectionString,
-    application_name: options.applicationName ?? 'pennon',
+    connectionString,
+    application_name: applicationName,
     max: options.maxConnections ?? 10,
     connectionTimeoutMillis: options.connectTimeoutMilliseconds ?? 3000,
     statement_timeout: options.statementTimeoutMilliseconds ?? 10_000,
@@ -52,6 +53,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     types: { getTypeParser },
   });
   surviveLostConnections(pool, options.onConnectionLost);
+  endSilentConnections(pool, { connectionString, applicationName });
   const kysely = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
   // Not `kysely.destroy()`: a builder that was never asked anything has not met its pool, and would leave it open.
   return { kysely, pool, close: () => closePool(pool) };
