@@ -31,20 +31,23 @@ const ASK_MILLISECONDS = 1000;
  * for its standby, is waited for: ended here it would hold its locks all the same, and another connection would be made in its place.
  */
 export function endSilentConnections(pool: pg.Pool, options: SilentConnectionsOptions): void {
+  pool.on('connect', (client) => endWhereSilent(client, options));
+}
+
+/** The same for one connection, once it is open. */
+export function endWhereSilent(client: pg.ClientBase, options: SilentConnectionsOptions): void {
   const { silentMilliseconds = SILENT_MILLISECONDS } = options;
-  pool.on('connect', (client) => {
-    const driver = client as unknown as DriverClient;
-    const { processID: processId } = driver;
-    const { stream } = driver.connection;
+  const driver = client as unknown as DriverClient;
+  const { processID: processId } = driver;
+  const { stream } = driver.connection;
+  stream.setTimeout(silentMilliseconds);
+  stream.on('timeout', () => {
     stream.setTimeout(silentMilliseconds);
-    stream.on('timeout', () => {
-      stream.setTimeout(silentMilliseconds);
-      if (driver.readyForQuery || processId === null) return;
-      const heard = stream.bytesRead;
-      void isWorkingOn(options, processId).then((working) => {
-        if (!working && stream.bytesRead === heard)
-          stream.destroy(new Error('Connection terminated: the store has forgotten it.'));
-      });
+    if (driver.readyForQuery || processId === null) return;
+    const heard = stream.bytesRead;
+    void isWorkingOn(options, processId).then((working) => {
+      if (!working && stream.bytesRead === heard)
+        stream.destroy(new Error('Connection terminated: the store has forgotten it.'));
     });
   });
 }
@@ -59,7 +62,11 @@ async function isWorkingOn(
     () => socket.destroy(new Error('The store did not answer in time.')),
     ASK_MILLISECONDS,
   );
-  const client = new pg.Client({ connectionString, application_name: 'pennon probe', stream: () => socket });
+  const client = new pg.Client({
+    connectionString,
+    application_name: 'pennon question',
+    stream: () => socket,
+  });
   client.on('error', () => undefined);
   try {
     await client.connect();
