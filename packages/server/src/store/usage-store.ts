@@ -3,6 +3,7 @@ import { isLostRace, SESSION } from './accounts.js';
 import { closePool } from './close-pool.js';
 import { createKnownAccounts } from './known-accounts.js';
 import { surviveLostConnections } from './lost-connections.js';
+import { endSilentConnections } from './silent-connections.js';
 import { createEventCopier } from './usage-event-copy.js';
 import {
   lockMeters,
@@ -33,10 +34,13 @@ export function isLostRecord(error: unknown): boolean {
   return code === '23505' || code === '55P03' || isLostRace(error);
 }
 
+/** What the store lists these connections as. */
+const APPLICATION_NAME = 'pennon record';
+
 export function openUsageStore(options: UsageStoreOptions): UsageStore {
   const pool = new pg.Pool({
     connectionString: options.connectionString,
-    application_name: 'pennon record',
+    application_name: APPLICATION_NAME,
     max: options.maxConnections ?? 4,
     connectionTimeoutMillis: 3000,
     idleTimeoutMillis: 0,
@@ -47,6 +51,8 @@ export function openUsageStore(options: UsageStoreOptions): UsageStore {
     },
   } as pg.PoolConfig);
   surviveLostConnections(pool, options.onConnectionLost);
+  const { connectionString } = options;
+  endSilentConnections(pool, { connectionString, applicationName: APPLICATION_NAME });
   const known = createKnownAccounts();
   const connections = new WeakMap<pg.PoolClient, UsageConnection>();
 
