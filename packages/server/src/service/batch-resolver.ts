@@ -1,5 +1,5 @@
 import { resolveEntitlement } from '@pennon/engine/entitlement/resolve-entitlement';
-import type { CustomerState } from '@pennon/engine/model/customer';
+import type { CustomerState, Instant } from '@pennon/engine/model/customer';
 import type { EntitlementDecision } from '@pennon/engine/model/decision';
 import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
 import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
@@ -15,6 +15,8 @@ export interface Resolver {
   ): EvaluationRequest<Snapshot> & { readonly customer: CustomerState };
   /** What was resolved is resolved anew, with the accounts as they stand by now: a limit became less. */
   forget(): void;
+  /** When one of those that were asked for may change by time alone; `null`: never. */
+  validUntil(): Instant | null;
 }
 
 /**
@@ -25,6 +27,7 @@ export function createResolver(frame: LockedFrame, standing: ReadonlyMap<string,
   let accounts = [...standing.values()].map(accountState);
   const states = new Map<CustomerState, CustomerState>();
   const resolved = new Map<CustomerState, Map<string, EntitlementDecision>>();
+  let until: Instant | null = null;
   /** Most of a batch asks what was asked right before. */
   let last: {
     readonly evaluation: EvaluationRequest<Snapshot>;
@@ -67,6 +70,7 @@ export function createResolver(frame: LockedFrame, standing: ReadonlyMap<string,
       }
       decision = result;
       ofState.set(name, decision);
+      until = earlier(until, decision.validUntil);
     }
     last = { evaluation, decision };
     return decision;
@@ -79,7 +83,11 @@ export function createResolver(frame: LockedFrame, standing: ReadonlyMap<string,
     last = null;
   }
 
-  return { entitlement, lockedRequest, forget };
+  return { entitlement, lockedRequest, forget, validUntil: () => until };
+}
+
+function earlier(left: Instant | null, right: Instant | null): Instant | null {
+  return left === null || (right !== null && right < left) ? right : left;
 }
 
 function readableState({ customer }: EvaluationRequest<Snapshot>): CustomerState {

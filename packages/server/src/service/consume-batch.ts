@@ -1,5 +1,5 @@
 import type { CreditLot } from '@pennon/engine/model/customer';
-import type { AccountTransaction, EarlierConsumption } from '../store/account-transaction.js';
+import type { AccountTransaction, BatchWrite, EarlierConsumption } from '../store/account-transaction.js';
 import type { Accounts } from '../store/accounts.js';
 import { type EndedHolds, NOTHING_ENDED } from '../store/reservation-statements.js';
 import { type Evaluations, evaluateAll, lockRequestOf } from './batch-request.js';
@@ -7,12 +7,14 @@ import { ByCall, ofCalls } from './by-call.js';
 import type { BatchCourse } from './consume-batcher.js';
 import type { ConsumeRequest } from './consume-request.js';
 import { decodeAnswer, referenceOf, rowText } from './consumption-record.js';
+import { confirmAhead, decideAhead, type SentBatch } from './decide-ahead.js';
 import { createBatchDecider } from './decide-batch.js';
 import { catchUp, isEnvironmentNewer, type NewerFactsDependencies, whatIsNewer } from './newer-facts.js';
 import { noteBalances } from './note-balances.js';
 import type { EnvironmentVersions } from './ports.js';
 import { ServiceError } from './service-error.js';
 import { outcomeUnknown, type Settled, type Stored, settleAll } from './settle-batch.js';
+import type { TurnClock } from './turn-clock.js';
 
 /*
  * One consume transaction (DESIGN: consume): lock; read time, versions and earlier answers; decide; write; commit; and only
@@ -33,7 +35,7 @@ export async function runConsumeBatch(
   dependencies: ConsumeBatchDependencies,
   requests: readonly ConsumeRequest[],
   deadline: number,
-  course: BatchCourse<AccountTransaction>,
+  course: BatchCourse<SentBatch>,
 ): Promise<Settled> {
   let evaluations: Evaluations = requests.map((request) => request.evaluation);
   let { behind } = course;
@@ -66,37 +68,44 @@ async function runOnce(
   requests: readonly ConsumeRequest[],
   known: Evaluations,
   deadline: number,
-  { behind, onSent }: BatchCourse<AccountTransaction>,
+  { behind, onSent }: BatchCourse<SentBatch>,
 ): Promise<Settled | null> {
   const first = requests[0];
   if (first === undefined) {
     return [];
   }
-  const transaction = await dependencies.accounts.begin(lockRequestOf(first, requests, known), behind);
+  const lockRequest = lockRequestOf(first, requests, known);
+  const beginning = dependencies.accounts.begin(lockRequest, behind?.transaction ?? null);
+  const ahead =
+    behind === null
+      ? null
+      : await whileWaiting(beginning, dependencies.clock, () =>
+          decideAhead(behind, lockRequest, requests, known),
+        );
+  const transaction = await beginning;
   let open = true;
   try {
     const { frame } = transaction;
-    let evaluations = known;
-    if (whatIsNewer(frame, evaluations) === null && isEnvironmentNewer(frame, evaluations)) {
-      evaluations = await evaluateAll(requests, frame.versions);
+    let decided: Decided | null = ahead === null ? null : confirmAhead(ahead, frame, requests);
+    if (decided === null) {
+      let evaluations = known;
+      if (whatIsNewer(frame, evaluations) === null && isEnvironmentNewer(frame, evaluations)) {
+        evaluations = await evaluateAll(requests, frame.versions);
+      }
+      const newer = whatIsNewer(frame, evaluations);
+      if (newer !== null || isEnvironmentNewer(frame, evaluations)) {
+        open = false;
+        await transaction.rollback();
+        await catchUp(dependencies, first, newer, deadline);
+        return null;
+      }
+      decided = await decideUnderLock(transaction, requests, evaluations);
     }
-    const newer = whatIsNewer(frame, evaluations);
-    if (newer !== null || isEnvironmentNewer(frame, evaluations)) {
-      open = false;
-      await transaction.rollback();
-      await catchUp(dependencies, first, newer, deadline);
-      return null;
-    }
-    const replays = await replaysOf(transaction, requests);
-    const ended = await endedHolds(transaction);
-    const decider = createBatchDecider(frame, ended, await openLots(transaction));
-    // With more to take off than one transaction does, nothing is decided on what is not free yet.
-    const settled = ended.more ? null : settleAll(requests, evaluations, replays, frame, decider.decide);
-    const write = decider.write();
+    const { settled, write } = decided;
     open = false;
     if (write.consumptions.length > 0 || (write.accounts.length > 0 && requests.some(isTouch))) {
       const committed = transaction.commit(write);
-      onSent(transaction);
+      onSent({ transaction, write });
       const report = await committed;
       noteBalances(dependencies.customers, first, write, report);
     } else {
@@ -109,6 +118,42 @@ async function runOnce(
     }
     throw error;
   }
+}
+
+/** What can be done while the store is asked; `null`: it has answered before. */
+async function whileWaiting<Done>(
+  asked: Promise<unknown>,
+  clock: Pick<TurnClock, 'nextTurn'>,
+  act: () => Done,
+): Promise<Done | null> {
+  let answered = false;
+  const note = (): void => {
+    answered = true;
+  };
+  void asked.then(note, note);
+  // The question is sent in this turn of the event loop.
+  await clock.nextTurn();
+  return answered ? null : act();
+}
+
+interface Decided {
+  /** `null`: more holds have ended than one transaction takes off. */
+  readonly settled: Settled | null;
+  readonly write: BatchWrite;
+}
+
+async function decideUnderLock(
+  transaction: AccountTransaction,
+  requests: readonly ConsumeRequest[],
+  evaluations: Evaluations,
+): Promise<Decided> {
+  const { frame } = transaction;
+  const replays = await replaysOf(transaction, requests);
+  const ended = await endedHolds(transaction);
+  const decider = createBatchDecider(frame, ended, await openLots(transaction));
+  // With more to take off than one transaction does, nothing is decided on what is not free yet.
+  const settled = ended.more ? null : settleAll(requests, evaluations, replays, frame, decider.decide);
+  return { settled, write: decider.write() };
 }
 
 /** Only where an account's row says that a hold may have ended, and then in the same transaction. */

@@ -113,9 +113,8 @@ export function createConsumeBatcher<Request, Answer, Sent = never>(
   }
 
   /**
-   * The next batch is on its way before the callers of the one before are told, and where somebody waits already even before its outcome
-   * is known: what callers do with their answers (and with their next requests) happens while the store works. Told they are in any
-   * case, whatever becomes of the next batch.
+   * Where somebody waits, the next batch is on its way before the outcome of the one before is known, so that this process decides while
+   * the store writes (ADR 30). Callers are told what became of their own batch, whatever becomes of the next one.
    */
   async function work(laneKey: string, lane: Lane<Request, Answer>): Promise<void> {
     lane.running = true;
@@ -123,20 +122,25 @@ export function createConsumeBatcher<Request, Answer, Sent = never>(
     await Promise.resolve();
     let behind: Sent | null = null;
     let inARow = 1;
+    let toldBefore: Promise<unknown> = Promise.resolve();
     while (lane.waiting.length > 0) {
       const course = start(takeBatch(lane), lane, behind);
       behind = await course.sent;
-      if (behind !== null && lane.waiting.length > 0 && inARow < MOST_IN_A_ROW) {
-        inARow += 1;
-        void tellLater(course);
-        continue;
+      if (behind !== null && inARow < MOST_IN_A_ROW) {
+        // What those who are told now send next goes into the batch that follows: few large batches cost less than many small ones.
+        await Promise.race([toldBefore, course.outcome]);
+        if (lane.waiting.length > 0) {
+          inARow += 1;
+          toldBefore = tellLater(course);
+          continue;
+        }
       }
       behind = null;
       inARow = 1;
       const outcome = await course.outcome;
       const told = await tellFirstHalf(course.batch, outcome, lane);
       // Not waited for: what these callers send next comes after the batch that starts now.
-      void tell(course.batch, outcome, told);
+      toldBefore = tell(course.batch, outcome, told);
     }
     lane.running = false;
     lanes.delete(laneKey);

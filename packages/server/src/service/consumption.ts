@@ -1,9 +1,9 @@
 import { LIMITS } from '@pennon/engine/model/limits';
-import type { AccountTransaction } from '../store/account-transaction.js';
 import { type ConsumeBatchDependencies, runConsumeBatch } from './consume-batch.js';
 import { type BatchCourse, type ConsumeBatcher, createConsumeBatcher } from './consume-batcher.js';
 import type { ConsumeAnswer, ConsumeRequest } from './consume-request.js';
 import { type CustomerBatch, mayBeTogether, runTogether, type TogetherResult } from './consume-together.js';
+import type { SentBatch } from './decide-ahead.js';
 import { createJointRunner } from './joint-runner.js';
 import { ServiceError } from './service-error.js';
 import { outcomeUnknown, type Settled } from './settle-batch.js';
@@ -23,7 +23,7 @@ export function createConsumption(
 ): ConsumeBatcher<ConsumeRequest, ConsumeAnswer> {
   const clock = given.clock ?? PROCESS_CLOCK;
   const dependencies: ConsumeBatchDependencies = { ...given, clock };
-  return createConsumeBatcher<ConsumeRequest, ConsumeAnswer, AccountTransaction>({
+  return createConsumeBatcher<ConsumeRequest, ConsumeAnswer, SentBatch>({
     run: createBatchRunner(dependencies),
     together: (first, other) => first.productId === other.productId,
     maximumBatch: LIMITS.consumeBatch.value,
@@ -47,7 +47,7 @@ export function createConsumption(
 type RunBatch = (
   requests: readonly ConsumeRequest[],
   deadline: number,
-  course: BatchCourse<AccountTransaction>,
+  course: BatchCourse<SentBatch>,
 ) => Promise<Settled>;
 
 /**

@@ -1,4 +1,4 @@
-import type { AccountState, CreditLot } from '@pennon/engine/model/customer';
+import type { AccountState, CreditLot, Instant } from '@pennon/engine/model/customer';
 import type { ConsumptionDecision, EntitlementDecision } from '@pennon/engine/model/decision';
 import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
 import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
@@ -58,6 +58,8 @@ export interface BatchDecider {
     items: readonly ConsumeItem[],
   ): Decided;
   write(): BatchWrite;
+  /** When something of it may be decided otherwise by time alone; `null`: never. */
+  validUntil(): Instant | null;
 }
 
 /**
@@ -338,7 +340,7 @@ export function createBatchDecider(
     };
   }
 
-  return { decide, write };
+  return { decide, write, validUntil: resolve.validUntil };
 }
 
 function consume(inputs: readonly ConsumptionInput[]): readonly ConsumptionDecision[] {

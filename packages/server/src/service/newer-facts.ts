@@ -10,7 +10,7 @@ import type { TurnClock } from './turn-clock.js';
 export interface NewerFactsDependencies {
   readonly snapshots: Snapshots;
   readonly customers: CustomerStates;
-  readonly clock: Pick<TurnClock, 'now'>;
+  readonly clock: Pick<TurnClock, 'now' | 'nextTurn'>;
 }
 
 interface Newer {

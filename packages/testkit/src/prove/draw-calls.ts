@@ -6,10 +6,10 @@ import { CUSTOMERS, FEATURES } from './simulated-installation.js';
 /* Which calls the clients of a simulated history make. */
 
 /**
- * `reservations`: amounts are held, and settled, released and ended by the clock at once. `credits`: units have named holders, and lots
+ * `stream`: so many calls for one customer, and most for one of its accounts, that batch follows batch. `reservations`: amounts are held, and settled, released and ended by the clock at once. `credits`: units have named holders, and lots
  * are made, used, voided and end; what a period leaves is rolled over.
  */
-export const PROFILES = ['consume', 'reservations', 'credits'] as const;
+export const PROFILES = ['consume', 'stream', 'reservations', 'credits'] as const;
 export type Profile = (typeof PROFILES)[number];
 
 /** What is rolled over is in histories of credits only. */
@@ -17,7 +17,13 @@ export function featuresOf(profile: Profile): readonly ModelFeature[] {
   return profile === 'credits' ? FEATURES : FEATURES.filter(({ rollover }) => rollover === undefined);
 }
 
+/** In a stream there is mostly room, because what was decided ahead is thrown away after a denial. */
+export function limitScaleOf(profile: Profile): number {
+  return profile === 'stream' ? 12 : 1;
+}
+
 export function drawCall(chance: Seeded, profile: Profile, index: number, sentAt: number): ClientCall {
+  if (profile === 'stream' && chance.chance(0.9)) return drawStream(chance, index, sentAt);
   if (profile === 'reservations' && chance.chance(0.5)) return drawReserve(chance, index, sentAt);
   if (profile === 'credits' && chance.chance(0.7)) return drawCredits(chance, index, sentAt);
   const release = chance.chance(0.2);
@@ -33,6 +39,28 @@ export function drawCall(chance: Seeded, profile: Profile, index: number, sentAt
       key: chance.pick(release ? releasable : features).key,
       amount: chance.chance(0.03) ? 0 : 1 + chance.below(4),
     })),
+    idempotencyKey: `call-${index}`,
+    sentAt,
+    heard: [],
+    misused: false,
+    settled: false,
+  };
+}
+
+/** Takes of one account again and again, and now and then of another or back. */
+function drawStream(chance: Seeded, index: number, sentAt: number): ClientCall {
+  const release = chance.chance(0.1);
+  return {
+    operation: release ? 'release' : 'consume',
+    customer: CUSTOMERS[0],
+    user: 'ann',
+    mode: chance.chance(0.1) ? 'upTo' : 'all',
+    items: [
+      {
+        key: release ? 'seats' : chance.pick(['calls', 'calls', 'calls', 'seats']),
+        amount: 1 + chance.below(2),
+      },
+    ],
     idempotencyKey: `call-${index}`,
     sentAt,
     heard: [],

@@ -29,6 +29,8 @@ interface Figures {
   readonly reservations: number;
   /** Histories with named holders and lots. */
   readonly credits: number;
+  /** Histories in which batch follows batch. */
+  readonly streams: number;
   /** At most so many cases for each planted fault. */
   readonly faultCases: number;
 }
@@ -43,6 +45,7 @@ const LONG: Figures = {
   pauses: 40,
   reservations: 5000,
   credits: 5000,
+  streams: 4000,
   faultCases: 1000,
 };
 const SHORT: Figures = {
@@ -55,6 +58,7 @@ const SHORT: Figures = {
   pauses: 1,
   reservations: 25,
   credits: 25,
+  streams: 20,
   faultCases: 300,
 };
 
@@ -74,6 +78,7 @@ const { values, positionals } = parseArgs({
     pauses: { type: 'string' },
     reservations: { type: 'string' },
     credits: { type: 'string' },
+    streams: { type: 'string' },
     /** What kind of history `--trace` tells of; default that of the part. */
     profile: { type: 'string' },
     fault: { type: 'string', multiple: true },
@@ -93,6 +98,7 @@ const figures: Figures = {
   pauses: Number(values.pauses ?? standard.pauses),
   reservations: Number(values.reservations ?? standard.reservations),
   credits: Number(values.credits ?? standard.credits),
+  streams: Number(values.streams ?? standard.streams),
 };
 const firstSeed = Number(values.seed);
 let failed = false;
@@ -116,12 +122,16 @@ async function partA(database: ScriptDatabase): Promise<void> {
     const onViolation = report('a --trace');
     print(await runHistories({ count: figures.histories, firstSeed, onViolation }));
   }
+  if (figures.streams > 0) {
+    const onViolation = report('a --profile stream --trace');
+    print(await runHistories({ count: figures.streams, firstSeed, profile: 'stream', onViolation }));
+  }
   if (figures.credits > 0) {
     const onViolation = report('a --profile credits --trace');
     print(await runHistories({ count: figures.credits, firstSeed, profile: 'credits', onViolation }));
   }
   if (figures.interleavings > 0) {
-    const onViolation = report('a --histories 0 --credits 0 --interleavings 1');
+    const onViolation = report('a --histories 0 --streams 0 --credits 0 --interleavings 1');
     print(await runInterleavings({ count: figures.interleavings, firstSeed, database, onViolation }));
   }
 }

@@ -7,6 +7,7 @@ import { STORE_FAULTS } from './planted-store-faults.js';
  * now.
  */
 
+const AHEAD = 'server/dist/service/decide-ahead.js';
 const BATCH = 'server/dist/service/consume-batch.js';
 const BATCHER = 'server/dist/service/consume-batcher.js';
 const DECIDE = 'server/dist/service/decide-batch.js';
@@ -63,6 +64,40 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     edits: [['write.consumptions.length > 0', 'write.accounts.length > 0']],
     caughtBy: 'histories',
     firstSeed: 2,
+  },
+  {
+    name: 'ahead-without-earlier-answers',
+    file: AHEAD,
+    edits: [['ofCalls(frame.earlier, requests).length === 0', 'true']],
+    caughtBy: 'stream',
+  },
+  {
+    name: 'ahead-on-an-older-plan',
+    file: AHEAD,
+    edits: [['frame.revision === expected.revision', 'true']],
+    caughtBy: 'stream',
+    firstSeed: 4,
+  },
+  {
+    name: 'ahead-on-an-older-customer',
+    file: AHEAD,
+    edits: [['frame.customer?.version === expected.customer?.version', 'true']],
+    caughtBy: 'stream',
+    firstSeed: 180,
+  },
+  {
+    name: 'ahead-on-older-shared-grants',
+    file: AHEAD,
+    edits: [['frame.versions.shared === expected.versions.shared', 'true']],
+    caughtBy: 'stream',
+    firstSeed: 78,
+  },
+  {
+    name: 'ahead-past-its-time',
+    file: AHEAD,
+    edits: [['(validUntil === null || now < validUntil)', 'true']],
+    caughtBy: 'stream',
+    firstSeed: 208,
   },
   {
     name: 'same-key-twice-in-a-batch',

@@ -70,6 +70,7 @@ async function search(
   };
   switch (fault.caughtBy) {
     case 'histories':
+    case 'stream':
     case 'credits':
     case 'reservations': {
       const part: typeof import('./run-histories.js') = await import(

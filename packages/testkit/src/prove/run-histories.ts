@@ -15,6 +15,7 @@ export interface HistoriesOptions {
 /** As the lines of the proof call them. */
 export const NAMES: Readonly<Record<Profile, string>> = {
   consume: 'simulated-histories',
+  stream: 'batch-behind-batch',
   reservations: 'reservations-racing',
   credits: 'holders-and-lots',
 };

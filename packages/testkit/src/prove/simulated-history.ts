@@ -1,5 +1,5 @@
 import { checkHistory } from './check-history.js';
-import { drawCall, featuresOf, type Profile } from './draw-calls.js';
+import { drawCall, featuresOf, limitScaleOf, type Profile } from './draw-calls.js';
 import { type Seeded, seeded } from './seeded.js';
 import type { Fate } from './simulated-accounts.js';
 import { askOf, type ClientCall, describe, type Heard, refusalOf } from './simulated-clients.js';
@@ -81,14 +81,14 @@ export class History {
     this.#lossProbability = chance.pick([0, 0.01, 0.05, 0.15]);
     this.#slowness = chance.pick([0.2, 1, 5]);
     // So near to the turn of the hour that most histories cross it.
-    this.clockOffset = Date.UTC(2027, 2, 10, 12) - chance.below(4000);
+    this.clockOffset = Date.UTC(2027, 2, 10, 12) - chance.below(profile === 'stream' ? 200 : 4000);
     this.store = new SimulatedStore({
       time: this.time,
       clock: () => Math.floor(this.clockOffset + this.time.now),
       duration: (statement) => this.#duration(statement),
       fault: (statement) => this.#storeFault(statement),
     });
-    this.plans.set(1, drawPlanLimits(chance, featuresOf(profile)));
+    this.plans.set(1, drawPlanLimits(chance, featuresOf(profile), limitScaleOf(profile)));
     this.shared.set(0, NO_SHARED);
     for (const key of CUSTOMERS) {
       this.store.customerVersions.set(customerId(key), 1);
@@ -199,8 +199,9 @@ export class History {
 
   #planCalls(): void {
     const chance = this.chance;
-    const count = 6 + chance.below(30);
-    const span = chance.pick([5, 200, 3000]);
+    const stream = this.profile === 'stream';
+    const count = stream ? 40 + chance.below(60) : 6 + chance.below(30);
+    const span = chance.pick(stream ? [20, 60, 150] : [5, 200, 3000]);
     for (let index = 0; index < count; index += 1) {
       const sentAt = chance.draw() * span;
       const call = drawCall(chance, this.profile, index, sentAt);
@@ -261,7 +262,7 @@ export class History {
     const copies = !this.calm && chance.chance(0.06) ? 2 : 1;
     for (let copy = 0; copy < copies; copy += 1) {
       if (!this.calm && chance.chance(0.03)) continue;
-      const process = chance.pick(this.processes);
+      const process = this.#pickProcess();
       this.time.after(this.#messageDelay(), () => {
         if (!process.alive) {
           again(20);
@@ -275,6 +276,15 @@ export class History {
         });
       });
     }
+  }
+
+  /** Most of a stream goes to one process. */
+  #pickProcess(): SimulatedProcess {
+    const { chance, processes } = this;
+    const [first] = processes;
+    return this.profile === 'stream' && first !== undefined && chance.chance(0.85)
+      ? first
+      : chance.pick(processes);
   }
 
   #messageDelay(): number {

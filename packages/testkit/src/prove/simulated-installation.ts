@@ -86,8 +86,8 @@ export const NO_SHARED: SharedGrants = { add: null };
 
 type Features = readonly ModelFeature[];
 
-export function drawPlanLimits(chance: Seeded, features: Features): PlanLimits {
-  return Object.fromEntries(features.map(({ key }) => [key, 2 + 4 * chance.below(5)]));
+export function drawPlanLimits(chance: Seeded, features: Features, scale: number): PlanLimits {
+  return Object.fromEntries(features.map(({ key }) => [key, scale * (2 + 4 * chance.below(5))]));
 }
 
 export function drawGrants(chance: Seeded, features: Features): CustomerGrants {

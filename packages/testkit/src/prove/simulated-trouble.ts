@@ -1,7 +1,7 @@
 import type { CreditLot } from '@pennon/engine/model/customer';
 import { DEFAULT_LOT_PRIORITY } from '@pennon/engine/model/limits';
 import type { AccountKey } from '@pennon/server/store/account-transaction';
-import { featuresOf } from './draw-calls.js';
+import { featuresOf, limitScaleOf } from './draw-calls.js';
 import { makeLot, voidLot } from './simulated-credits.js';
 import type { History } from './simulated-history.js';
 import {
@@ -18,6 +18,7 @@ import type { Statement } from './simulated-store.js';
 /* What befalls the processes, the store and the customers of a simulated history while its clients call. */
 
 const SPAN_MILLISECONDS = 3000;
+const STREAM_MILLISECONDS = 150;
 const HOUR_MILLISECONDS = 3_600_000;
 
 export function planTrouble(history: History): void {
@@ -34,12 +35,15 @@ class Trouble {
 
   plan(): void {
     const { chance, profile, time, processes } = this.#history;
+    // A stream is over soon, and what is to befall it must do so while it flows.
+    const span = profile === 'stream' ? STREAM_MILLISECONDS : SPAN_MILLISECONDS;
     const plan = (count: number, act: () => void): void => {
-      for (let index = 0; index < count; index += 1) time.after(chance.draw() * SPAN_MILLISECONDS, act);
+      for (let index = 0; index < count; index += 1) time.after(chance.draw() * span, act);
     };
-    plan(chance.below(5), () => this.#publish());
-    plan(chance.below(4), () => this.#changeCustomer());
-    plan(chance.below(4), () => this.#changeShared());
+    const often = profile === 'stream' ? 4 : 1;
+    plan(often * chance.below(5), () => this.#publish());
+    plan(often * chance.below(4), () => this.#changeCustomer());
+    plan(often * chance.below(4), () => this.#changeShared());
     plan(chance.below(4), () => this.#killProcess());
     plan(chance.below(3), () => this.#pauseProcess());
     if (chance.chance(0.2)) plan(1, () => this.#killStore());
@@ -64,7 +68,7 @@ class Trouble {
     const { store, chance, plans, plansAt, time, calm, profile } = this.#history;
     if (calm) return;
     const revision = store.revision + 1;
-    plans.set(revision, drawPlanLimits(chance, featuresOf(profile)));
+    plans.set(revision, drawPlanLimits(chance, featuresOf(profile), limitScaleOf(profile)));
     plansAt.set(revision, time.now);
     store.revision = revision;
     this.#history.note(`revision ${revision}`);
