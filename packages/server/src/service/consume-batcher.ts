@@ -122,9 +122,13 @@ export function createConsumeBatcher<Request, Answer, Sent = never>(
     await Promise.resolve();
     let behind: Sent | null = null;
     let inARow = 1;
+    let sizeBefore = 0;
     let toldBefore: Promise<unknown> = Promise.resolve();
     while (lane.waiting.length > 0) {
-      const course = start(takeBatch(lane), lane, behind);
+      // Of two that are under way at once none is much larger than the other, so that none waits long for the other's side.
+      const most = behind === null ? options.maximumBatch : evenShare(lane.waiting.length, sizeBefore);
+      const course = start(takeBatch(lane, most), lane, behind);
+      sizeBefore = course.batch.length;
       behind = await course.sent;
       if (behind !== null && inARow < MOST_IN_A_ROW) {
         // What those who are told now send next goes into the batch that follows: few large batches cost less than many small ones.
@@ -171,7 +175,11 @@ export function createConsumeBatcher<Request, Answer, Sent = never>(
     return half;
   }
 
-  function takeBatch(lane: Lane<Request, Answer>): Waiting<Request, Answer>[] {
+  function evenShare(waiting: number, underWay: number): number {
+    return Math.min(options.maximumBatch, Math.ceil((waiting + underWay) / 2));
+  }
+
+  function takeBatch(lane: Lane<Request, Answer>, most: number): Waiting<Request, Answer>[] {
     const now = clock.now();
     const batch: Waiting<Request, Answer>[] = [];
     const rest: Waiting<Request, Answer>[] = [];
@@ -180,7 +188,7 @@ export function createConsumeBatcher<Request, Answer, Sent = never>(
       if (entry.deadline <= now) {
         entry.reject(options.refuse('deadline'));
       } else if (
-        batch.length < options.maximumBatch &&
+        batch.length < most &&
         (first === undefined || options.together(first.request, entry.request))
       ) {
         batch.push(entry);
