@@ -2,6 +2,7 @@ import { resolveEntitlement } from '@pennon/engine/entitlement/resolve-entitleme
 import type { CustomerState, Instant } from '@pennon/engine/model/customer';
 import type { EntitlementDecision } from '@pennon/engine/model/decision';
 import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
+import { readsOf } from '@pennon/engine/snapshot/reads-of';
 import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
 import type { LockedFrame } from '../store/account-transaction.js';
 import { accountState, type LiveAccount } from './batch-accounts.js';
@@ -70,7 +71,7 @@ export function createResolver(frame: LockedFrame, standing: ReadonlyMap<string,
       }
       decision = result;
       ofState.set(name, decision);
-      until = earlier(until, decision.validUntil);
+      until = earlier(until, validUntilOf(decision, lockedRequest(evaluation)));
     }
     last = { evaluation, decision };
     return decision;
@@ -84,6 +85,14 @@ export function createResolver(frame: LockedFrame, standing: ReadonlyMap<string,
   }
 
   return { entitlement, lockedRequest, forget, validUntil: () => until };
+}
+
+/** A segment that carries a feature may ask for the time, of which `validUntil` knows nothing: that holds for the instant alone. */
+function validUntilOf(
+  { key, validUntil }: EntitlementDecision,
+  { snapshot, now }: EvaluationRequest<Snapshot>,
+): Instant | null {
+  return readsOf(snapshot, key).now ? now : validUntil;
 }
 
 function earlier(left: Instant | null, right: Instant | null): Instant | null {
