@@ -61,25 +61,67 @@ export function checkCountsFor(
   );
 }
 
-async function checkCount(change: DataChange, draft: LotDraft, scope: string): Promise<void> {
-  const { count } = await change.transaction
+/**
+ * What is used up stays open only so that a release can refill it. Where there are as many lots as may be, the oldest of those are closed:
+ * whoever buys again and again is never refused.
+ */
+async function makeRoom(change: DataChange, draft: LotDraft, scope: string): Promise<void> {
+  const { transaction, now } = change;
+  const { customer, product, feature } = draft;
+  const most = LIMITS.lotsPerAccount.value;
+  await lockAccount(change, { customerId: customer.id, productId: product.id, feature, scope });
+  const open = await transaction
     .selectFrom('credit_lot')
-    .select((expression) => expression.fn.countAll<number>().as('count'))
-    .where('customer_id', '=', draft.customer.id)
-    .where('product_id', '=', draft.product.id)
-    .where('feature', '=', draft.feature)
+    .select(['id', 'remaining'])
+    .where('customer_id', '=', customer.id)
+    .where('product_id', '=', product.id)
+    .where('feature', '=', feature)
     .where('scope', '=', scope)
     .where('closed_at', 'is', null)
-    .where((where) =>
-      where.or([where('ends_at', 'is', null), where('ends_at', '>', fromInstant(change.now))]),
+    .where((where) => where.or([where('ends_at', 'is', null), where('ends_at', '>', fromInstant(now))]))
+    .orderBy('created_at')
+    .orderBy('id')
+    .execute();
+  const tooMany = open.length + 1 - most;
+  if (tooMany <= 0) return;
+  const usedUp = open.filter(({ remaining }) => remaining === 0).slice(0, tooMany);
+  if (usedUp.length < tooMany) {
+    const left = open.filter(({ remaining }) => remaining > 0).length;
+    throw new ServiceError(
+      'unprocessable',
+      'TOO_MANY_TOP_UPS',
+      `The customer \`${customer.key}\` has ${left} balances of \`${feature}\` that are not used up, and at most ${most} are allowed. Void some, or make fewer that are larger.`,
+    );
+  }
+  await transaction
+    .updateTable('credit_lot')
+    .set({ closed_at: fromInstant(now) })
+    .where('customer_id', '=', customer.id)
+    .where(
+      'id',
+      'in',
+      usedUp.map(({ id }) => id),
     )
-    .executeTakeFirstOrThrow();
-  if (count < LIMITS.lotsPerAccount.value) return;
-  throw new ServiceError(
-    'unprocessable',
-    'TOO_MANY_TOP_UPS',
-    `The customer \`${draft.customer.key}\` has ${count} balances of \`${draft.feature}\` that are not used up, and at most ${LIMITS.lotsPerAccount.value} are allowed. Void some, or make fewer that are larger.`,
-  );
+    .execute();
+}
+
+interface AccountName {
+  readonly customerId: string;
+  readonly productId: string;
+  readonly feature: string;
+  readonly scope: string;
+}
+
+async function lockAccount({ transaction }: DataChange, account: AccountName): Promise<void> {
+  await transaction
+    .selectFrom('account')
+    .select('customer_id')
+    .where('customer_id', '=', account.customerId)
+    .where('product_id', '=', account.productId)
+    .where('feature', '=', account.feature)
+    .where('scope', '=', account.scope)
+    .forUpdate()
+    .execute();
 }
 
 /** The scope under which the account counts. */
@@ -91,7 +133,7 @@ export async function makeLot(change: DataChange, draft: LotDraft): Promise<ApiT
   const { transaction, environmentId, now } = change;
   const { customer, product, feature, target } = draft;
   const scope = scopeOf(target);
-  await checkCount(change, draft, scope);
+  await makeRoom(change, draft, scope);
   const row = await transaction
     .insertInto('credit_lot')
     .values({
@@ -134,15 +176,8 @@ function namesOf({ customer, product, target }: LotDraft): LotNames {
 /** The lot as it stands once nobody else writes it. */
 export async function lockLot(change: DataChange, lot: LotRow): Promise<LotRow> {
   const { transaction } = change;
-  await transaction
-    .selectFrom('account')
-    .select('customer_id')
-    .where('customer_id', '=', lot.customer_id)
-    .where('product_id', '=', lot.product_id)
-    .where('feature', '=', lot.feature)
-    .where('scope', '=', lot.scope)
-    .forUpdate()
-    .execute();
+  const { customer_id: customerId, product_id: productId, feature, scope } = lot;
+  await lockAccount(change, { customerId, productId, feature, scope });
   return transaction
     .selectFrom('credit_lot')
     .selectAll()
