@@ -235,7 +235,9 @@ describe('guessing (S-16)', () => {
     for (const who of crowd) await calls.redeem('WRONG-CODE', who);
     // As if a thousand had: the share of the key is the largest.
     await server.parts.database.pool.query(
-      `update voucher_miss set misses = 1000 where misses = (select max(misses) from voucher_miss) and misses >= 20`,
+      // Summed, because a minute may turn meanwhile.
+      `update voucher_miss set misses = 1000
+       where subject in (select subject from voucher_miss group by subject having sum(misses) >= 20)`,
     );
     expect((await calls.redeem(code, 'failed')).status).toBe(429);
     expect((await calls.redeem(code, 'never-seen')).status).toBe(429);
