@@ -32,6 +32,22 @@ export async function lockBillingSubscription(
   await sql`select pg_advisory_xact_lock(hashtextextended(${name}, 0))`.execute(transaction);
 }
 
+/** Of ours, by its key; not locked, and `null` where it was erased or never was. */
+export async function findCustomerId(
+  database: Kysely<Tables>,
+  environmentId: string,
+  key: string,
+): Promise<string | null> {
+  const row = await database
+    .selectFrom('customer')
+    .select('id')
+    .where('environment_id', '=', environmentId)
+    .where('key', '=', key)
+    .where('erased_at', 'is', null)
+    .executeTakeFirst();
+  return row?.id ?? null;
+}
+
 export async function findBillingCustomer(
   database: Kysely<Tables>,
   connectionId: string,

@@ -4,6 +4,7 @@ import { LIMITS } from '@pennon/engine/model/limits';
 import {
   findBillingCustomer,
   findBillingSubscription,
+  findCustomerId,
   lockBillingCustomer,
   lockBillingSubscription,
   replaceProblems,
@@ -165,21 +166,15 @@ export async function linkIfNew(
 
 /** The first link stands: a customer there that would become another of ours is for a person to say. */
 async function link(change: DataChange, connectionId: string, customer: string, key: string): Promise<void> {
-  const found = await change.transaction
-    .selectFrom('customer')
-    .select('id')
-    .where('environment_id', '=', change.environmentId)
-    .where('key', '=', key)
-    .where('erased_at', 'is', null)
-    .executeTakeFirst();
-  if (found === undefined) return;
+  const customerId = await findCustomerId(change.transaction, change.environmentId, key);
+  if (customerId === null) return;
   await change.transaction
     .insertInto('billing_customer')
     .values({
       connection_id: connectionId,
       customer,
       environment_id: change.environmentId,
-      customer_id: found.id,
+      customer_id: customerId,
       linked_at: fromInstant(change.now),
     })
     .onConflict((conflict) => conflict.columns(['connection_id', 'customer']).doNothing())

@@ -2,7 +2,7 @@ import { canonicalJson } from '@pennon/engine/catalog/canonical-json';
 import type { JsonValue } from '@pennon/engine/model/json';
 import { LIMITS } from '@pennon/engine/model/limits';
 import type { BillingEvent, BillingEventResult } from '@pennon/protocol/management/billing-events';
-import { findBillingCustomer, licensesOfSubscription } from '../../store/billing-rows.js';
+import { findBillingCustomer, findCustomerId, licensesOfSubscription } from '../../store/billing-rows.js';
 import { type BillingConnectionRow, findDelivery, insertDelivery } from '../../store/inbox-rows.js';
 import { fromInstant } from '../../store/instant.js';
 import { customerNotFound } from '../contracts/customer-record.js';
@@ -120,14 +120,8 @@ async function checkSame(
 
 /** Whose it is must exist: what is told of nobody would be a silent loss. It is not locked here: what they have there is locked first. */
 async function checkKnown(change: DataChange, key: string): Promise<void> {
-  const found = await change.transaction
-    .selectFrom('customer')
-    .select('id')
-    .where('environment_id', '=', change.environmentId)
-    .where('key', '=', key)
-    .where('erased_at', 'is', null)
-    .executeTakeFirst();
-  if (found === undefined) throw customerNotFound(key);
+  const customerId = await findCustomerId(change.transaction, change.environmentId, key);
+  if (customerId === null) throw customerNotFound(key);
 }
 
 async function resultOf(
