@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
+import { placeOf } from '@pennon/server/store/consumption-place';
 
 /*
  * The usual ways to enforce a limit with one transaction for each request, on Pennon's own tables and with the same promise: exact,
@@ -6,6 +7,12 @@ import { createHash, randomUUID } from 'node:crypto';
  */
 const LIMIT = 1_000_000_000;
 const ANSWER = JSON.stringify({ allowed: true, consumed: 1 });
+
+/** By the same index as Pennon's own look-up, and as far back. */
+const earlierOf = (key) => `select 1 from consumption c
+  where ${placeOf('c.customer_id', 'c.idempotency_key')} = ${placeOf('$1::uuid', key)} and c.customer_id = $1::uuid
+    and c.idempotency_key = ${key} and c.operation = 'consume'
+    and c.decided_at > now() - interval '35 days' and c.decided_at < now() + interval '1 day'`;
 
 const INSERT = `insert into consumption (customer_id, product_id, environment_id, decided_at, id, item, operation, idempotency_key,
   request_hash, feature, scope, allowed, reason, enforcement, requested, consumed, used_after, reserved_after, limit_at_decision,
@@ -30,7 +37,7 @@ const ONE_STATEMENT = `
 with locked as (
   select used, reserved from account where customer_id = $1::uuid and product_id = $2::uuid and feature = 'units' and scope = '' for update
 ), earlier as (
-  select 1 from consumption where customer_id = $1::uuid and idempotency_key = $5 and hashtextextended(idempotency_key, 0) = hashtextextended($5, 0) and operation = 'consume' and (select used from locked) is not null
+  ${earlierOf('$5')} and (select used from locked) is not null
 ), taken as (
   update account a set used = a.used + 1, updated_at = clock_timestamp() from locked
   where a.customer_id = $1::uuid and a.product_id = $2::uuid and a.feature = 'units' and a.scope = ''
@@ -48,7 +55,7 @@ const CONDITIONAL = `update account set used = used + 1, updated_at = clock_time
   returning used`;
 const RECORD = `${INSERT} values ($1::uuid, $2::uuid, $3::uuid, clock_timestamp(), $4::uuid, 0, 'consume', $5, $6::bytea, 'units', '', true,
   'PLAN', 'hard', 1, 1, $9::bigint, 0, $7::bigint, 1, $8, 'benchmark')`;
-const EARLIER = `select 1 from consumption where customer_id = $1::uuid and idempotency_key = $2 and hashtextextended(idempotency_key, 0) = hashtextextended($2, 0) and operation = 'consume'`;
+const EARLIER = earlierOf('$2');
 
 async function inTransaction(pool, work) {
   const client = await pool.connect();
