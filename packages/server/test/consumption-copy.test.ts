@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { ConsumptionRow } from '@pennon/server/store/account-transaction';
 import { createConsumptionCopier } from '@pennon/server/store/consumption-copy';
 import { sendGroup } from '@pennon/server/store/statement-group';
+import { sayThatItStands } from '@pennon/server/store/writing';
 import { startTestServer, type TestServer } from '@pennon/testkit/test-server';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -69,6 +70,118 @@ async function stored(customerId: string) {
   return rows;
 }
 
+const BEGIN = { name: 'begin', text: 'begin', values: [] };
+const COMMIT = { name: 'commit', text: 'commit', values: [] };
+
+function someone() {
+  const ids = { customerId: randomUUID(), productId: randomUUID(), environmentId: randomUUID() };
+  return { ...ids, accounts: [], idempotencyKeys: [], reservationIds: [], holders: [] };
+}
+
+/** As a transaction says it that asked; `null`: it did not ask. */
+function saying(stands: boolean | null) {
+  const condition = stands === null ? 'null' : String(stands);
+  const said = stands === null ? 'null::text' : sayThatItStands(condition);
+  return { name: `saying-${stands}`, text: `select ${said}`, values: [] };
+}
+
+describe('consumptions copied where everything stands as it was expected', () => {
+  it.each([
+    ['it was said to stand', true, ROWS.length],
+    ['it was said not to', false, 0],
+    ['nothing was said', null, 0],
+  ])('are written as it was said: %s', async (_, stands, written) => {
+    const request = someone();
+    const copier = createConsumptionCopier();
+    const results = await sendGroup(client, [
+      BEGIN,
+      saying(stands),
+      copier.copyOf(NOW, [{ request, write: { consumptions: ROWS } }], 'standing'),
+      COMMIT,
+    ]);
+    expect(results.map(({ tag }) => tag)).toEqual(['BEGIN', 'SELECT 1', `COPY ${written}`, 'COMMIT']);
+    const found = await stored(request.customerId);
+    expect(found.map(({ id }) => id).sort()).toEqual(written === 0 ? [] : ROWS.map(({ id }) => id).sort());
+  });
+
+  it('are not written for what an earlier transaction of the connection said, be it over or rolled back', async () => {
+    const copier = createConsumptionCopier();
+    for (const end of ['commit', 'rollback']) {
+      const request = someone();
+      const write = { consumptions: ROWS };
+      await sendGroup(client, [
+        BEGIN,
+        saying(true),
+        copier.copyOf(NOW, [{ request: someone(), write }], 'standing'),
+        { name: end, text: end, values: [] },
+      ]);
+      const results = await sendGroup(client, [
+        BEGIN,
+        copier.copyOf(NOW, [{ request, write }], 'standing'),
+        COMMIT,
+      ]);
+      expect(results.map(({ tag }) => tag)).toEqual(['BEGIN', 'COPY 0', 'COMMIT']);
+      expect(await stored(request.customerId)).toEqual([]);
+    }
+  });
+
+  it('are not asked whether they overshoot where they are not written', async () => {
+    const copier = createConsumptionCopier();
+    const [wrong, right] = [someone(), someone()];
+    const over = { consumptions: [row({ usedAfter: 11 })] };
+    const results = await sendGroup(client, [
+      BEGIN,
+      saying(false),
+      copier.copyOf(NOW, [{ request: wrong, write: over }], 'standing'),
+      copier.copyOf(NOW, [{ request: right, write: { consumptions: [row({})] } }], 'always'),
+      COMMIT,
+    ]);
+    expect(results.map(({ tag }) => tag)).toEqual(['BEGIN', 'SELECT 1', 'COPY 0', 'COPY 1', 'COMMIT']);
+    expect(await stored(wrong.customerId)).toEqual([]);
+    expect(await stored(right.customerId)).toHaveLength(1);
+  });
+
+  it('2 are refused by the table’s own check where they overshoot and are written', async () => {
+    const copier = createConsumptionCopier();
+    const request = someone();
+    const group = sendGroup(client, [
+      BEGIN,
+      saying(true),
+      copier.copyOf(NOW, [{ request, write: { consumptions: [row({ usedAfter: 11 })] } }], 'standing'),
+      COMMIT,
+    ]);
+    await expect(group).rejects.toMatchObject({ code: '23514', constraint: 'consumption_within_limit' });
+    await client.query('rollback');
+    expect(await stored(request.customerId)).toEqual([]);
+  });
+});
+
+describe('consumptions copied one batch behind another', () => {
+  it('are made beside those that are on their way still: two that follow each other share no bytes', async () => {
+    const copier = createConsumptionCopier();
+    const requests = Array.from({ length: 4 }, someone);
+    const batches = requests.map(() => [row({}), row({ scope: randomUUID() })]);
+    const sent: Promise<unknown>[] = [];
+    let before: { readonly copy: Buffer; readonly bytes: string } | null = null;
+    for (const [index, request] of requests.entries()) {
+      const write = { consumptions: batches[index] ?? [] };
+      const statement = copier.copyOf(NOW, [{ request, write }], index % 2 === 0 ? 'always' : 'standing');
+      if (statement.copy === undefined) throw new Error('It has no rows.');
+      // What the one before is made of is not written over by this one.
+      if (before !== null) expect(before.copy.toString('hex')).toBe(before.bytes);
+      before = { copy: statement.copy, bytes: statement.copy.toString('hex') };
+      sent.push(sendGroup(client, [BEGIN, saying(true), statement, COMMIT]));
+    }
+    await Promise.all(sent);
+    for (const [index, { customerId }] of requests.entries()) {
+      const found = await stored(customerId);
+      const made = batches[index] ?? [];
+      expect(found.map(({ id }) => id).sort()).toEqual(made.map(({ id }) => id).sort());
+      expect(found.map(({ scope }) => scope).sort()).toEqual(made.map(({ scope }) => scope).sort());
+    }
+  });
+});
+
 describe('consumptions copied into their table', () => {
   it('stand there as they were given, whatever they hold, and batch after batch', async () => {
     const copier = createConsumptionCopier();
@@ -77,7 +190,7 @@ describe('consumptions copied into their table', () => {
       const request = { ...ids, accounts: [], idempotencyKeys: [], reservationIds: [], holders: [] };
       const results = await sendGroup(client, [
         { name: 'begin', text: 'begin', values: [] },
-        copier.copyOf(NOW, [{ request, write: { consumptions: rows } }]),
+        copier.copyOf(NOW, [{ request, write: { consumptions: rows } }], 'always'),
         { name: 'commit', text: 'commit', values: [] },
       ]);
       expect(results.map(({ tag }) => tag)).toEqual(['BEGIN', `COPY ${rows.length}`, 'COMMIT']);
@@ -119,7 +232,7 @@ describe('consumptions copied into their table', () => {
     const request = { ...ids, accounts: [], idempotencyKeys: [], reservationIds: [], holders: [] };
     const group = sendGroup(client, [
       { name: 'begin', text: 'begin', values: [] },
-      copier.copyOf(NOW, [{ request, write: { consumptions: [row({}), row({ usedAfter: 11 })] } }]),
+      copier.copyOf(NOW, [{ request, write: { consumptions: [row({}), row({ usedAfter: 11 })] } }], 'always'),
       { name: 'commit', text: 'commit', values: [] },
     ]);
     await expect(group).rejects.toMatchObject({ code: '23514', constraint: expect.any(String) });
@@ -134,7 +247,7 @@ describe('consumptions copied into their table', () => {
     const group = sendGroup(client, [
       { name: 'begin', text: 'begin', values: [] },
       { name: 'divide', text: 'select 1 / $1::integer', values: ['0'] },
-      copier.copyOf(NOW, [{ request, write: { consumptions: ROWS } }]),
+      copier.copyOf(NOW, [{ request, write: { consumptions: ROWS } }], 'always'),
       { name: 'commit', text: 'commit', values: [] },
     ]);
     await expect(group).rejects.toMatchObject({ code: '22012' });

@@ -10,6 +10,7 @@ describe('the proof of limits, in its short form', () => {
   it('X-5 histories of the production batcher agree with the sequential model, and its simulated store with PostgreSQL', async () => {
     const { code, said } = await prove('a', 'd', '--short', '--database', database);
     expect(said).toMatch(/^simulated-histories cases=60 kills=[1-9]\d* violations=0 seed=1 /m);
+    expect(said).toMatch(/^batch-behind-batch cases=20 kills=[1-9]\d* violations=0 seed=1 /m);
     expect(said).toMatch(/^holders-and-lots cases=25 kills=[1-9]\d* violations=0 seed=1 /m);
     expect(said).toMatch(/^reservations-racing cases=25 kills=[1-9]\d* violations=0 seed=1 /m);
     expect(said).toMatch(/^scripted-interleavings cases=8 kills=0 violations=0 seed=1 /m);

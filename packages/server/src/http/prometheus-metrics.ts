@@ -21,6 +21,7 @@ export function createPrometheusMetrics(): PrometheusMetrics {
   const fallbacks = new Map<string, { readonly feature: string; readonly policy: string; count: number }>();
   const notices = new Map<string, number>();
   const webhookAttempts = new Map<string, number>();
+  const batchesAhead = new Map<boolean, number>();
   let wouldHaveDenied = 0;
   registerPlain(registry, {
     name: 'pennon_http_requests_total',
@@ -64,6 +65,12 @@ export function createPrometheusMetrics(): PrometheusMetrics {
     type: 'counter',
     read: () => [{ labels: {}, value: wouldHaveDenied }],
   });
+  registerPlain(registry, {
+    name: 'pennon_consume_batches_ahead_total',
+    help: 'Batches that were decided before their locks were held, by whether everything stood as expected.',
+    type: 'counter',
+    read: () => [...batchesAhead].map(([stood, value]) => ({ labels: { stood: String(stood) }, value })),
+  });
   const batches = new Histogram({
     name: 'pennon_consume_batch_requests',
     help: 'Requests decided in one transaction.',
@@ -72,7 +79,7 @@ export function createPrometheusMetrics(): PrometheusMetrics {
   });
   const batchDurations = new Histogram({
     name: 'pennon_consume_lock_seconds',
-    help: 'From the begin of a consume transaction until its locks are held and everything is read.',
+    help: 'From the begin of a consume transaction until its locks are held and everything is read, of those that are decided then.',
     buckets: DURATION_BUCKETS,
     registers,
   });
@@ -106,6 +113,10 @@ export function createPrometheusMetrics(): PrometheusMetrics {
     observeConsumeBatch(count, seconds) {
       batches.observe(count);
       batchDurations.observe(seconds);
+    },
+    countBatchAhead(count, stood) {
+      if (stood) batches.observe(count);
+      batchesAhead.set(stood, (batchesAhead.get(stood) ?? 0) + 1);
     },
     countNotice(type) {
       notices.set(type, (notices.get(type) ?? 0) + 1);

@@ -7,14 +7,14 @@ import { ByCall, ofCalls } from './by-call.js';
 import type { BatchCourse } from './consume-batcher.js';
 import type { ConsumeRequest } from './consume-request.js';
 import { decodeAnswer, referenceOf, rowText } from './consumption-record.js';
-import { confirmAhead, decideAhead, type SentBatch } from './decide-ahead.js';
+import type { SentBatch } from './decide-ahead.js';
 import { createBatchDecider } from './decide-batch.js';
 import { catchUp, isEnvironmentNewer, type NewerFactsDependencies, whatIsNewer } from './newer-facts.js';
 import { noteBalances } from './note-balances.js';
 import type { EnvironmentVersions } from './ports.js';
+import type { AheadRunner } from './run-ahead.js';
 import { ServiceError } from './service-error.js';
 import { outcomeUnknown, type Settled, type Stored, settleAll } from './settle-batch.js';
-import type { TurnClock } from './turn-clock.js';
 
 /*
  * One consume transaction (DESIGN: consume): lock; read time, versions and earlier answers; decide; write; commit; and only
@@ -24,6 +24,7 @@ import type { TurnClock } from './turn-clock.js';
 
 export interface ConsumeBatchDependencies extends NewerFactsDependencies {
   readonly accounts: Accounts;
+  readonly ahead: AheadRunner;
   /** Whether a lost race (a deadlock, a serialization failure) may simply be run again. */
   readonly isLostRace: (error: unknown) => boolean;
 }
@@ -75,37 +76,31 @@ async function runOnce(
     return [];
   }
   const lockRequest = lockRequestOf(first, requests, known);
-  const beginning = dependencies.accounts.begin(lockRequest, behind?.transaction ?? null);
-  const ahead =
-    behind === null
-      ? null
-      : await whileWaiting(beginning, dependencies.clock, () =>
-          decideAhead(behind, lockRequest, requests, known),
-        );
-  const transaction = await beginning;
+  if (behind !== null) {
+    const settled = await dependencies.ahead.run(requests, known, lockRequest, behind, onSent);
+    if (settled !== null) return settled;
+  }
+  const transaction = await dependencies.accounts.begin(lockRequest, behind?.place);
+  dependencies.ahead.hear(transaction.frame.now);
   let open = true;
   try {
     const { frame } = transaction;
-    let decided: Decided | null = ahead === null ? null : confirmAhead(ahead, frame, requests);
-    if (decided === null) {
-      let evaluations = known;
-      if (whatIsNewer(frame, evaluations) === null && isEnvironmentNewer(frame, evaluations)) {
-        evaluations = await evaluateAll(requests, frame.versions);
-      }
-      const newer = whatIsNewer(frame, evaluations);
-      if (newer !== null || isEnvironmentNewer(frame, evaluations)) {
-        open = false;
-        await transaction.rollback();
-        await catchUp(dependencies, first, newer, deadline);
-        return null;
-      }
-      decided = await decideUnderLock(transaction, requests, evaluations);
+    let evaluations = known;
+    if (whatIsNewer(frame, evaluations) === null && isEnvironmentNewer(frame, evaluations)) {
+      evaluations = await evaluateAll(requests, frame.versions);
     }
-    const { settled, write } = decided;
+    const newer = whatIsNewer(frame, evaluations);
+    if (newer !== null || isEnvironmentNewer(frame, evaluations)) {
+      open = false;
+      await transaction.rollback();
+      await catchUp(dependencies, first, newer, deadline);
+      return null;
+    }
+    const { settled, write } = await decideUnderLock(transaction, requests, evaluations);
     open = false;
     if (write.consumptions.length > 0 || (write.accounts.length > 0 && requests.some(isTouch))) {
       const committed = transaction.commit(write);
-      onSent({ transaction, write });
+      onSent({ place: transaction.place, productId: first.productId, frame, write });
       const report = await committed;
       noteBalances(dependencies.customers, first, write, report);
     } else {
@@ -118,22 +113,6 @@ async function runOnce(
     }
     throw error;
   }
-}
-
-/** What can be done while the store is asked; `null`: it has answered before. */
-async function whileWaiting<Done>(
-  asked: Promise<unknown>,
-  clock: Pick<TurnClock, 'nextTurn'>,
-  act: () => Done,
-): Promise<Done | null> {
-  let answered = false;
-  const note = (): void => {
-    answered = true;
-  };
-  void asked.then(note, note);
-  // The question is sent in this turn of the event loop.
-  await clock.nextTurn();
-  return answered ? null : act();
 }
 
 interface Decided {

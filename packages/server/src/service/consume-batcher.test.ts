@@ -19,6 +19,42 @@ function batcherOf(
   });
 }
 
+/** Batches of two that say at once that they are sent, and whose outcome is known when the test says so. */
+function followingBatcher(
+  onOutcome: (name: string) => void = () => undefined,
+  isSent: (name: string) => boolean = () => true,
+) {
+  const log: string[] = [];
+  const outcomes: (() => void)[] = [];
+  const batcher = createConsumeBatcher<number, number, string>({
+    run: async (requests, _deadline, { behind, isUnderWay, onSent }) => {
+      const name = String(requests[0]);
+      log.push(`${name} behind ${behind}${isUnderWay ? ', under way' : ''}`);
+      if (isSent(name)) onSent(name);
+      await new Promise<void>((resolve) => outcomes.push(resolve));
+      log.push(`${name} done`);
+      onOutcome(name);
+      return answers(requests);
+    },
+    together: () => true,
+    maximumBatch: 2,
+    maximumQueue: 100,
+    deadlineMilliseconds: 1000,
+    refuse: (why) => new Error(why),
+  });
+  return {
+    ...{ batcher, log },
+    followed: () => log.filter((line) => line.includes('behind')),
+    /** `false`: nothing is under way. */
+    async settleNext(): Promise<boolean> {
+      const outcome = outcomes.shift();
+      outcome?.();
+      await pause(1);
+      return outcome !== undefined;
+    },
+  };
+}
+
 const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 describe('consume batcher', () => {
@@ -161,49 +197,63 @@ describe('consume batcher', () => {
   });
 
   it('sends a batch behind one whose outcome is not known yet once the callers before that one are told, a few in a row, and tells each caller what its own batch said', async () => {
-    const log: string[] = [];
-    const outcomes: (() => void)[] = [];
-    const batcher = createConsumeBatcher<number, number, string>({
-      run: async (requests, _deadline, { behind, onSent }) => {
-        const name = String(requests[0]);
-        log.push(`${name} behind ${behind}`);
-        onSent(name);
-        await new Promise<void>((resolve) => outcomes.push(resolve));
-        log.push(`${name} done`);
-        if (name === '4') throw new Error('not committed');
-        return answers(requests);
-      },
-      together: () => true,
-      maximumBatch: 2,
-      maximumQueue: 100,
-      deadlineMilliseconds: 1000,
-      refuse: (why) => new Error(why),
+    const { batcher, log, followed, settleNext } = followingBatcher((name) => {
+      if (name === '4') throw new Error('not committed');
     });
     const calls = Promise.allSettled(
-      Array.from({ length: 12 }, (_, index) => batcher.submit('acme', index * 2)),
+      Array.from({ length: 22 }, (_, index) => batcher.submit('acme', index * 2)),
     );
     await pause(5);
-    expect(log).toEqual(['0 behind null', '4 behind 0']);
-    while (outcomes.length > 0) {
-      outcomes.shift()?.();
-      await pause(1);
-    }
-    expect(log.filter((line) => line.includes('behind'))).toEqual([
-      ...['0 behind null', '4 behind 0', '8 behind 4', '12 behind 8'],
-      ...['16 behind null', '20 behind 16'],
+    expect(log).toEqual(['0 behind null', '4 behind 0, under way']);
+    while (await settleNext());
+    expect(followed()).toEqual([
+      ...['0 behind null', '4 behind 0, under way', '8 behind 4, under way', '12 behind 8, under way'],
+      ...['16 behind 12, under way', '20 behind 16, under way', '24 behind 20, under way'],
+      // Here the outcome is waited for; what that batch left is known still.
+      ...['28 behind 24, under way', '32 behind 28', '36 behind 32, under way', '40 behind 36, under way'],
     ]);
-    expect(log.indexOf('0 done')).toBeLessThan(log.indexOf('8 behind 4'));
-    expect(log.indexOf('8 behind 4')).toBeLessThan(log.indexOf('4 done'));
+    expect(log.indexOf('0 done')).toBeLessThan(log.indexOf('8 behind 4, under way'));
+    expect(log.indexOf('8 behind 4, under way')).toBeLessThan(log.indexOf('4 done'));
+    expect(log.indexOf('28 done')).toBeLessThan(log.indexOf('32 behind 28'));
     const settled = await calls;
     expect(
       settled.map((one) => (one.status === 'fulfilled' ? one.value : String(one.reason.message))),
     ).toEqual(
-      [0, 2, 'not committed', 'not committed', 8, 10, 12, 14, 16, 18, 20, 22].map((one) =>
-        typeof one === 'number' ? one * 2 : one,
-      ),
+      Array.from({ length: 22 }, (_, index) => (index === 2 || index === 3 ? 'not committed' : index * 4)),
     );
     await batcher.drain();
     expect(batcher.report()).toEqual({ lanes: 0, waiting: 0 });
+  });
+
+  it('still knows the batch before when its outcome is known, and no longer when the lane fell idle', async () => {
+    const { batcher, followed, settleNext } = followingBatcher();
+    const comesBack = batcher.submit('acme', 0).then(() => batcher.submit('acme', 4));
+    const other = batcher.submit('acme', 2);
+    await pause(2);
+    while (await settleNext());
+    expect(await Promise.all([comesBack, other])).toEqual([8, 4]);
+    const later = batcher.submit('acme', 6);
+    await pause(2);
+    while (await settleNext());
+    expect(await later).toBe(12);
+    expect(followed()).toEqual(['0 behind null', '4 behind 0', '6 behind null']);
+  });
+
+  it('has nothing behind a batch that sent nothing', async () => {
+    const { batcher, followed, settleNext } = followingBatcher(
+      () => undefined,
+      (name) => name !== '4',
+    );
+    const calls = Promise.all(Array.from({ length: 8 }, (_, index) => batcher.submit('acme', index * 2)));
+    await pause(2);
+    while (await settleNext());
+    await calls;
+    expect(followed()).toEqual([
+      '0 behind null',
+      '4 behind 0, under way',
+      '8 behind null',
+      '12 behind 8, under way',
+    ]);
   });
 
   it('drains: what was accepted is answered, what comes later is refused', async () => {

@@ -19,8 +19,10 @@ export type Settlement<Answer> =
 
 /** How a batch stands to the one before and the one after it. `Sent` is what the store knows a batch by. */
 export interface BatchCourse<Sent> {
-  /** The batch right before, whose outcome is not known yet; `null`: there is none under way. */
+  /** The batch right before; `null`: there was none, or it ended without anything that could be followed. */
   readonly behind: Sent | null;
+  /** Of the batch right before: its outcome is not known yet. */
+  readonly isUnderWay: boolean;
   /** To be called once everything was decided and is on its way: another batch may follow without waiting for the outcome. */
   readonly onSent: (sent: Sent) => void;
 }
@@ -62,7 +64,7 @@ const TOLD_TOGETHER = 32;
  * So many batches follow one another without a pause. Then the outcome is waited for, and another process that waits for the same
  * customer finds the locks free.
  */
-const MOST_IN_A_ROW = 4;
+const MOST_IN_A_ROW = 8;
 
 interface Course<Request, Answer, Sent> {
   readonly batch: readonly Waiting<Request, Answer>[];
@@ -121,13 +123,14 @@ export function createConsumeBatcher<Request, Answer, Sent = never>(
     // What was submitted in the same turn of the event loop goes into the first batch already.
     await Promise.resolve();
     let behind: Sent | null = null;
+    let isUnderWay = false;
     let inARow = 1;
     let sizeBefore = 0;
     let toldBefore: Promise<unknown> = Promise.resolve();
     while (lane.waiting.length > 0) {
       // Of two that are under way at once none is much larger than the other, so that none waits long for the other's side.
-      const most = behind === null ? options.maximumBatch : evenShare(lane.waiting.length, sizeBefore);
-      const course = start(takeBatch(lane, most), lane, behind);
+      const most = isUnderWay ? evenShare(lane.waiting.length, sizeBefore) : options.maximumBatch;
+      const course = start(takeBatch(lane, most), lane, behind, isUnderWay);
       sizeBefore = course.batch.length;
       behind = await course.sent;
       if (behind !== null && inARow < MOST_IN_A_ROW) {
@@ -135,11 +138,12 @@ export function createConsumeBatcher<Request, Answer, Sent = never>(
         await Promise.race([toldBefore, course.outcome]);
         if (lane.waiting.length > 0) {
           inARow += 1;
+          isUnderWay = true;
           toldBefore = tellLater(course);
           continue;
         }
       }
-      behind = null;
+      isUnderWay = false;
       inARow = 1;
       const outcome = await course.outcome;
       const told = await tellFirstHalf(course.batch, outcome, lane);
@@ -204,12 +208,13 @@ export function createConsumeBatcher<Request, Answer, Sent = never>(
     batch: readonly Waiting<Request, Answer>[],
     lane: Lane<Request, Answer>,
     behind: Sent | null,
+    isUnderWay: boolean,
   ): Course<Request, Answer, Sent> {
     let onSent: (sent: Sent | null) => void = () => undefined;
     const sent = new Promise<Sent | null>((resolve) => {
       onSent = resolve;
     });
-    const outcome = runOnce(batch, lane, { behind, onSent });
+    const outcome = runOnce(batch, lane, { behind, isUnderWay, onSent });
     void outcome.then(() => onSent(null));
     return { batch, sent, outcome };
   }

@@ -5,6 +5,7 @@ import type { ConsumeAnswer, ConsumeRequest } from './consume-request.js';
 import { type CustomerBatch, mayBeTogether, runTogether, type TogetherResult } from './consume-together.js';
 import type { SentBatch } from './decide-ahead.js';
 import { createJointRunner } from './joint-runner.js';
+import { createAheadRunner } from './run-ahead.js';
 import { ServiceError } from './service-error.js';
 import { outcomeUnknown, type Settled } from './settle-batch.js';
 import { PROCESS_CLOCK, type TurnClock } from './turn-clock.js';
@@ -19,10 +20,11 @@ const CONTENDED_KNOWN = 10_000;
 
 /** The lanes of all customers of this process, over the store's accounts. */
 export function createConsumption(
-  given: Omit<ConsumeBatchDependencies, 'clock'> & { readonly clock?: TurnClock },
+  given: Omit<ConsumeBatchDependencies, 'clock' | 'ahead'> & { readonly clock?: TurnClock },
 ): ConsumeBatcher<ConsumeRequest, ConsumeAnswer> {
   const clock = given.clock ?? PROCESS_CLOCK;
-  const dependencies: ConsumeBatchDependencies = { ...given, clock };
+  const ahead = createAheadRunner({ ...given, clock });
+  const dependencies: ConsumeBatchDependencies = { ...given, clock, ahead };
   return createConsumeBatcher<ConsumeRequest, ConsumeAnswer, SentBatch>({
     run: createBatchRunner(dependencies),
     together: (first, other) => first.productId === other.productId,
@@ -70,7 +72,7 @@ function createBatchRunner(dependencies: ConsumeBatchDependencies): RunBatch {
     const [first] = requests;
     if (
       first !== undefined &&
-      course.behind === null &&
+      !course.isUnderWay &&
       requests.length <= MOST_REQUESTS_TOGETHER &&
       !contended.has(first.customerId) &&
       mayBeTogether(requests)

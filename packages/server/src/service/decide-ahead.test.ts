@@ -1,29 +1,25 @@
 import { parseCatalog } from '@pennon/engine/catalog/parse-catalog';
-import type { CustomerState } from '@pennon/engine/model/customer';
+import type { CustomerState, Instant } from '@pennon/engine/model/customer';
 import type { EvaluationRequest } from '@pennon/engine/model/evaluation';
 import { compileSnapshot } from '@pennon/engine/snapshot/compile-snapshot';
 import type { Snapshot } from '@pennon/engine/snapshot/snapshot';
 import { NOTHING_TOLD } from '@pennon/engine/usage/notices';
 import { describe, expect, it } from 'vitest';
-import type {
-  AccountTransaction,
-  BatchWrite,
-  EarlierConsumption,
-  LockedAccount,
-  LockedFrame,
-  LockRequest,
-} from '../store/account-transaction.js';
+import type { LockedAccount, LockedFrame, LockRequest } from '../store/account-transaction.js';
 import { NOTHING_ENDED } from '../store/reservation-statements.js';
 import { ByCall } from './by-call.js';
 import type { ConsumeRequest } from './consume-request.js';
-import { confirmAhead, type DecidedAhead, decideAhead, type SentBatch } from './decide-ahead.js';
+import { type DecidedAhead, decideAhead, type SentBatch } from './decide-ahead.js';
 import { createBatchDecider } from './decide-batch.js';
 import { settleAll } from './settle-batch.js';
 
-/* A batch that is decided while the one before it is written: what stands of it, and what does not. */
+/*
+ * A batch that is decided while the one before it is written: what is tried, and what it rests on. Whether it then stands is asked of the
+ * store (`consume-one-behind-another.test.ts`).
+ */
 
 const HOUR = 3_600_000;
-const NOW = Date.UTC(2027, 2, 10, 12, 59, 59, 900);
+const NOW = Date.UTC(2027, 2, 10, 12, 59, 59);
 const NEXT_HOUR = Date.UTC(2027, 2, 10, 13);
 
 const governed = 'category: limit, owner: a@example.com, purpose: A test, removal: permanent';
@@ -111,92 +107,90 @@ function sent(feature: string, stands: Partial<LockedAccount> = {}): SentBatch {
   const decider = createBatchDecider(frame, NOTHING_ENDED, new Map());
   const one = request(feature);
   settleAll([one], [one.evaluation], new ByCall(), frame, decider.decide);
-  return { transaction: { frame } as unknown as AccountTransaction, write: decider.write() };
+  return { place: {}, productId: 'p', frame, write: decider.write() };
 }
 
-function ahead(behind: SentBatch, requests: readonly ConsumeRequest[], feature: string): DecidedAhead {
+interface Tried {
+  readonly lock?: Partial<LockRequest>;
+  readonly now?: Instant;
+}
+
+function tried(
+  behind: SentBatch,
+  feature: string,
+  requests: readonly ConsumeRequest[],
+  { lock = {}, now = NOW + 5 }: Tried = {},
+): DecidedAhead | null {
   const evaluations = requests.map(({ evaluation }) => evaluation);
-  const decided = decideAhead(behind, lockRequest(feature), requests, evaluations);
-  if (decided === null) throw new Error('Nothing was decided ahead.');
-  return decided;
-}
-
-/** What the store says under the locks, once the batch before is written. */
-function after(write: BatchWrite, more: Partial<LockedFrame> = {}): LockedFrame {
-  return { ...frameOf(...write.accounts), now: NOW + 5, ...more };
+  return decideAhead(behind, lockRequest(feature, lock), requests, evaluations, now);
 }
 
 describe('X-5 law 2: a batch decided on the balances that the one before leaves', () => {
-  it('stands where they are what the store then says, at the instant that it says', () => {
+  it('is decided on them at the instant given, and says on what it rests', () => {
     const behind = sent('calls', { used: 6 });
-    const requests = [request('calls'), request('calls')];
-    const confirmed = confirmAhead(ahead(behind, requests, 'calls'), after(behind.write), requests);
-    expect(confirmed?.write).toMatchObject({
-      now: NOW + 5,
-      accounts: [{ used: 9, before: { used: 7 } }],
-      hours: [{ amount: 2, lastAt: NOW + 5, usedAfter: 9 }],
-    });
-    expect(confirmed?.settled).toMatchObject([
-      {
-        ok: true,
-        answer: { decidedAt: NOW + 5, replayed: false, decisions: [{ usedBefore: 7, usedAfter: 8 }] },
+    const decided = tried(behind, 'calls', [request('calls'), request('calls')]);
+    expect(decided).toMatchObject({
+      expected: {
+        ...{ now: NOW + 5, customer: { version: 1 }, revision: 1, versions: { subjects: 0, shared: 0 } },
+        accounts: [{ feature: 'calls', used: 7, reserved: 0, limitKnown: 50, periodEnd: NEXT_HOUR }],
+        ...{ earlier: [], reservations: [], holders: [] },
       },
-      { ok: true, answer: { decidedAt: NOW + 5, decisions: [{ usedBefore: 8, usedAfter: 9 }] } },
+      validUntil: NEXT_HOUR,
+      write: {
+        now: NOW + 5,
+        accounts: [{ used: 9, before: { used: 7 } }],
+        consumptions: [{ usedAfter: 8 }, { usedAfter: 9 }],
+        hours: [{ hour: NEXT_HOUR - HOUR, amount: 2, lastAt: NOW + 5, usedAfter: 9 }],
+      },
+    });
+    const answer = { decidedAt: NOW + 5, replayed: false };
+    expect(decided?.settled).toMatchObject([
+      { ok: true, answer: { ...answer, decisions: [{ usedBefore: 7, usedAfter: 8 }] } },
+      { ok: true, answer: { ...answer, decisions: [{ usedBefore: 8, usedAfter: 9 }] } },
     ]);
   });
 
-  const another = (stands: Partial<LockedAccount>) => (frame: LockedFrame) => ({
-    ...frame,
-    accounts: frame.accounts.map((one) => ({ ...one, ...stands })),
-  });
-  const read = (more: Partial<LockedFrame>) => (frame: LockedFrame) => ({ ...frame, ...more });
-
-  it.each<[string, (frame: LockedFrame) => LockedFrame]>([
-    ['somebody else used something', another({ used: 8 })],
-    ['something is held', another({ reserved: 1, nextHoldEnd: NOW + HOUR })],
-    ['something is covered by a lot', another({ covered: 1 })],
-    ['there are lots', another({ hasLots: true })],
-    ['another limit was decided with', another({ limitKnown: 49 })],
-    ['something was told', another({ told: { rank: 1, at: NOW, limit: 50 } })],
-    ['another period stands there', another({ periodStart: NOW - 1 })],
-    ['the period ends otherwise', another({ periodEnd: NEXT_HOUR + HOUR })],
-    ['an account is gone', read({ accounts: [] })],
-    ['something was published', read({ revision: 2 })],
-    ['the customer changed', read({ customer: { version: 2 } })],
-    ['the customer is gone', read({ customer: null })],
-    ['a user or an instance changed', read({ versions: { subjects: 1, shared: 0 } })],
-    ['what many are granted changed', read({ versions: { subjects: 0, shared: 1 } })],
-    ['the period is over', read({ now: NEXT_HOUR })],
-    ['the clock was set back', read({ now: NOW - 1 })],
-  ])('does not stand where %s', (_, change) => {
-    const behind = sent('calls', { used: 6 });
-    const requests = [request('calls')];
-    const decided = ahead(behind, requests, 'calls');
-    expect(confirmAhead(decided, after(behind.write), requests)).not.toBeNull();
-    expect(confirmAhead(decided, change(after(behind.write)), requests)).toBeNull();
+  it('is decided at no instant before that of the one before, whatever the clock shows', () => {
+    const decided = tried(sent('calls'), 'calls', [request('calls')], { now: NOW - 3000 });
+    expect(decided?.expected.now).toBe(NOW);
+    expect(decided?.write.consumptions).toHaveLength(1);
+    expect(decided?.write.now).toBe(NOW);
   });
 
-  it('does not stand where one of its keys was answered before, and another operation under the key is no answer', () => {
+  it('rests on the account of the one before it though that batch did not write it', () => {
     const behind = sent('calls');
-    const requests = [request('calls')];
-    const decided = ahead(behind, requests, 'calls');
-    const earlier = (operation: string) =>
-      [{ operation, idempotencyKey: requests[0]?.idempotencyKey }] as unknown as EarlierConsumption[];
-    expect(confirmAhead(decided, after(behind.write, { earlier: earlier('consume') }), requests)).toBeNull();
-    expect(
-      confirmAhead(decided, after(behind.write, { earlier: earlier('release') }), requests),
-    ).not.toBeNull();
+    const other = account('seats', { used: 11 });
+    const frame = { ...behind.frame, accounts: [...behind.frame.accounts, other] };
+    const decided = tried({ ...behind, frame }, 'seats', [request('seats')]);
+    expect(decided?.expected.accounts).toEqual([other]);
+    expect(decided?.write.accounts).toMatchObject([{ used: 12, before: { used: 11 } }]);
+    expect(decided?.validUntil).toBeNull();
   });
 
-  it('holds for its instant alone where a segment that carries the feature asks for the time', () => {
+  it('follows one that was decided ahead itself, on what that one leaves', () => {
+    const first = tried(sent('calls', { used: 6 }), 'calls', [request('calls')]);
+    if (first === null) throw new Error('Nothing was decided ahead.');
+    const behind = { place: {}, productId: 'p', frame: first.expected, write: first.write };
+    const second = tried(behind, 'calls', [request('calls')], { now: NOW + 7 });
+    expect(second?.expected).toMatchObject({ now: NOW + 7, accounts: [{ used: 8 }] });
+    expect(second?.write.accounts).toMatchObject([{ used: 9, before: { used: 8 } }]);
+  });
+
+  it('is not tried where it is over in less than 100 ms: the store would come to it too late', () => {
+    const behind = sent('calls');
+    expect(tried(behind, 'calls', [request('calls')], { now: NEXT_HOUR - 100 })?.validUntil).toBe(NEXT_HOUR);
+    expect(tried(behind, 'calls', [request('calls')], { now: NEXT_HOUR - 99 })).toBeNull();
+  });
+
+  it('is not tried where a segment that carries the feature asks for the time: it holds for its instant alone', () => {
     const behind = sent('beta');
-    const requests = [request('beta')];
-    const decided = ahead(behind, requests, 'beta');
-    expect(decided.settled).toMatchObject([
-      { answer: { decisions: [{ allowed: true, limitAtDecision: 3 }] } },
-    ]);
-    expect(confirmAhead(decided, after(behind.write, { now: NOW }), requests)).toBeNull();
-    expect(confirmAhead(decided, after(behind.write, { now: NOW + 60 }), requests)).toBeNull();
+    expect(behind.write.consumptions).toMatchObject([{ allowed: true, limitAtDecision: 3 }]);
+    expect(tried(behind, 'beta', [request('beta')])).toBeNull();
+  });
+
+  it('is not tried where it consumes nothing', () => {
+    const behind = sent('seats');
+    expect(tried(behind, 'seats', [])).toBeNull();
   });
 
   it.each<[string, Partial<ConsumeRequest>, Partial<LockRequest>, Partial<LockedAccount>]>([
@@ -207,36 +201,45 @@ describe('X-5 law 2: a batch decided on the balances that the one before leaves'
     ['only time is followed', { touches: true }, {}, {}],
     ['something is held', {}, {}, { reserved: 1, nextHoldEnd: NOW + HOUR }],
     ['there is no room', {}, {}, { used: 49 }],
+    ['it is of another product', {}, { productId: 'q' }, {}],
     ['an account is another one', {}, { accounts: [{ feature: 'calls', scope: '' }] }, {}],
   ])('is not tried where %s', (_, more, lock, stands) => {
-    const behind = sent('seats', stands);
-    const one = request('seats', more);
-    expect(decideAhead(behind, lockRequest('seats', lock), [one], [one.evaluation])).toBeNull();
+    expect(tried(sent('seats'), 'seats', [request('seats')])).not.toBeNull();
+    expect(tried(sent('seats', stands), 'seats', [request('seats', more)], { lock })).toBeNull();
   });
 
-  it('is not tried behind a denial, nor with what this process knows to be old', () => {
-    const one = request('seats');
-    expect(
-      decideAhead(sent('seats', { used: 50 }), lockRequest('seats'), [one], [one.evaluation]),
-    ).toBeNull();
+  it('is not tried behind a denial', () => {
+    const behind = sent('seats', { used: 50 });
+    expect(behind.write.consumptions).toMatchObject([{ allowed: false }]);
+    expect(tried(behind, 'seats', [request('seats')])).toBeNull();
+  });
+
+  it.each<[string, Partial<LockedFrame>]>([
+    ['catalog', { revision: 2 }],
+    ['customer', { customer: { version: 2 } }],
+    ['users and instances', { versions: { subjects: 1, shared: 0 } }],
+    ['what many are granted', { versions: { subjects: 0, shared: 1 } }],
+  ])('is not tried with what this process knows to be old of the %s', (_, newer) => {
     const behind = sent('seats');
-    const newer = { ...behind.transaction, frame: { ...behind.transaction.frame, revision: 2 } };
-    expect(
-      decideAhead({ ...behind, transaction: newer }, lockRequest('seats'), [one], [one.evaluation]),
-    ).toBeNull();
+    const requests = [request('seats')];
+    expect(tried(behind, 'seats', requests)).not.toBeNull();
+    expect(tried({ ...behind, frame: { ...behind.frame, ...newer } }, 'seats', requests)).toBeNull();
   });
 
   it('is not tried where lots cover what is used', () => {
-    const one = request('seats');
     const behind = sent('seats');
     const accounts = behind.write.accounts.map((written) => ({ ...written, hasLots: true }));
     const write = { ...behind.write, accounts };
-    expect(decideAhead({ ...behind, write }, lockRequest('seats'), [one], [one.evaluation])).toBeNull();
+    expect(tried({ ...behind, write }, 'seats', [request('seats')])).toBeNull();
+  });
+
+  it('is not tried where a period opens: it is closed and opened under locks that were held first', () => {
+    const behind = sent('calls');
+    expect(tried(behind, 'calls', [request('calls')], { now: NEXT_HOUR + 5 })).toBeNull();
   });
 
   it('is not kept where it tells something: that carries the instant of the decision', () => {
-    const behind = sent('seats', { used: 38 });
-    const one = request('seats');
-    expect(decideAhead(behind, lockRequest('seats'), [one], [one.evaluation])).toBeNull();
+    expect(tried(sent('seats', { used: 37 }), 'seats', [request('seats')])).not.toBeNull();
+    expect(tried(sent('seats', { used: 38 }), 'seats', [request('seats')])).toBeNull();
   });
 });

@@ -68,10 +68,13 @@ export function createHoldSweeper(options: HoldSweeperOptions): LeasedSweep {
 
 /** Of one customer and product, in one transaction; what is left over is the next sweep's. */
 export async function endHolds(store: Accounts, { accounts, ...whose }: EndedAccounts): Promise<void> {
-  const transaction = await store.begin(
-    { ...whose, accounts, idempotencyKeys: [], reservationIds: [], holders: [] },
-    null,
-  );
+  const transaction = await store.begin({
+    ...whose,
+    accounts,
+    idempotencyKeys: [],
+    reservationIds: [],
+    holders: [],
+  });
   let open = true;
   try {
     const { frame } = transaction;

@@ -1,5 +1,6 @@
 import type { Accounts } from '../store/accounts.js';
 import type { UsageStore } from '../store/usage-store.js';
+import type { AheadOutcome } from '../store/write-ahead.js';
 import type { Metrics } from './metrics.js';
 
 /* The stores of usage, counted: transactions and how long each waits for its locks, and after the commit what was told. */
@@ -20,6 +21,17 @@ export function measuredAccounts(accounts: Accounts, metrics: Metrics): Accounts
           return report;
         },
       };
+    },
+    async writeAhead(request, ahead, behind) {
+      const { place, outcome } = await accounts.writeAhead(request, ahead, behind);
+      return { place, outcome: outcome.then(count) };
+
+      function count(done: AheadOutcome): AheadOutcome {
+        metrics.countBatchAhead(request.idempotencyKeys.length, done.stood);
+        const { wouldHaveDenied } = ahead.write;
+        if (done.stood && wouldHaveDenied > 0) metrics.countWouldHaveDenied(wouldHaveDenied);
+        return done;
+      }
     },
     async beginTogether(requests) {
       const began = performance.now();

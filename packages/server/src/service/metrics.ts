@@ -7,6 +7,8 @@ export interface Metrics {
   countFallback(feature: string, policy: string): void;
   /** One transaction of the consume batcher; `seconds` until its locks were held and everything was read. */
   observeConsumeBatch(requests: number, seconds: number): void;
+  /** One that was decided before its locks were held, whether everything then stood as expected. Where it did not, another one follows. */
+  countBatchAhead(requests: number, stood: boolean): void;
   /** A notice that was committed. */
   countNotice(type: string): void;
   /** A request to a listener: `accepted`, `declined` by its status, `refused` by where it would have gone, `failed`. */

@@ -1,16 +1,18 @@
 import type { Instant } from '@pennon/engine/model/customer';
 import type { AccountWrite, CustomerAccountKey, LockedAccount, LockRequest } from './account-transaction.js';
 import { numberArray, textArray } from './array-literal.js';
+import { placeOf } from './consumption-place.js';
 import { formOf, givenRows, type TextByForm } from './given-rows.js';
 import { LOTS_OF } from './lot-statements.js';
 import { HOLDS_OF } from './reservation-statements.js';
 import type { GroupStatement } from './statement-group.js';
 import { TOLD_COLUMNS } from './told-columns.js';
+import { IT_STANDS, type Writing } from './writing.js';
 
 /* The statements of a consume transaction, and how a batch becomes their parameters. */
 
-const AT = (milliseconds: string) => `to_timestamp(${milliseconds} / 1000.0)`;
-const MILLISECONDS = (instant: string) => `floor(extract(epoch from ${instant}) * 1000)::bigint`;
+export const AT = (milliseconds: string) => `to_timestamp(${milliseconds} / 1000.0)`;
+export const MILLISECONDS = (instant: string) => `floor(extract(epoch from ${instant}) * 1000)::bigint`;
 const ACCOUNT_COLUMNS = `feature, scope, ${MILLISECONDS('period_start')}, ${MILLISECONDS('period_end')}, used, reserved,
   ${MILLISECONDS('next_hold_end')}, covered, has_lots, limit_known,
   told, ${MILLISECONDS('told_at')}, told_limit`;
@@ -83,43 +85,41 @@ export const PEEK_ACCOUNTS = `
 select ${ACCOUNT_COLUMNS}, ${HOLDS_OF('account')}, ${LOTS_OF('account')} from account
 where customer_id = (select id from customer where environment_id = $1::uuid and key = $2::text) and product_id = $3::uuid`;
 
-// INVARIANT: `offset 0` keeps the planner from turning the look-up around: it takes an empty partition for a small one, and would
-// read all that a customer ever consumed. So each key is one descent of the only index. The upper bound spares the partitions
-// that were made ahead.
-const ofKey = (columns: string, more: string) => `cross join lateral (
-  select ${columns} from consumption c
-  where c.customer_id = n.customer_id and hashtextextended(c.idempotency_key, 0) = hashtextextended(n.key, 0)
-    and c.idempotency_key = n.key and c.decided_at < now() + interval '1 day' and ${more}
-  offset 0) c`;
+// INVARIANT: the index has one column, and no other index is there: there is no plan that reads all that a customer ever consumed. The upper
+// bound spares the partitions that were made ahead.
+const AT_PLACES = (places: string, days: number) => `
+where ${placeOf('c.customer_id', 'c.idempotency_key')} = any(array(${places}))
+  and c.decided_at > now() - interval '${days} days' and c.decided_at < now() + interval '1 day'`;
 
 const EARLIER_COLUMNS = `id, item, operation, idempotency_key, encode(request_hash, 'hex') as request_hash,
   ${MILLISECONDS('decided_at')} as decided_at, feature, scope,
   allowed, reason, enforcement, requested, consumed, used_after, reserved_after, limit_at_decision, revision, answer, customer_id`;
 
-/** By customers: the keys of one, or those of several, each beside its customer. No key stands twice beside the same customer. */
-export const FIND_EARLIER: TextByForm = {
-  one: findEarlier('(select $1::uuid, k collate "C" from unnest($2::text[]) as k) as n (customer_id, key)'),
-  many: findEarlier(
-    '(select i, k collate "C" from unnest($1::uuid[], $2::text[]) as a (i, k)) as n (customer_id, key)',
-  ),
-};
+/** Of the customer and the keys of these parameters. */
+export const earlierOf = (customerId: string, keys: string) =>
+  `consumption c ${AT_PLACES(`select ${placeOf(customerId, 'k')} from unnest(${keys}) as k`, 35)}
+  and c.customer_id = ${customerId} and c.idempotency_key = any(${keys})`;
 
-function findEarlier(keys: string): string {
-  return `
-select c.* from ${keys}
-${ofKey(EARLIER_COLUMNS, "c.decided_at > now() - interval '35 days'")}
-order by c.id, c.item`;
-}
+/** By customers: the keys of one, or those of several, each beside its customer. */
+export const FIND_EARLIER: TextByForm = {
+  one: `
+select ${EARLIER_COLUMNS} from ${earlierOf('$1::uuid', '$2::text[]')}
+order by c.id, c.item`,
+  many: `
+select ${EARLIER_COLUMNS} from consumption c
+${AT_PLACES(`select ${placeOf('i', 'k')} from unnest($1::uuid[], $2::text[]) as a (i, k)`, 35)}
+  and exists (select from unnest($1::uuid[], $2::text[]) as n (customer_id, key)
+    where n.customer_id = c.customer_id and n.key = c.idempotency_key)
+order by c.id, c.item`,
+};
 
 // Rows of one batch were decided at one instant.
 export const FIND_ANSWERS = `
-select distinct c.* from (select $1::uuid as customer_id, a.*
-  from unnest($2::text[], $3::text[], $4::integer[], $5::bigint[]) as a (key, operation, item, decided_at)) n
-${ofKey(
-  'item, operation, idempotency_key, answer',
-  `c.decided_at > now() - interval '36 days' and c.operation = n.operation and c.item = n.item
-    and c.decided_at = ${AT('n.decided_at')}`,
-)}`;
+select distinct c.item, c.operation, c.idempotency_key, c.answer from consumption c
+${AT_PLACES(`select ${placeOf('$1::uuid', 'k')} from unnest($2::text[]) as k`, 36)}
+  and c.customer_id = $1::uuid
+  and exists (select from unnest($2::text[], $3::text[], $4::integer[], $5::bigint[]) as n (key, operation, item, decided_at)
+    where n.key = c.idempotency_key and n.operation = c.operation and n.item = c.item and c.decided_at = ${AT('n.decided_at')})`;
 
 const CLOSE_PERIODS = `
 insert into account_period (customer_id, product_id, feature, scope, period_start, environment_id, period_end, used, covered,
@@ -133,7 +133,7 @@ on conflict do nothing`;
 
 type NamedWrite = AccountWrite & CustomerAccountKey;
 
-const WRITTEN = givenRows<NamedWrite>(4, [
+const WRITTEN = givenRows<NamedWrite>(3, [
   { name: 'customer_id', type: 'uuid', of: ({ customerId }) => customerId },
   { name: 'feature', type: 'text', of: ({ feature }) => feature },
   { name: 'scope', type: 'text', of: ({ scope }) => scope },
@@ -149,10 +149,7 @@ const WRITTEN = givenRows<NamedWrite>(4, [
   ...TOLD_COLUMNS,
 ]);
 
-// A row that no longer stands as it was read divides by zero: the transaction is aborted and nothing of it remains.
-const UPDATE_ACCOUNTS = WRITTEN.text(
-  (written) => `
-with written as (
+const update = (written: string, condition: string) => `
   update account a
   set used = n.used, reserved = n.reserved, period_start = ${AT('n.period_start')}, period_end = ${AT('n.period_end')},
     next_hold_end = ${AT('n.next_hold_end')},
@@ -163,12 +160,21 @@ with written as (
     from ${written}
     cross join lateral (select a.ctid as place from account a
       where a.customer_id = n.customer_id and a.product_id = $1::uuid and a.scope = n.scope and a.feature = n.feature
-        and a.used = n.used_before and a.reserved = n.reserved_before offset 0) found) n
-  where a.ctid = n.place
+        and ${condition} offset 0) found) n
+  where a.ctid = n.place`;
+
+const UPDATE_ACCOUNTS: Record<Writing, TextByForm> = {
+  // A row that no longer stands as it was read divides by zero: the transaction is aborted and nothing of it remains.
+  always: WRITTEN.text(
+    (written) => `
+with written as (${update(written, 'a.used = n.used_before and a.reserved = n.reserved_before')}
   returning 1
 )
-select 1 / (case when (select count(*) from written) = $3::integer then 1 else 0 end)`,
-);
+select 1 / (case when (select count(*) from written) = $${WRITTEN.next}::integer then 1 else 0 end)`,
+  ),
+  // That all of them stand was asked a moment ago, under the same locks.
+  standing: WRITTEN.text((written) => update(written, IT_STANDS)),
+};
 
 function instants(values: readonly (Instant | null)[]): string {
   return numberArray(values);
@@ -254,12 +260,18 @@ export function updateStatement(
   { productId }: OfProduct,
   now: Instant,
   accounts: readonly NamedWrite[],
+  writing: Writing,
 ): GroupStatement {
   const form = formOf(accounts);
   return {
-    name: `account-update-${form}`,
-    text: UPDATE_ACCOUNTS[form],
-    values: [productId, String(now), String(accounts.length), ...WRITTEN.values(accounts, form)],
+    name: `account-update-${writing}-${form}`,
+    text: UPDATE_ACCOUNTS[writing][form],
+    values: [
+      productId,
+      String(now),
+      ...WRITTEN.values(accounts, form),
+      ...(writing === 'always' ? [String(accounts.length)] : []),
+    ],
   };
 }
 

@@ -8,6 +8,7 @@ import { creditsStatements, lotRowStatements } from './lot-statements.js';
 import { outboxStatement } from './outbox-statements.js';
 import { holdsStatement, reservationStatements } from './reservation-statements.js';
 import type { GroupStatement } from './statement-group.js';
+import type { Writing } from './writing.js';
 
 /** What is written of one customer's batch. */
 export interface CustomerWrite {
@@ -29,15 +30,9 @@ export function writeStatements(
   const statements: GroupStatement[] = [];
   const closed = eachOf(customers, (write) => write.closed);
   if (closed.length > 0) statements.push(closeStatement(product, now, closed));
-  const accounts = eachOf(customers, (write) => write.accounts);
-  if (accounts.length > 0) statements.push(updateStatement(product, now, accounts));
+  statements.push(...balanceStatements(copier, now, customers, 'always'));
   const lots = customers.map(({ request, write }) => ({ customerId: request.customerId, ...write.lots }));
   statements.push(...lotRowStatements(product, now, lots), ...creditsStatements(product, lots));
-  if (customers.some(({ write }) => write.consumptions.length > 0)) {
-    statements.push(copier.copyOf(now, customers));
-  }
-  const hours = eachOf(customers, (write) => write.hours);
-  if (hours.length > 0) statements.push(hoursStatement(product, hours));
   const notices = eachOf(customers, (write) => write.notices);
   if (notices.length > 0) statements.push(outboxStatement(product, now, notices));
   const holders = eachOf(customers, (write) => write.holders);
@@ -48,6 +43,26 @@ export function writeStatements(
       statements.push(holdsStatement(request, write.reservations.accounts));
     }
   }
+  return statements;
+}
+
+/** What nearly every transaction writes, and many nothing else: balances, consumptions, and what they add to the history. */
+export function balanceStatements(
+  copier: ConsumptionCopier,
+  now: Instant,
+  customers: readonly CustomerWrite[],
+  writing: Writing,
+): readonly GroupStatement[] {
+  const product = customers[0]?.request;
+  if (product === undefined) return [];
+  const statements: GroupStatement[] = [];
+  const accounts = eachOf(customers, (write) => write.accounts);
+  if (accounts.length > 0) statements.push(updateStatement(product, now, accounts, writing));
+  if (customers.some(({ write }) => write.consumptions.length > 0)) {
+    statements.push(copier.copyOf(now, customers, writing));
+  }
+  const hours = eachOf(customers, (write) => write.hours);
+  if (hours.length > 0) statements.push(hoursStatement(product, hours, writing));
   return statements;
 }
 

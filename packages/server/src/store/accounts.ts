@@ -23,6 +23,7 @@ import { openTransaction } from './open-transaction.js';
 import { toHolds } from './reservation-statements.js';
 import { endSilentConnections } from './silent-connections.js';
 import { sendGroup } from './statement-group.js';
+import { type AheadOutcome, type AheadWrite, aheadStatements, toAheadOutcome } from './write-ahead.js';
 
 /* Accounts and consumptions: the connections on which consume transactions run. */
 
@@ -40,13 +41,26 @@ export interface Accounts {
     readonly accounts: readonly ReadAccount[];
   }>;
   /**
-   * @param behind a transaction of the same customer whose commit is on its way: the locks are asked for right behind it, without waiting
-   * for its outcome. `null`: there is none.
+   * @param behind what another transaction of the same customer is known by: while that one is on its way, the locks are asked for right
+   * behind it, without waiting for its outcome.
    */
-  begin(request: LockRequest, behind: AccountTransaction | null): Promise<AccountTransaction>;
+  begin(request: LockRequest, behind?: object): Promise<AccountTransaction>;
+  /**
+   * A transaction that is decided already, in one round trip: written if everything stands as it was expected, else not at all.
+   *
+   * @param behind a transaction of the same customer that is on its way: this one follows it without waiting for its outcome.
+   */
+  writeAhead(request: LockRequest, ahead: AheadWrite, behind: object): Promise<SentAhead>;
   /** @param requests of different customers of one product, in the order of their ids, with neither reservations nor holders */
   beginTogether(requests: readonly LockRequest[]): Promise<JointTransaction>;
   close(): Promise<void>;
+}
+
+export interface SentAhead {
+  /** What this store knows it by. */
+  readonly place: object;
+  /** When this rejects, the outcome may be unknown. */
+  readonly outcome: Promise<AheadOutcome>;
 }
 
 export type ReadAccount = LockedAccount & {
@@ -98,32 +112,26 @@ export function openAccounts(options: AccountsOptions): Accounts {
     return connection;
   }
 
-  async function begin(request: LockRequest, behind: AccountTransaction | null): Promise<AccountTransaction> {
-    const before = behind === null ? undefined : turns.get(behind.place);
+  /** The turn of a transaction that is on its way, so that the one behind it takes its connection over; `null`: it is over, or failed. */
+  function takeOver(behind: object | undefined): AccountTurn | null {
+    const before = behind === undefined ? undefined : turns.get(behind);
     // Who waits for a connection gets this one, instead of a customer of whom there are always more requests.
-    if (before?.transaction.state() === 'committing' && pool.waitingCount === 0) {
-      before.transaction.handOn();
+    if (before?.transaction.state() !== 'committing' || pool.waitingCount > 0) return null;
+    before.transaction.handOn();
+    return before;
+  }
+
+  async function begin(request: LockRequest, behind?: object): Promise<AccountTransaction> {
+    const before = takeOver(behind);
+    if (before !== null) {
       try {
         return await beginOn(before.connection, request);
       } catch (error) {
         // Behind a transaction that failed nothing was begun.
-        if (before.transaction.state() !== 'failed') {
-          throw error;
-        }
+        if (before.transaction.state() !== 'failed') throw error;
       }
     }
     return beginOn(connectionOf(await pool.connect()), request);
-  }
-
-  async function beginTogether(requests: readonly LockRequest[]): Promise<JointTransaction> {
-    const client = await together.connect();
-    try {
-      const turn = { connection: connectionOf(client), transaction: openTransaction(client) };
-      return await lockTogether(turn, requests, known);
-    } catch (error) {
-      client.release(true);
-      throw error;
-    }
   }
 
   async function beginOn(connection: AccountConnection, request: LockRequest): Promise<AccountTransaction> {
@@ -134,6 +142,40 @@ export function openAccounts(options: AccountsOptions): Accounts {
       return transaction;
     } catch (error) {
       connection.client.release(true);
+      throw error;
+    }
+  }
+
+  async function writeAhead(request: LockRequest, ahead: AheadWrite, behind: object): Promise<SentAhead> {
+    const before = takeOver(behind);
+    const connection = before?.connection ?? connectionOf(await pool.connect());
+    const transaction = openTransaction(connection.client);
+    turns.set(transaction, { connection, transaction });
+    return { place: transaction, outcome: outcomeOf() };
+
+    async function outcomeOf(): Promise<AheadOutcome> {
+      try {
+        return toAheadOutcome(
+          await transaction.commit(() => aheadStatements(connection.copier, request, ahead)),
+        );
+      } catch (error) {
+        // Behind a transaction that failed, nothing was begun; where only the answers of both were lost, whoever decides it anew finds
+        // its keys.
+        if (before?.transaction.state() === 'failed') {
+          return { stood: false, now: ahead.expected.now };
+        }
+        throw error;
+      }
+    }
+  }
+
+  async function beginTogether(requests: readonly LockRequest[]): Promise<JointTransaction> {
+    const client = await together.connect();
+    try {
+      const turn = { connection: connectionOf(client), transaction: openTransaction(client) };
+      return await lockTogether(turn, requests, known);
+    } catch (error) {
+      client.release(true);
       throw error;
     }
   }
@@ -168,7 +210,7 @@ export function openAccounts(options: AccountsOptions): Accounts {
     await Promise.all([closePool(pool), closePool(together)]);
   }
 
-  return { begin, beginTogether, read, close };
+  return { begin, writeAhead, beginTogether, read, close };
 }
 
 /** What the store lists these connections as. */

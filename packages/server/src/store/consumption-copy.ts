@@ -3,6 +3,7 @@ import type { BatchWrite, ConsumptionRow, LockRequest } from './account-transact
 import { ByteWriter } from './byte-writer.js';
 import { copyMessage } from './copy-message.js';
 import type { GroupStatement } from './statement-group.js';
+import { IT_STANDS, type Writing } from './writing.js';
 
 /*
  * A batch of consumptions goes into its table by binary COPY: the database parses no text and writes a page of rows at once, which
@@ -26,6 +27,12 @@ const COLUMNS = [
   ...['attributes', 'id', 'idempotency_key', 'request_hash', 'used_after', 'answer'],
 ];
 const COPY = `copy consumption (${COLUMNS.join(', ')}) from stdin (format binary)`;
+
+/** By when it is written: always, or only where everything stands as it was expected. */
+const STATEMENTS: Record<Writing, Pick<GroupStatement, 'name' | 'text'>> = {
+  always: { name: 'consumption-copy', text: COPY },
+  standing: { name: 'consumption-copy-standing', text: `${COPY} where ${IT_STANDS}` },
+};
 const CAPACITY = 128 * 1024;
 /** A batch with large attributes is not worth holding its room for. */
 const KEPT_CAPACITY = 1024 * 1024;
@@ -38,21 +45,23 @@ interface CustomerRows {
 
 export interface ConsumptionCopier {
   /** The statement with its rows. The bytes live here, so that there is one under way at a time. */
-  copyOf(now: Instant, customers: readonly CustomerRows[]): GroupStatement;
+  copyOf(now: Instant, customers: readonly CustomerRows[], writing: Writing): GroupStatement;
 }
 
 /** One for each connection. */
 export function createConsumptionCopier(): ConsumptionCopier {
   let writer = new ByteWriter(CAPACITY);
+  let other = new ByteWriter(CAPACITY);
   return {
-    copyOf(now, customers) {
+    copyOf(now, customers, writing) {
+      [writer, other] = [other, writer];
       if (writer.capacity > KEPT_CAPACITY) {
         writer = new ByteWriter(CAPACITY);
       }
       const copy = copyMessage(writer, () => {
         for (const { request, write } of customers) writeRows(writer, request, now, write.consumptions);
       });
-      return { name: 'consumption-copy', text: COPY, values: [], copy };
+      return { ...STATEMENTS[writing], values: [], copy };
     },
   };
 }

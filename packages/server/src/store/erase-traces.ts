@@ -1,4 +1,5 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
+import { isOfCustomer } from './consumption-place.js';
 import type { Tables } from './tables.js';
 
 /*
@@ -203,7 +204,9 @@ export async function scopesOf(database: Kysely<Tables>, customerId: string): Pr
   const { rows } = await sql<{ readonly scope: string }>`
     select scope from account where customer_id = ${customerId} and scope <> ''
     union select scope from account_period where customer_id = ${customerId} and scope <> ''
-    union select scope from consumption where customer_id = ${customerId} and scope <> ''`.execute(database);
+    union select c.scope from consumption c where ${isOfCustomer('c', customerId)} and c.scope <> ''`.execute(
+    database,
+  );
   return rows.map((row) => row.scope);
 }
 
@@ -229,7 +232,7 @@ export async function scrubUsage(
     const result = await sql`
       with found as (
         select tableoid, ctid from consumption c
-        where c.customer_id = ${customerId} and (
+        where ${isOfCustomer('c', customerId)} and (
           c.scope = any(${from}::text[])
           or ${all} and (c.attributes is not null or c.answer is not null)
           or exists (select from unnest(${quoted}::text[]) as name (text) where position(name.text in c.attributes) > 0))

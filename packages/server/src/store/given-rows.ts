@@ -30,6 +30,8 @@ export interface GivenRows<Row> {
   text(textOf: (rows: string) => string): TextByForm;
   /** In the order of the columns. */
   values(rows: readonly Row[], form: RowForm): readonly (string | null)[];
+  /** The number of the parameter after them. */
+  readonly next: number;
 }
 
 export function formOf(rows: readonly unknown[]): RowForm {
@@ -42,6 +44,7 @@ export function givenRows<Row>(first: number, columns: readonly GivenColumn<Row>
   const plain = columns.map(({ type }, index) => `$${first + index}::${type}`).join(', ');
   const arrays = columns.map(({ type }, index) => `$${first + index}::${type}[]`).join(', ');
   return {
+    next: first + columns.length,
     text: (textOf) => ({
       one: textOf(`(select ${plain}) as n (${names})`),
       many: textOf(`unnest(${arrays}) as n (${names})`),

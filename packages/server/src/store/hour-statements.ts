@@ -1,6 +1,7 @@
-import { formOf, givenRows } from './given-rows.js';
+import { formOf, givenRows, type TextByForm } from './given-rows.js';
 import type { GroupStatement } from './statement-group.js';
 import type { HourWrite } from './usage-transaction.js';
+import { IT_STANDS, type Writing } from './writing.js';
 
 /* The history of usage by the hour: one statement for whoever consumes and whoever records. */
 
@@ -20,13 +21,14 @@ const HOURS = givenRows<HourWrite>(3, [
   { name: 'limit_after', type: 'bigint', of: ({ limitAfter }) => limitAfter },
 ]);
 
-const WRITE_HOURS = HOURS.text(
-  (hours) => `
+const writeHours = (condition: string) =>
+  HOURS.text(
+    (hours) => `
 insert into usage_hour as h (customer_id, product_id, feature, scope, hour, dimensions, environment_id, aggregation, amount, events,
   last_at, used_after, limit_after)
 select n.customer_id, $1::uuid, n.feature, n.scope, ${AT('n.hour')}, n.dimensions, $2::uuid, n.aggregation, n.amount, n.events,
   ${AT('n.last_at')}, n.used_after, n.limit_after
-from ${hours}
+from ${hours} where ${condition}
 on conflict (customer_id, product_id, feature, scope, hour, dimensions) do update set
   amount = case excluded.aggregation
     when 'max' then greatest(h.amount, excluded.amount)
@@ -35,17 +37,22 @@ on conflict (customer_id, product_id, feature, scope, hour, dimensions) do updat
   events = h.events + excluded.events, last_at = greatest(h.last_at, excluded.last_at),
   used_after = coalesce(excluded.used_after, h.used_after),
   limit_after = case when excluded.used_after is null then h.limit_after else excluded.limit_after end`,
-);
+  );
+const WRITE_HOURS: Record<Writing, TextByForm> = {
+  always: writeHours('true'),
+  standing: writeHours(IT_STANDS),
+};
 
 /** INVARIANT: asked under the locks of the accounts that the rows belong to, so that nobody else is at them. */
 export function hoursStatement(
   { productId, environmentId }: { readonly productId: string; readonly environmentId: string },
   hours: readonly HourWrite[],
+  writing: Writing = 'always',
 ): GroupStatement {
   const form = formOf(hours);
   return {
-    name: `usage-hour-write-${form}`,
-    text: WRITE_HOURS[form],
+    name: `usage-hour-write-${writing}-${form}`,
+    text: WRITE_HOURS[writing][form],
     values: [productId, environmentId, ...HOURS.values(hours, form)],
   };
 }

@@ -18,6 +18,7 @@ import * as notices from './migrations/0013-notices.js';
 import * as periodsByTheirEnd from './migrations/0014-periods-by-their-end.js';
 import * as billing from './migrations/0015-billing.js';
 import * as webhooks from './migrations/0016-webhooks.js';
+import * as consumptionsByPlace from './migrations/0017-consumptions-by-place.js';
 
 /** Listed by hand, in order: a bundler sees them, and no folder is read at start. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -36,6 +37,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0014-periods-by-their-end': periodsByTheirEnd,
   '0015-billing': billing,
   '0016-webhooks': webhooks,
+  '0017-consumptions-by-place': consumptionsByPlace,
 };
 
 /**

@@ -1,5 +1,6 @@
 import type { Instant } from '@pennon/engine/model/customer';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { isOfCustomer } from './consumption-place.js';
 import { milliseconds } from './customer-facts.js';
 import type { Tables } from './tables.js';
 import { type AttributeFilter, attributeValue, instants, matches } from './usage-history.js';
@@ -227,6 +228,7 @@ export async function readRecords(
   question: RecordsQuestion,
 ): Promise<readonly StoredRecord[]> {
   const ms = (column: string) => sql.raw(milliseconds(column));
+  const ofCustomer = isOfCustomer('r', question.customerId);
   // What is shown is worked out of the rows of the page alone, not of all that are sorted for it.
   const decisions = sql`(
     select ${ms('r.decided_at')} as at, r.id, r.item, r.operation, r.feature, r.scope, r.actor, r.attributes,
@@ -237,7 +239,7 @@ export async function readRecords(
     from (
       select decided_at, id, item, operation, feature, scope, actor, attributes, period_start, allowed, reason, enforcement,
         requested, consumed, used_after, reserved_after, limit_at_decision, idempotency_key, revision
-      from consumption r where ${filterOf(question, 'decided_at', 'r.id', 'r.item')}
+      from consumption r where ${filterOf(question, 'decided_at', 'r.id', 'r.item')} and ${ofCustomer}
       order by r.decided_at desc, r.id desc, r.item desc limit ${question.limit}) r)`;
   const events = sql`(
     select ${ms('r.received_at')} as at, r.event_key as id, 0 as item, 'record' as operation, r.feature, r.scope, r.actor,

@@ -6,7 +6,7 @@ import { CUSTOMERS, FEATURES } from './simulated-installation.js';
 /* Which calls the clients of a simulated history make. */
 
 /**
- * `stream`: so many calls for one customer, and most for one of its accounts, that batch follows batch. `reservations`: amounts are held, and settled, released and ended by the clock at once. `credits`: units have named holders, and lots
+ * `stream`: so many calls, most for one customer and one of its accounts, that batch follows batch. `reservations`: amounts are held, and settled, released and ended by the clock at once. `credits`: units have named holders, and lots
  * are made, used, voided and end; what a period leaves is rolled over.
  */
 export const PROFILES = ['consume', 'stream', 'reservations', 'credits'] as const;
@@ -17,13 +17,13 @@ export function featuresOf(profile: Profile): readonly ModelFeature[] {
   return profile === 'credits' ? FEATURES : FEATURES.filter(({ rollover }) => rollover === undefined);
 }
 
-/** In a stream there is mostly room, because what was decided ahead is thrown away after a denial. */
+/** In a stream there is mostly room, because behind a denial nothing is decided ahead. */
 export function limitScaleOf(profile: Profile): number {
-  return profile === 'stream' ? 12 : 1;
+  return profile === 'stream' ? 24 : 1;
 }
 
 export function drawCall(chance: Seeded, profile: Profile, index: number, sentAt: number): ClientCall {
-  if (profile === 'stream' && chance.chance(0.9)) return drawStream(chance, index, sentAt);
+  if (profile === 'stream' && chance.chance(0.96)) return drawStream(chance, index, sentAt);
   if (profile === 'reservations' && chance.chance(0.5)) return drawReserve(chance, index, sentAt);
   if (profile === 'credits' && chance.chance(0.7)) return drawCredits(chance, index, sentAt);
   const release = chance.chance(0.2);
@@ -47,17 +47,17 @@ export function drawCall(chance: Seeded, profile: Profile, index: number, sentAt
   };
 }
 
-/** Takes of one account again and again, and now and then of another or back. */
+/** Takes of one account again and again, and now and then of another or back: what a batch before did not touch cannot be expected of it. */
 function drawStream(chance: Seeded, index: number, sentAt: number): ClientCall {
-  const release = chance.chance(0.1);
+  const release = chance.chance(0.03);
   return {
     operation: release ? 'release' : 'consume',
-    customer: CUSTOMERS[0],
+    customer: chance.chance(0.88) ? CUSTOMERS[0] : CUSTOMERS[1],
     user: 'ann',
     mode: chance.chance(0.1) ? 'upTo' : 'all',
     items: [
       {
-        key: release ? 'seats' : chance.pick(['calls', 'calls', 'calls', 'seats']),
+        key: release || chance.chance(0.06) ? 'seats' : 'calls',
         amount: 1 + chance.below(2),
       },
     ],

@@ -1,11 +1,15 @@
 import type {
   AccountKey,
+  BatchWrite,
   LockedAccount,
   LockedFrame,
   LockRequest,
 } from '@pennon/server/store/account-transaction';
 import type { Accounts } from '@pennon/server/store/accounts';
+import type { AheadOutcome, AheadWrite } from '@pennon/server/store/write-ahead';
+import { expectationOf, misled } from './interleaving-ahead.js';
 import {
+  type AheadPlan,
   type Other,
   PARTIES,
   type Party,
@@ -15,8 +19,8 @@ import {
   sayFrame,
   type TogetherPart,
   type WritePlan,
-  writeOf,
 } from './interleaving-script.js';
+import { writeOf } from './interleaving-write.js';
 
 /* One script in two worlds: on the simulated store (`simulated-world`), and on PostgreSQL through the adapter of servers (`real-world`). */
 
@@ -37,6 +41,16 @@ export interface World {
 interface OpenTransaction {
   commit(plan: WritePlan): Promise<unknown>;
   rollback(): Promise<void>;
+  /** What can be followed once it is written; not of both. */
+  readonly last: ((plan: WritePlan) => LastBatch) | null;
+}
+
+/** What a party sent last, and what it was decided on. */
+interface LastBatch {
+  readonly place: object;
+  readonly customer: number;
+  readonly frame: LockedFrame;
+  readonly write: BatchWrite;
 }
 
 /** What both worlds keep in mind of their parties. */
@@ -46,6 +60,9 @@ export abstract class Parties implements World {
   protected readonly waiting = new Set<Party>();
   protected readonly busy = new Set<Other>();
   protected holding = false;
+  /** Of those who wait, who was sent ahead. */
+  readonly #ahead = new Set<Party>();
+  readonly #last = new Map<Party, LastBatch>();
   readonly #ended: string[] = [];
 
   protected abstract accountsOf(party: Party): Accounts;
@@ -75,6 +92,8 @@ export abstract class Parties implements World {
       case 'commit':
       case 'rollback':
         return this.#end(step);
+      case 'ahead':
+        return this.#goAhead(step.party, step.plans);
       case 'kill':
         await this.kill(step.party);
         return;
@@ -106,19 +125,33 @@ export abstract class Parties implements World {
 
   standing(): Standing {
     const { open, waiting, busy, holding } = this;
+    const waitingAhead = this.#ahead.size > 0;
     const free = PARTIES.filter((party) => !open.has(party) && !waiting.has(party));
-    return { free, open: [...open.keys()].sort(), waiting: [...waiting].sort(), holding, busy };
+    const following = PARTIES.filter((party) => {
+      const transaction = open.get(party);
+      return transaction === undefined ? this.#last.has(party) : transaction.last !== null;
+    });
+    return {
+      free,
+      open: [...open.keys()].sort(),
+      waiting: [...waiting].sort(),
+      waitingAhead,
+      following,
+      holding,
+      busy,
+    };
   }
 
   #begin({ party, customer, accounts, keys }: Extract<Step, { readonly do: 'begin' }>): void {
     const request = this.#requestOf({ customer, accounts, keys });
     const begun = this.accountsOf(party)
-      .begin(request, null)
+      .begin(request)
       .then((transaction) => {
         const { frame } = transaction;
         const open: OpenTransaction = {
           commit: (plan) => transaction.commit(writeOf(frame, plan)),
           rollback: () => transaction.rollback(),
+          last: (plan) => ({ place: transaction.place, customer, frame, write: writeOf(frame, plan) }),
         };
         return { open, frames: [frame] };
       });
@@ -136,6 +169,7 @@ export abstract class Parties implements World {
           commit: (plan) =>
             transaction.commit(frames.map((frame) => (frame === null ? null : writeOf(frame, plan)))),
           rollback: () => transaction.rollback(),
+          last: null,
         };
         return { open, frames: requests.map((request) => frames[inOrder.indexOf(request)] ?? null) };
       });
@@ -181,16 +215,66 @@ export abstract class Parties implements World {
     this.open.delete(party);
     this.waiting.add(party);
     const ended = step.do === 'rollback' ? transaction.rollback() : transaction.commit(step.plan);
-    ended.then(
-      () => {
-        this.waiting.delete(party);
-        this.tell(`${party} has ended: ${step.do}`);
-      },
-      (error: unknown) => {
-        this.waiting.delete(party);
-        this.tell(`${party} cannot ${step.do}: ${sayError(error)}`);
-      },
+    if (step.do === 'commit' && transaction.last !== null) this.#last.set(party, transaction.last(step.plan));
+    else this.#last.delete(party);
+    const behind = step.do === 'commit' && step.behind.length > 0 ? this.#sendAhead(party, step.behind) : [];
+    const told = ended.then(
+      () => this.tell(`${party} has ended: ${step.do}`),
+      (error: unknown) => this.tell(`${party} cannot ${step.do}: ${sayError(error)}`),
     );
+    this.#freeAfter(party, [told, ...behind]);
+  }
+
+  #goAhead(party: Party, plans: readonly AheadPlan[]): void {
+    this.waiting.add(party);
+    this.#ahead.add(party);
+    this.#freeAfter(party, this.#sendAhead(party, plans));
+  }
+
+  #freeAfter(party: Party, all: readonly Promise<void>[]): void {
+    void Promise.all(all).then(() => {
+      this.waiting.delete(party);
+      this.#ahead.delete(party);
+    });
+  }
+
+  /** One behind the other, each in the same turn of the event loop. */
+  #sendAhead(party: Party, plans: readonly AheadPlan[]): readonly Promise<void>[] {
+    const last = this.#last.get(party);
+    if (last === undefined) return [];
+    let before: Promise<LastBatch> = Promise.resolve(last);
+    return plans.map((plan, index) => {
+      const sent = before.then((behind) => this.#sendOne(party, behind, plan));
+      before = sent.then(({ batch }) => batch);
+      const name = `${party}, ${index + 1} ahead,`;
+      return sent
+        .then(({ outcome }) => outcome)
+        .then(
+          ({ stood, now }) => {
+            if (stood) this.frameRead(party, now);
+            this.tell(`${name} ${stood ? 'stands' : 'does not stand'}`);
+          },
+          (error: unknown) => this.tell(`${name} cannot: ${sayError(error)}`),
+        );
+    });
+  }
+
+  async #sendOne(
+    party: Party,
+    behind: LastBatch,
+    { accounts, keys, plan, off }: AheadPlan,
+  ): Promise<{ readonly batch: LastBatch; readonly outcome: Promise<AheadOutcome> }> {
+    const { customer } = behind;
+    const expected = expectationOf(behind, accounts);
+    const ahead: AheadWrite = {
+      ...misled(expected, off),
+      write: writeOf(expected, plan),
+    };
+    const request = this.#requestOf({ customer, accounts: expected.accounts, keys });
+    const { place, outcome } = await this.accountsOf(party).writeAhead(request, ahead, behind.place);
+    const batch = { place, customer, frame: ahead.expected, write: ahead.write };
+    this.#last.set(party, batch);
+    return { batch, outcome };
   }
 
   protected other(name: Other, work: Promise<void>): void {

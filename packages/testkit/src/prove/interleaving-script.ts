@@ -1,9 +1,4 @@
-import type {
-  AccountKey,
-  BatchWrite,
-  ConsumptionRow,
-  LockedFrame,
-} from '@pennon/server/store/account-transaction';
+import type { AccountKey, LockedFrame } from '@pennon/server/store/account-transaction';
 import { type Seeded, seeded } from './seeded.js';
 
 /* Scripts of what several connections do one after the other, drawn from a seed, and how their outcomes are told. */
@@ -29,6 +24,32 @@ export interface WritePlan {
   readonly closes: boolean;
 }
 
+/** What an expectation is deliberately wrong about. */
+const OFF = [
+  'used',
+  'reserved',
+  'covered',
+  'told',
+  'limit-known',
+  'period-start',
+  'period-end',
+  'customer',
+  'revision',
+  'subjects',
+  'shared',
+  'too-early',
+  'too-late',
+] as const;
+export type Off = (typeof OFF)[number];
+
+/** A batch on the expectation that the party's last one leaves, whole in one round trip. */
+export interface AheadPlan {
+  readonly accounts: readonly AccountKey[];
+  readonly keys: readonly string[];
+  readonly plan: WritePlan;
+  readonly off: Off | null;
+}
+
 export interface TogetherPart {
   readonly customer: number;
   readonly accounts: readonly AccountKey[];
@@ -45,7 +66,14 @@ export type Step =
     }
   /** Of both customers in one transaction, which waits for nobody. */
   | { readonly do: 'begin-together'; readonly party: Party; readonly parts: readonly TogetherPart[] }
-  | { readonly do: 'commit'; readonly party: Party; readonly plan: WritePlan }
+  /** `behind`: sent after it on the same connection, without waiting for its outcome. */
+  | {
+      readonly do: 'commit';
+      readonly party: Party;
+      readonly plan: WritePlan;
+      readonly behind: readonly AheadPlan[];
+    }
+  | { readonly do: 'ahead'; readonly party: Party; readonly plans: readonly AheadPlan[] }
   | { readonly do: 'rollback'; readonly party: Party }
   | { readonly do: 'kill'; readonly party: Party }
   | { readonly do: 'change'; readonly customer: number }
@@ -60,6 +88,10 @@ export interface Standing {
   readonly free: readonly Party[];
   readonly open: readonly Party[];
   readonly waiting: readonly Party[];
+  /** Some of those who wait were sent ahead. */
+  readonly waitingAhead: boolean;
+  /** Those of the free and the open whose next batch can be expected to find what their last one leaves, or the one that is open. */
+  readonly following: readonly Party[];
   readonly holding: boolean;
   readonly busy: ReadonlySet<Other>;
 }
@@ -73,7 +105,15 @@ export interface Script {
 export function scriptOf(seed: number): Script {
   const chance = seeded(seed);
   if (seed % 10 === 0) return timeoutScript(chance);
-  return { length: 8 + chance.below(10), next: (standing) => drawStep(chance, standing) };
+  let justSent: Party | null = null;
+  return {
+    length: 8 + chance.below(14),
+    next(standing) {
+      const step = drawStep(chance, justSent, standing);
+      justSent = step?.do === 'commit' || step?.do === 'ahead' ? step.party : null;
+      return step;
+    },
+  };
 }
 
 function timeoutScript(chance: Seeded): Script {
@@ -93,28 +133,66 @@ function timeoutScript(chance: Seeded): Script {
   return { length: steps.length, next: () => steps.shift() ?? null };
 }
 
-function commit(chance: Seeded, party: Party): Step {
-  return { do: 'commit', party, plan: drawPlan(chance) };
+function commit(chance: Seeded, party: Party, behind: readonly AheadPlan[] = []): Step {
+  return { do: 'commit', party, plan: drawPlan(chance), behind };
 }
 
-function drawStep(chance: Seeded, { free, open, waiting, holding, busy }: Standing): Step | null {
+function drawAhead(chance: Seeded): AheadPlan {
+  return {
+    accounts: drawAccounts(chance),
+    keys: KEYS.filter(() => chance.chance(0.1)),
+    // Whatever opens a period is not decided ahead.
+    plan: { ...drawPlan(chance), closes: false },
+    off: chance.chance(0.3) ? chance.pick(OFF) : null,
+  };
+}
+
+/** @param justSent who sent a batch in the step before: its next one has the best chance to find what it expects */
+function drawStep(
+  chance: Seeded,
+  justSent: Party | null,
+  { free, open, waiting, waitingAhead, following, holding, busy }: Standing,
+): Step | null {
   const possible: (() => Step)[] = [];
+  // Whoever follows itself races with those who wait for it, in PostgreSQL too.
+  const nobodyWaits = waiting.length === 0 && busy.size === 0;
   // Two who wait in different places and are let through at once race for what both want, in PostgreSQL too: scripts leave that out.
-  const mayBegin = free.length > 0 && (holding || !busy.has('holder'));
+  // So do those who wait for a row behind one who changes it, if the first of them is through at once: with such a one nobody else waits.
+  const changing = busy.has('changer');
+  const mayBegin = free.length > 0 && (holding || !busy.has('holder')) && !(changing && waitingAhead);
+  const able =
+    mayBegin && (!changing || waiting.length === 0) ? free.filter((party) => following.includes(party)) : [];
+  const ahead = (party: Party): Step => {
+    const alone = nobodyWaits && open.length === 0 && !holding;
+    const plans = [drawAhead(chance), ...(alone && chance.chance(0.4) ? [drawAhead(chance)] : [])];
+    return { do: 'ahead', party, plans };
+  };
+  if (justSent !== null && able.includes(justSent) && chance.chance(0.4)) return ahead(justSent);
   if (mayBegin) {
     const begin = () => drawBegin(chance, chance.pick(free), chance.chance(0.8) ? 0 : 1);
     const together = () => drawTogether(chance, chance.pick(free));
     possible.push(begin, begin, begin, together);
+    if (able.length > 0) possible.push(() => ahead(chance.pick(able)));
   }
   if (open.length > 0) {
-    const write = () => commit(chance, chance.pick(open));
-    possible.push(write, write, () => ({ do: 'rollback', party: chance.pick(open) }));
+    const write = () => {
+      const party = chance.pick(open);
+      const follows = nobodyWaits && following.includes(party) && chance.chance(0.5);
+      const count = follows ? 1 + chance.below(2) : 0;
+      return commit(
+        chance,
+        party,
+        Array.from({ length: count }, () => drawAhead(chance)),
+      );
+    };
+    possible.push(write, write, write, () => ({ do: 'rollback', party: chance.pick(open) }));
     if (chance.chance(0.3)) possible.push(() => ({ do: 'kill', party: chance.pick(open) }));
   }
   if (waiting.length > 0 && chance.chance(0.1)) {
     possible.push(() => ({ do: 'kill', party: chance.pick(waiting) }));
   }
-  if (!busy.has('changer')) possible.push(() => ({ do: 'change', customer: chance.below(2) }));
+  if (!changing && (!waitingAhead || waiting.length === 1))
+    possible.push(() => ({ do: 'change', customer: chance.below(2) }));
   if (holding) possible.push(() => ({ do: 'let-go' }));
   else if (!busy.has('holder') && waiting.length === 0) {
     possible.push(() => ({ do: 'hold', customer: chance.below(2), accounts: drawAccounts(chance) }));
@@ -149,69 +227,6 @@ function drawPlan(chance: Seeded): WritePlan {
     idempotencyKey: chance.pick(KEYS),
     amount: 1 + chance.below(5),
     closes: chance.chance(0.3),
-  };
-}
-
-const PERIOD_MILLISECONDS = 3_600_000;
-const FIRST_PERIOD = Date.UTC(2027, 0, 1);
-
-/** What a batch would write on what it read: each account of the frame takes the amount. */
-export function writeOf(frame: LockedFrame, plan: WritePlan): BatchWrite {
-  const { kind, amount, closes } = plan;
-  const accounts = frame.accounts.map((account) => {
-    const periodStart =
-      account.periodStart === null ? FIRST_PERIOD : account.periodStart + (closes ? PERIOD_MILLISECONDS : 0);
-    const before = kind === 'stale' ? { ...account, used: account.used + 1000 } : account;
-    return {
-      ...account,
-      used: closes ? amount : account.used + amount,
-      periodStart,
-      periodEnd: periodStart + PERIOD_MILLISECONDS,
-      lots: [],
-      percent: null,
-      before,
-    };
-  });
-  const closed = closes ? frame.accounts.filter((account) => account.periodStart !== null) : [];
-  const consumptions = accounts.map((account, item) => rowOf(plan, account, account.used, item));
-  const reservations = { made: [], finished: [], accounts: [] };
-  const lots = { credits: [], changed: [], made: [] };
-  return {
-    now: frame.now,
-    accounts,
-    closed,
-    consumptions,
-    reservations,
-    holders: [],
-    lots,
-    hours: [],
-    notices: [],
-    wouldHaveDenied: 0,
-  };
-}
-
-function rowOf(plan: WritePlan, { feature, scope }: AccountKey, used: number, item: number): ConsumptionRow {
-  return {
-    id: plan.id,
-    item,
-    operation: 'consume',
-    idempotencyKey: plan.idempotencyKey,
-    requestHash: '00'.repeat(32),
-    feature,
-    scope,
-    allowed: true,
-    reason: 'PLAN',
-    enforcement: 'hard',
-    requested: plan.amount,
-    consumed: plan.amount,
-    usedAfter: used,
-    reservedAfter: 0,
-    limitAtDecision: plan.kind === 'over' ? used - 1 : used,
-    periodStart: null,
-    revision: 1,
-    attributes: null,
-    answer: `answer ${plan.id}`,
-    actor: 'server-key:script',
   };
 }
 

@@ -1,3 +1,4 @@
+import { AHEAD_FAULTS } from './planted-ahead-faults.js';
 import type { PlantedFault } from './planted-fault.js';
 import { STORE_FAULTS } from './planted-store-faults.js';
 
@@ -8,6 +9,7 @@ import { STORE_FAULTS } from './planted-store-faults.js';
  */
 
 const AHEAD = 'server/dist/service/decide-ahead.js';
+const RUN_AHEAD = 'server/dist/service/run-ahead.js';
 const BATCH = 'server/dist/service/consume-batch.js';
 const BATCHER = 'server/dist/service/consume-batcher.js';
 const DECIDE = 'server/dist/service/decide-batch.js';
@@ -66,45 +68,35 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     firstSeed: 2,
   },
   {
-    name: 'ahead-without-earlier-answers',
-    file: AHEAD,
-    edits: [['ofCalls(frame.earlier, requests).length === 0', 'true']],
+    name: 'ahead-and-not-stored',
+    file: RUN_AHEAD,
+    edits: [['if (!stood)', 'if (stood === null)']],
     caughtBy: 'stream',
   },
   {
-    name: 'ahead-on-an-older-plan',
-    file: AHEAD,
-    edits: [['frame.revision === expected.revision', 'true']],
+    name: 'ahead-acknowledged-before-the-commit',
+    file: RUN_AHEAD,
+    edits: [
+      [
+        'const { stood, now: then } = await outcome;',
+        'const { stood, now: then } = { stood: true, now }; void outcome.catch(() => undefined);',
+      ],
+    ],
     caughtBy: 'stream',
-    firstSeed: 4,
   },
   {
-    name: 'ahead-on-an-older-customer',
+    name: 'ahead-before-what-it-follows',
     file: AHEAD,
-    edits: [['frame.customer?.version === expected.customer?.version', 'true']],
+    edits: [['now: Math.max(now, frame.now),', 'now,']],
     caughtBy: 'stream',
-    firstSeed: 180,
-  },
-  {
-    name: 'ahead-on-older-shared-grants',
-    file: AHEAD,
-    edits: [['frame.versions.shared === expected.versions.shared', 'true']],
-    caughtBy: 'stream',
-    firstSeed: 78,
-  },
-  {
-    name: 'ahead-past-its-time',
-    file: AHEAD,
-    edits: [['(validUntil === null || now < validUntil)', 'true']],
-    caughtBy: 'stream',
-    firstSeed: 208,
+    firstSeed: 70,
   },
   {
     name: 'same-key-twice-in-a-batch',
     file: SETTLE,
     edits: [['stored.set(request, {', 'new Map().set(request, {']],
     caughtBy: 'histories',
-    firstSeed: 3,
+    firstSeed: 19,
   },
   {
     name: 'other-body-under-one-key',
@@ -151,7 +143,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     file: LIVE_ACCOUNTS,
     edits: [['period.start > account.periodStart', 'period.start !== account.periodStart']],
     caughtBy: 'histories',
-    firstSeed: 72,
+    firstSeed: 110,
   },
   {
     name: 'closed-period-lost',
@@ -325,7 +317,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     file: LOTS,
     edits: [['promotional: 0,', 'promotional: 4,']],
     caughtBy: 'credits',
-    firstSeed: 27,
+    firstSeed: 128,
   },
   {
     name: 'rolled-over-twice',
@@ -352,4 +344,5 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     caughtBy: 'credits',
   },
   ...STORE_FAULTS,
+  ...AHEAD_FAULTS,
 ];

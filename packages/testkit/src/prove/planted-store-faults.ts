@@ -70,7 +70,7 @@ export const STORE_FAULTS: readonly PlantedFault[] = [
   {
     name: 'written-over-what-changed',
     file: STATEMENTS,
-    edits: [['and a.used = n.used_before and a.reserved = n.reserved_before', '']],
+    edits: [["'a.used = n.used_before and a.reserved = n.reserved_before'", "'true'"]],
     caughtBy: 'interleavings',
     firstSeed: 6,
   },
@@ -79,7 +79,7 @@ export const STORE_FAULTS: readonly PlantedFault[] = [
     file: WRITES,
     edits: [['if (closed.length > 0)', 'if (closed.length > 99)']],
     caughtBy: 'interleavings',
-    firstSeed: 3,
+    firstSeed: 15,
   },
   {
     name: 'locks-waited-for-without-end',

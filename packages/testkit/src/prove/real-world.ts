@@ -8,6 +8,13 @@ import { PARTIES, type Party, type Step } from './interleaving-script.js';
 const OTHER_SESSION = 'set lock_timeout = 800';
 const PATIENCE_MILLISECONDS = 5000;
 
+/** Sessions at work, and which of them wait for a lock. What they do is read before their locks are. */
+const ACTIVE = `
+select a.usename as role, a.application_name as name,
+  exists (select from pg_locks l where l.pid = a.pid and not l.granted) as waits
+from pg_stat_activity a
+where a.state = 'active' and a.pid <> pg_backend_pid() and a.datname = current_database() and a.backend_type = 'client backend'`;
+
 /** Connections of one run of many scripts. */
 export interface RealDatabase {
   readonly url: string;
@@ -180,19 +187,22 @@ export class RealWorld extends Parties {
     await new Promise((resolve) => setTimeout(resolve, 1200));
   }
 
-  /** INVARIANT: `pg_locks` tells the truth at once: a lock is granted by whoever gives it up, before anybody hears of that. */
+  /**
+   * INVARIANT: `pg_locks` tells the truth at once: a lock is granted by whoever gives it up, before anybody hears of that. Only of a failure the
+   * client hears a moment before: so whoever is at work still, and does not wait, is waited for.
+   */
   protected async quiet(): Promise<void> {
     const deadline = performance.now() + PATIENCE_MILLISECONDS;
     while (this.waiting.size > 0 || this.busy.size > 0) {
       // Whoever ends while this is asked may let others through that the answer still calls waiting.
       const [waiting, busy] = [[...this.waiting], [...this.busy]];
-      const { rows } = await this.#real.monitor.query(
-        `select a.usename as role, a.application_name as name from pg_locks l join pg_stat_activity a using (pid) where not granted`,
-      );
+      const { rows } = await this.#real.monitor.query(ACTIVE);
       await new Promise((resolve) => setImmediate(resolve));
-      const roles = new Set(rows.map((row) => String(row.role)));
-      const names = new Set(rows.map((row) => String(row.name)));
+      const blockedOnes = rows.filter((row) => row.waits);
+      const roles = new Set(blockedOnes.map((row) => String(row.role)));
+      const names = new Set(blockedOnes.map((row) => String(row.name)));
       const blocked =
+        blockedOnes.length === rows.length &&
         waiting.every((party) => roles.has(roleOf(party))) &&
         busy.every((name) => names.has(`script ${name}`));
       if (blocked) return;
@@ -226,11 +236,19 @@ export class RealWorld extends Parties {
       'select customer_id, id, item, used_after from consumption where customer_id = any($1)',
       [ids],
     );
+    const hours = await monitor.query(
+      `select customer_id, feature, scope, sum(amount) as amount from usage_hour where customer_id = any($1)
+       group by customer_id, feature, scope`,
+      [ids],
+    );
     return JSON.stringify({
       versions: ids.map((id) => versions.get(id)),
       accounts: await read('account'),
       periods: await read('account_period'),
       rows: rows.map((row) => `${number(row.customer_id)} ${row.id} ${row.item} ${row.used_after}`).sort(),
+      hours: hours.rows
+        .map((row) => `${number(row.customer_id)}|${row.feature}|${row.scope} ${row.amount}`)
+        .sort(),
     });
   }
 

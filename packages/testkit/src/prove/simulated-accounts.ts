@@ -4,9 +4,11 @@ import type { AccountTransaction, LockedFrame, LockRequest } from '@pennon/serve
 import type { Accounts } from '@pennon/server/store/accounts';
 import type { JointTransaction } from '@pennon/server/store/joint-transaction';
 import type { EndedHolds } from '@pennon/server/store/reservation-statements';
+import type { AheadOutcome } from '@pennon/server/store/write-ahead';
 import { findHolders, findLots, writeHolders, writeLots } from './simulated-credits.js';
 import { endedHolds, findReservations, holdsNow, writeReservations } from './simulated-reservations.js';
 import {
+  askWhetherItStands,
   BEGIN,
   COMMIT,
   findEarlier,
@@ -84,6 +86,36 @@ export function simulatedAccounts(store: SimulatedStore, wire: Wire): Accounts {
         holders,
       });
     },
+    async writeAhead(request, ahead, behind) {
+      // As the adapter does: on the connection of the transaction before, while that one is on its way.
+      const before = behind as Connection;
+      const connection = before.isCommitting ? before : connect(store, wire);
+      if (connection === before) connection.users += 1;
+      // Instants of one process at one customer never go back, although the store would take that.
+      if (ahead.expected.now < before.decidedAt) {
+        store.faults.push(
+          `A batch was decided ${before.decidedAt - ahead.expected.now} ms before the one that it follows.`,
+        );
+      }
+      connection.decidedAt = ahead.expected.now;
+      return { place: connection, outcome: outcomeOf() };
+
+      async function outcomeOf(): Promise<AheadOutcome> {
+        try {
+          const results = await commitAll(store, wire, connection, [
+            BEGIN,
+            lockCustomer(request.customerId),
+            lockAccounts(request.customerId, request.accounts),
+            askWhetherItStands(request, ahead),
+            ...writeBatch(request.customerId, ahead.write),
+          ]);
+          return results[QUESTION] as AheadOutcome;
+        } catch (error) {
+          if (connection.failures > 1) return { stood: false, now: ahead.expected.now };
+          throw error;
+        }
+      }
+    },
     async beginTogether(requests) {
       const connection = connect(store, wire);
       for (const request of requests) await insertMissing(connection, request);
@@ -117,16 +149,52 @@ export function simulatedAccounts(store: SimulatedStore, wire: Wire): Accounts {
 interface Connection {
   readonly session: SimulatedSession | null;
   broken: boolean;
+  /** Transactions on it: one, and the one that was sent behind it. */
+  users: number;
+  /** Of transactions: behind one that failed nothing was begun. */
+  failures: number;
+  /** All that its last transaction had to say is on its way. */
+  isCommitting: boolean;
+  /** The instant of the last batch on it. */
+  decidedAt: number;
+  /** When the last message of either direction arrives: none overtakes another. */
+  readonly arrives: { there: number; back: number };
+}
+
+/** Milliseconds until a message that takes so long arrives, behind those that were sent before it. */
+function inOrder(
+  store: SimulatedStore,
+  connection: Connection,
+  way: 'there' | 'back',
+  delay: number,
+): number {
+  const { now } = store.options.time;
+  const at = Math.max(now + delay, connection.arrives[way]);
+  connection.arrives[way] = at;
+  return at - now;
 }
 
 function connect(store: SimulatedStore, wire: Wire): Connection {
   if (!store.up) {
-    return { session: null, broken: true };
+    return { session: null, broken: true, ...freshConnection() };
   }
   const session = store.open();
   wire.connected(session);
-  return { session, broken: false };
+  return { session, broken: false, ...freshConnection() };
 }
+
+function freshConnection(): Omit<Connection, 'session' | 'broken'> {
+  return {
+    users: 1,
+    failures: 0,
+    isCommitting: false,
+    decidedAt: Number.NEGATIVE_INFINITY,
+    arrives: { there: 0, back: 0 },
+  };
+}
+
+/** The place of the question among the results. */
+const QUESTION = 3;
 
 const cut = () => new StoreError('08006', 'The connection was cut.');
 
@@ -141,7 +209,7 @@ function exchange(
   const { session } = connection;
   return new Promise((resolve, reject) => {
     const hear = (outcome: Outcome): void => {
-      time.after(wire.delay(), () =>
+      time.after(inOrder(store, connection, 'back', wire.delay()), () =>
         wire.deliver(() => {
           if (outcome.ok) {
             resolve(outcome.results);
@@ -159,7 +227,7 @@ function exchange(
     }
     const fate = wire.fate();
     if (fate === 'lost-request') {
-      time.after(wire.delay(), () => session.leave(), false);
+      time.after(inOrder(store, connection, 'there', wire.delay()), () => session.leave(), false);
       hear({ ok: false, error: cut() });
       return;
     }
@@ -170,7 +238,8 @@ function exchange(
             session.leave();
             hear({ ok: false, error: cut() });
           };
-    time.after(wire.delay(), () => session.run(statements, reply), false);
+    const delay = inOrder(store, connection, 'there', wire.delay());
+    time.after(delay, () => session.run(statements, reply), false);
   });
 }
 
@@ -200,6 +269,7 @@ function transactionOf(
       return ended as EndedHolds;
     },
     async commit(write) {
+      connection.decidedAt = write.now;
       await commitAll(store, wire, connection, [
         ...writeBatch(request.customerId, write),
         writeReservations(request.customerId, write),
@@ -274,14 +344,21 @@ async function commitAll(
   wire: Wire,
   connection: Connection,
   statements: readonly Statement[],
-): Promise<void> {
+): Promise<readonly unknown[]> {
+  connection.isCommitting = true;
   try {
     const results = await exchange(store, wire, connection, [...statements, COMMIT]);
     if (results.at(-1) !== 'COMMIT') {
       throw new Error('The store rolled the batch back instead of committing it.');
     }
+    return results;
+  } catch (error) {
+    connection.failures += 1;
+    throw error;
   } finally {
-    connection.session?.leave();
+    connection.users -= 1;
+    connection.isCommitting = connection.users > 0;
+    if (connection.users === 0) connection.session?.leave();
   }
 }
 

@@ -90,10 +90,10 @@ export function drawPlanLimits(chance: Seeded, features: Features, scale: number
   return Object.fromEntries(features.map(({ key }) => [key, scale * (2 + 4 * chance.below(5))]));
 }
 
-export function drawGrants(chance: Seeded, features: Features): CustomerGrants {
+export function drawGrants(chance: Seeded, features: Features, scale: number): CustomerGrants {
   if (chance.chance(0.3)) return NO_GRANTS;
   const { key } = chance.pick(features);
-  return { set: { feature: key, value: chance.chance(0.2) ? null : chance.below(20) } };
+  return { set: { feature: key, value: chance.chance(0.2) ? null : scale * chance.below(20) } };
 }
 
 export function drawShared(chance: Seeded, features: Features): SharedGrants {

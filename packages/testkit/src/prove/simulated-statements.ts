@@ -1,5 +1,12 @@
+import { isDeepStrictEqual } from 'node:util';
 import { NOTHING_TOLD } from '@pennon/engine/usage/notices';
-import type { AccountKey, BatchWrite, LockedAccount } from '@pennon/server/store/account-transaction';
+import type {
+  AccountKey,
+  BatchWrite,
+  LockedAccount,
+  LockRequest,
+} from '@pennon/server/store/account-transaction';
+import type { AheadOutcome, AheadWrite } from '@pennon/server/store/write-ahead';
 import {
   type SimulatedSession,
   type Statement,
@@ -148,7 +155,11 @@ export const READ_FRAME: Statement = {
   },
 };
 
-export function findEarlier(customerId: string, idempotencyKeys: readonly string[]): Statement {
+interface EarlierSearch extends Statement {
+  readonly run: (session: SimulatedSession) => readonly StoredConsumption[];
+}
+
+export function findEarlier(customerId: string, idempotencyKeys: readonly string[]): EarlierSearch {
   return {
     name: 'consumption-find',
     run({ store }): readonly StoredConsumption[] {
@@ -165,6 +176,41 @@ export function findEarlier(customerId: string, idempotencyKeys: readonly string
         .sort((one, other) => (one.id < other.id ? -1 : one.id > other.id ? 1 : one.item - other.item));
     },
   };
+}
+
+/** Whether everything is as it was expected, under the locks that are held. */
+export function askWhetherItStands(request: LockRequest, { expected, validUntil }: AheadWrite): Statement {
+  return {
+    name: 'stands',
+    run(session): AheadOutcome {
+      const { store } = session;
+      const now = store.options.clock();
+      const { revision, subjectVersion, sharedVersion } = store;
+      session.truth = { at: store.options.time.now, now, revision, sharedVersion };
+      const { customerId, idempotencyKeys } = request;
+      session.stands =
+        now >= expected.now &&
+        (validUntil === null || now < validUntil) &&
+        store.customerVersions.get(customerId) === expected.customer?.version &&
+        subjectVersion === expected.versions.subjects &&
+        sharedVersion === expected.versions.shared &&
+        revision === expected.revision &&
+        expected.accounts.every((account) =>
+          isDeepStrictEqual(standingOf(account), standingOf(store.accounts.get(rowOf(customerId, account)))),
+        ) &&
+        findEarlier(customerId, idempotencyKeys).run(session).length === 0;
+      return { stood: session.stands, now };
+    },
+  };
+}
+
+/** What a row of an account says, without what those who write it add. */
+function standingOf(account: LockedAccount | undefined): LockedAccount | undefined {
+  if (account === undefined) return undefined;
+  const { feature, scope, periodStart, periodEnd, used, reserved, nextHoldEnd, ...rest } = account;
+  const { covered, hasLots, limitKnown, told } = rest;
+  const balance = { used, reserved, nextHoldEnd, covered, hasLots, limitKnown, told };
+  return { feature, scope, periodStart, periodEnd, ...balance };
 }
 
 /** A change of the customer: a grant given or taken, a license moved. */
@@ -196,6 +242,7 @@ export function writeBatch(customerId: string, write: BatchWrite): readonly Stat
 
 function updateAccounts(session: SimulatedSession, customerId: string, write: BatchWrite): null {
   const { store } = session;
+  if (session.stands === false) return null;
   for (const { before } of write.accounts) {
     const standing = store.accounts.get(rowOf(customerId, before));
     if (standing === undefined || standing.used !== before.used || standing.reserved !== before.reserved) {
@@ -208,6 +255,10 @@ function updateAccounts(session: SimulatedSession, customerId: string, write: Ba
       if (!store.periods.has(row)) {
         store.periods.set(row, account);
       }
+    }
+    for (const hour of write.hours) {
+      const row = rowOf(customerId, hour);
+      store.hours.set(row, (store.hours.get(row) ?? 0) + hour.amount);
     }
     for (const account of write.accounts) {
       const { feature, scope, periodStart, periodEnd, used, reserved, nextHoldEnd, limitKnown, told } =
@@ -234,6 +285,7 @@ function updateAccounts(session: SimulatedSession, customerId: string, write: Ba
 
 function insertConsumptions(session: SimulatedSession, customerId: string, write: BatchWrite): null {
   const { store } = session;
+  if (session.stands === false) return null;
   for (const row of write.consumptions) {
     const over = row.limitAtDecision !== null && row.usedAfter + row.reservedAfter > row.limitAtDecision;
     if (row.allowed && row.enforcement === 'hard' && row.operation === 'consume' && over) {

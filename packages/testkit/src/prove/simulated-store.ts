@@ -82,12 +82,16 @@ export class SimulatedStore {
   readonly accounts = new Map<string, LockedAccount>();
   readonly periods = new Map<string, LockedAccount>();
   readonly consumptions: StoredConsumption[] = [];
+  /** What the history of usage adds up to, by account. */
+  readonly hours = new Map<string, number>();
   readonly reservations = new Map<string, SimulatedReservation>();
   readonly holders = new Map<string, SimulatedHolder>();
   readonly lots = new Map<string, SimulatedLot>();
   readonly commits: Commit[] = [];
   readonly sessions = new Set<SimulatedSession>();
   readonly locks = new Map<string, Lock>();
+  /** What it was asked for and should not have been. */
+  readonly faults: string[] = [];
   up = true;
 
   constructor(options: StoreOptions) {
@@ -162,6 +166,8 @@ export class SimulatedSession {
   /** What the open transaction will do at its commit; `null`: none is open. */
   effects: Effect[] | null = null;
   truth: StoreTruth | null = null;
+  /** What the open transaction was told of what it was decided on: whether all of it stands. `null`: it did not ask. */
+  stands: boolean | null = null;
   /** Of the customers that it locked. */
   readonly customerVersions = new Map<string, number>();
   closed: Error | null = null;
@@ -169,6 +175,9 @@ export class SimulatedSession {
   #running: { readonly statements: readonly Statement[]; next: number; readonly results: unknown[] } | null =
     null;
   #done: ((outcome: Outcome) => void) | null = null;
+  /** Groups that were sent before the one that runs was answered. */
+  readonly #sent: { readonly statements: readonly Statement[]; readonly done: (outcome: Outcome) => void }[] =
+    [];
   #leaving = false;
   #endWait: (() => void) | null = null;
   #endIdle: (() => void) | null = null;
@@ -184,15 +193,19 @@ export class SimulatedSession {
       done({ ok: false, error: this.closed });
       return;
     }
+    if (this.#running !== null) {
+      this.#sent.push({ statements, done });
+      return;
+    }
     this.#running = { statements, next: 0, results: [] };
     this.#done = done;
     this.#later();
   }
 
-  /** The client is gone. A backend that works or waits notices only when it has done what it was told. */
+  /** The client is gone. A backend that works or waits notices only when it has done what it was told, also what it has not begun yet. */
   leave(): void {
     this.#leaving = true;
-    if (this.#running === null) {
+    if (this.#running === null && this.#sent.length === 0) {
       this.terminate(new StoreError('08006', 'The client is gone.'));
     }
   }
@@ -211,6 +224,7 @@ export class SimulatedSession {
     this.rollBack();
     this.store.sessions.delete(this);
     done?.({ ok: false, error });
+    for (const sent of this.#sent.splice(0)) sent.done({ ok: false, error });
   }
 
   resume(): void {
@@ -222,6 +236,7 @@ export class SimulatedSession {
 
   rollBack(): void {
     this.effects = null;
+    this.stands = null;
     this.#failed = false;
     this.#unlockAll();
   }
@@ -234,6 +249,7 @@ export class SimulatedSession {
       return 'ROLLBACK';
     }
     this.effects = null;
+    this.stands = null;
     for (const effect of effects) {
       effect();
     }
@@ -264,6 +280,9 @@ export class SimulatedSession {
       return;
     }
     try {
+      if (this.#failed && statement.name !== 'commit' && statement.name !== 'rollback') {
+        throw new StoreError('25P02', 'current transaction is aborted');
+      }
       const fault = this.waitingFor === null ? this.store.options.fault?.(statement.name) : null;
       if (fault !== null && fault !== undefined) {
         throw fault;
@@ -295,7 +314,7 @@ export class SimulatedSession {
   /** INVARIANT: as in PostgreSQL, a failed statement gives the locks back at once; the block stays failed until it ends. */
   #fail(error: Error): void {
     this.#unlockAll();
-    this.#failed = this.effects !== null;
+    this.#failed ||= this.effects !== null;
     this.#finish({ ok: false, error });
   }
 
@@ -304,7 +323,10 @@ export class SimulatedSession {
     const done = this.#done;
     this.#done = null;
     done?.(outcome);
-    if (this.#leaving) {
+    const next = this.#sent.shift();
+    if (next !== undefined) {
+      this.run(next.statements, next.done);
+    } else if (this.#leaving) {
       this.terminate(new StoreError('08006', 'The client is gone.'));
     } else if (this.effects !== null && this.closed === null && this.idleMilliseconds !== null) {
       this.#endIdle = this.store.options.time.after(

@@ -78,7 +78,7 @@ class Trouble {
     const { store, chance, calm, profile } = this.#history;
     if (calm || !store.up) return;
     const key = chance.pick(CUSTOMERS);
-    const grants = drawGrants(chance, featuresOf(profile));
+    const grants = drawGrants(chance, featuresOf(profile), limitScaleOf(profile));
     const raise = raiseCustomer(customerId(key), (version) => {
       this.#history.grants.set(`${key}|${version}`, grants);
       this.#history.note(`${key} version ${version}`);

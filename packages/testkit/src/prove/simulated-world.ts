@@ -100,18 +100,21 @@ export class SimulatedWorld extends Parties {
   }
 
   protected async quiet(): Promise<void> {
+    // Whatever is sent in one go is on its way before any of it arrives.
+    await new Promise((resolve) => setImmediate(resolve));
     await this.#time.run(undefined, this.#time.now + 2);
     this.#time.after(0, () => undefined);
     await this.#time.run(undefined, this.#time.now + 2);
   }
 
   async stored(): Promise<string> {
-    const { accounts, periods, consumptions, customerVersions } = this.#store;
+    const { accounts, periods, consumptions, hours, customerVersions } = this.#store;
     return JSON.stringify({
       versions: [0, 1].map((customer) => customerVersions.get(`customer-${customer}`)),
       accounts: [...accounts].map(([row, account]) => `${row.slice(0, 10)} ${sayAccount(account)}`).sort(),
       periods: [...periods].map(([row, account]) => `${row.slice(0, 10)} ${sayAccount(account)}`).sort(),
       rows: consumptions.map((row) => `${row.customerId} ${row.id} ${row.item} ${row.usedAfter}`).sort(),
+      hours: [...hours].map(([row, amount]) => `${row} ${amount}`).sort(),
     });
   }
 
