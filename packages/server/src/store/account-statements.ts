@@ -149,7 +149,11 @@ const WRITTEN = givenRows<NamedWrite>(3, [
   ...TOLD_COLUMNS,
 ]);
 
-const update = (written: string, condition: string) => `
+// A row that no longer stands as it was read divides by zero: the transaction is aborted and nothing of it remains.
+const updateAccounts = (condition: string) =>
+  WRITTEN.text(
+    (written) => `
+with written as (
   update account a
   set used = n.used, reserved = n.reserved, period_start = ${AT('n.period_start')}, period_end = ${AT('n.period_end')},
     next_hold_end = ${AT('n.next_hold_end')},
@@ -160,20 +164,16 @@ const update = (written: string, condition: string) => `
     from ${written}
     cross join lateral (select a.ctid as place from account a
       where a.customer_id = n.customer_id and a.product_id = $1::uuid and a.scope = n.scope and a.feature = n.feature
-        and ${condition} offset 0) found) n
-  where a.ctid = n.place`;
-
-const UPDATE_ACCOUNTS: Record<Writing, TextByForm> = {
-  // A row that no longer stands as it was read divides by zero: the transaction is aborted and nothing of it remains.
-  always: WRITTEN.text(
-    (written) => `
-with written as (${update(written, 'a.used = n.used_before and a.reserved = n.reserved_before')}
+        and a.used = n.used_before and a.reserved = n.reserved_before and ${condition} offset 0) found) n
+  where a.ctid = n.place
   returning 1
 )
-select 1 / (case when (select count(*) from written) = $${WRITTEN.next}::integer then 1 else 0 end)`,
-  ),
-  // That all of them stand was asked a moment ago, under the same locks.
-  standing: WRITTEN.text((written) => update(written, IT_STANDS)),
+select 1 / (case when (select count(*) from written) = $${WRITTEN.next}::integer or not (${condition}) then 1 else 0 end)`,
+  );
+
+const UPDATE_ACCOUNTS: Record<Writing, TextByForm> = {
+  always: updateAccounts('true'),
+  standing: updateAccounts(IT_STANDS),
 };
 
 function instants(values: readonly (Instant | null)[]): string {
@@ -266,12 +266,7 @@ export function updateStatement(
   return {
     name: `account-update-${writing}-${form}`,
     text: UPDATE_ACCOUNTS[writing][form],
-    values: [
-      productId,
-      String(now),
-      ...WRITTEN.values(accounts, form),
-      ...(writing === 'always' ? [String(accounts.length)] : []),
-    ],
+    values: [productId, String(now), ...WRITTEN.values(accounts, form), String(accounts.length)],
   };
 }
 

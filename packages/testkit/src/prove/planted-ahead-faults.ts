@@ -138,7 +138,7 @@ export const AHEAD_FAULTS: readonly PlantedFault[] = [
   {
     name: 'ahead-balances-that-do-not-stand',
     file: STATEMENTS,
-    edits: [['update(written, IT_STANDS)', "update(written, 'true')"]],
+    edits: [['updateAccounts(IT_STANDS)', "updateAccounts('true')"]],
     caughtBy: 'interleavings',
     firstSeed: 4,
   },

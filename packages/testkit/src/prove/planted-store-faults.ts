@@ -70,7 +70,7 @@ export const STORE_FAULTS: readonly PlantedFault[] = [
   {
     name: 'written-over-what-changed',
     file: STATEMENTS,
-    edits: [["'a.used = n.used_before and a.reserved = n.reserved_before'", "'true'"]],
+    edits: [['and a.used = n.used_before and a.reserved = n.reserved_before', '']],
     caughtBy: 'interleavings',
     firstSeed: 6,
   },
