@@ -10,7 +10,7 @@ import type { Settled } from './settle-batch.js';
 import type { TurnClock } from './turn-clock.js';
 
 /*
- * A batch in one round trip (ADR 30): decided on what the batch before it leaves, at the instant that the store's clock shows by then, and
+ * A batch in one round trip (ADR 31): decided on what the batch before it leaves, at the instant that the store's clock shows by then, and
  * sent with the question whether all of that is so.
  */
 

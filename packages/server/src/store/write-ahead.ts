@@ -17,7 +17,7 @@ import { TOLD_COLUMNS } from './told-columns.js';
 import { sayThatItStands } from './writing.js';
 
 /*
- * A consume transaction whole, in one round trip (ADR 30): locks, the question whether everything stands as it was expected, and the rows.
+ * A consume transaction whole, in one round trip (ADR 31): locks, the question whether everything stands as it was expected, and the rows.
  */
 
 /** A batch that was decided before its locks were held. */

@@ -1,5 +1,5 @@
 /*
- * Rows that are on their way before it is known whether what they rest on stands (ADR 30). The transaction asks that itself, under its locks,
+ * Rows that are on their way before it is known whether what they rest on stands (ADR 31). The transaction asks that itself, under its locks,
  * and says it to the statements that follow: they write everything or nothing, and nothing fails.
  */
 
