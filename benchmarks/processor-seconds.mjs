@@ -7,16 +7,19 @@ export function processorSeconds(server) {
     .flatMap((pid) => {
       try {
         const [, parent, ...rest] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
-        return [{ pid: Number(pid), parent: Number(parent), ticks: Number(rest[9]) + Number(rest[10]) }];
+        const [ticks, ofEnded] = [9, 11].map((first) => Number(rest[first]) + Number(rest[first + 1]));
+        return [{ pid: Number(pid), parent: Number(parent), ticks, ofEnded }];
       } catch {
         return [];
       }
     });
   const own = { server: 0, database: 0 };
   const postmasters = new Set(processes.filter(({ parent }) => parent === server.pid).map(({ pid }) => pid));
-  for (const { pid, parent, ticks } of processes) {
+  for (const { pid, parent, ticks, ofEnded } of processes) {
     if (pid === server.pid) own.server += ticks / 100;
-    else if (postmasters.has(pid) || postmasters.has(parent)) own.database += ticks / 100;
+    // A connection of the database that was closed has become time of ended children.
+    else if (postmasters.has(pid)) own.database += (ticks + ofEnded) / 100;
+    else if (postmasters.has(parent)) own.database += ticks / 100;
   }
   const { user, system } = process.cpuUsage();
   return { ...own, client: (user + system) / 1e6 };
