@@ -176,6 +176,7 @@ function composeParts(settings: ServerSettings) {
     ...(customerDeadlineMilliseconds === undefined
       ? {}
       : { deadlineMilliseconds: customerDeadlineMilliseconds }),
+    isAway: isDatabaseUnavailable,
     onUnreadable: (error) => log.warn({ err: error }, 'the state of a customer could not be read'),
   });
   const accounts = openAccounts({ connectionString, onConnectionLost });

@@ -64,10 +64,11 @@ it('a cold look-up that was planned over empty tables stays a few pages when the
   expect(pagesOf(rows[0]['QUERY PLAN'][0].Plan)).toBeLessThan(FEW_PAGES);
 });
 
+/** As text without a type, so that it takes that of the parameter. */
 function literal(value: unknown): string {
   if (value === null) return 'null';
-  if (Array.isArray(value)) return `array[${value.map(literal).join(',')}]::text[]`;
-  return typeof value === 'boolean' ? String(value) : `'${String(value)}'`;
+  if (!Array.isArray(value)) return typeof value === 'boolean' ? String(value) : `'${String(value)}'`;
+  return `'{${value.map((item) => (item === null ? 'null' : `"${String(item)}"`)).join(',')}}'`;
 }
 
 async function fill(environmentId: string, productId: string): Promise<void> {

@@ -180,7 +180,17 @@ export const LIMITS = {
   coldLookups: limit(
     1000,
     'look-ups',
-    'More reading the store at once are told 503 at once instead of late.',
+    'More that wait for the store at once are told 503 at once instead of late; these fill memory even so.',
+  ),
+  coldStatements: limit(
+    2,
+    'statements',
+    'While one is read by the store, the answer of the other is taken apart; more would only be smaller.',
+  ),
+  coldTogether: limit(
+    64,
+    'look-ups',
+    'One statement asks for at most so many: all of them wait for the last.',
   ),
   licensesPerCustomer: limit(
     100,

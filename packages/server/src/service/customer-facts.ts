@@ -60,7 +60,7 @@ export interface UserFacts extends SubjectFacts {
   readonly customerKeys: readonly string[];
 }
 
-/** One statement's worth of questions. */
+/** What one look-up has to be told. */
 export interface FactsQuestion {
   readonly environmentId: string;
   readonly productId: string;
@@ -107,6 +107,11 @@ export interface BalanceRow extends AccountState {
 /** The store's side. Each method is one statement; every rejection means that the store could not be read. */
 export interface CustomerFactsStore {
   load(question: FactsQuestion): Promise<Facts>;
+  /**
+   * The same for several questions of one environment and product, in one statement: the facts of each, in their order, are those
+   * that it would get alone.
+   */
+  loadTogether(questions: readonly FactsQuestion[]): Promise<readonly Facts[]>;
   balances(questions: readonly BalanceQuestion[]): Promise<readonly BalanceRow[]>;
   /** `null`: not registered. */
   versionOf(environmentId: string, customerKey: string): Promise<number | null>;

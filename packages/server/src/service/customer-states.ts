@@ -1,9 +1,10 @@
 import type { CustomerState } from '@pennon/engine/model/customer';
 import { LIMITS } from '@pennon/engine/model/limits';
 import { BalanceRefresher } from './balance-refresher.js';
+import { type ColdLoad, ColdLoads } from './cold-loads.js';
 import { assembleNobody, assembleState } from './customer-assembly.js';
-import type { CustomerFactsStore, Facts, FactsQuestion, UserFacts } from './customer-facts.js';
-import { type CustomerEntry, CustomerMemory, type SubjectKind } from './customer-memory.js';
+import type { CustomerFactsStore, FactsQuestion, UserFacts } from './customer-facts.js';
+import { CustomerMemory, type SubjectKind } from './customer-memory.js';
 import { type Found, type Gap, gather, type Overlay } from './gather-customer.js';
 import type {
   ChangeFeed,
@@ -25,6 +26,8 @@ export interface CustomerStatesOptions {
   readonly deadlineMilliseconds?: number;
   /** A monotonic clock in milliseconds. */
   readonly monotonic?: () => number;
+  /** Whether an error of the store says that it is away (default: every one), as opposed to what it was asked. */
+  readonly isAway?: (error: unknown) => boolean;
   /** The store could not be read; told at most once a second, however many ask. For the log. */
   readonly onUnreadable?: (error: unknown) => void;
 }
@@ -66,16 +69,21 @@ class InMemoryCustomerStates implements CustomerStatesHandle {
   readonly #deadlineMilliseconds: number;
   readonly #monotonic: () => number;
   readonly #onUnreadable: (error: unknown) => void;
-  /** Loads under way, by each piece that they will bring: whoever needs the piece waits for the same one. */
-  readonly #flights = new Map<string, Promise<Overlay>>();
-  #loads = 0;
-  #loading = 0;
+  readonly #cold: ColdLoads;
+  /** Loads asked for, by each piece that they will bring: whoever needs the piece waits for the same one. */
+  readonly #flights = new Map<string, ColdLoad>();
 
   constructor(options: CustomerStatesOptions) {
     this.#store = options.store;
     this.#memory = new CustomerMemory(options.maxCustomers ?? LIMITS.customersInMemory.value);
     this.#deadlineMilliseconds = options.deadlineMilliseconds ?? 50;
     this.#monotonic = options.monotonic ?? (() => performance.now());
+    this.#cold = new ColdLoads({
+      store: options.store,
+      memory: this.#memory,
+      monotonic: this.#monotonic,
+      isAway: options.isAway ?? (() => true),
+    });
     this.#onUnreadable = atMostEverySecond(this.#monotonic, options.onUnreadable ?? (() => undefined));
     this.#refresher = new BalanceRefresher({
       store: options.store,
@@ -94,7 +102,7 @@ class InMemoryCustomerStates implements CustomerStatesHandle {
     const overlays: Overlay[] = [];
     const deadline = this.#monotonic() + this.#deadlineMilliseconds;
     let missing = first;
-    // One statement fills every gap; another round is only for what was forgotten or evicted meanwhile.
+    // One load fills every gap; another round is only for what was forgotten or evicted meanwhile.
     for (let round = 0; round < 4; round += 1) {
       if (missing.gap === null) return this.#answer(request, missing);
       overlays.push(...(await this.#within(deadline, this.#fill(request, missing.gap, missing.scopes))));
@@ -110,12 +118,12 @@ class InMemoryCustomerStates implements CustomerStatesHandle {
   }
 
   /**
-   * Joins the loads that bring what is missing, and asks for the rest in one statement. `known` are the scopes of what is not
+   * Joins the loads that bring what is missing, and asks for the rest in one question. `known` are the scopes of what is not
    * missing: a customer comes with the balances of all of them, or its entry would lack some that no later load could give it.
    */
-  #fill(request: CustomerLookup, gap: Gap, known: readonly string[]): Promise<Overlay[]> {
+  async #fill(request: CustomerLookup, gap: Gap, known: readonly string[]): Promise<Overlay[]> {
     const { environmentId, productId } = request;
-    const joined = new Set<Promise<Overlay>>();
+    const joined = new Set<ColdLoad>();
     const own: string[] = [];
     const take = (kind: string, key: string): boolean => {
       const name = `${environmentId}/${kind}/${key}/${productId}`;
@@ -144,27 +152,18 @@ class InMemoryCustomerStates implements CustomerStatesHandle {
       scopes: [...new Set([...scopes, ...balances.map((balance) => balance.scope)])].filter(isStorableKey),
     };
     if (own.length > 0) joined.add(this.#load(question, own));
-    return Promise.all(joined);
+    return Promise.all([...joined].map(({ overlay }) => overlay));
   }
 
-  #load(question: FactsQuestion, names: readonly string[]): Promise<Overlay> {
-    if (this.#loading >= LIMITS.coldLookups.value) return Promise.reject(unavailable(undefined));
-    const startedAt = this.#memory.beginLoad();
-    this.#loads += 1;
-    this.#loading += 1;
-    const flight = this.#store
-      .load(question)
-      .then((facts): Overlay => {
-        const entries = this.#memory.remember(question, facts, startedAt, this.#monotonic());
-        return toOverlay(question, facts, entries);
-      })
-      .finally(() => {
-        this.#loading -= 1;
-        this.#memory.endLoad(startedAt);
-        for (const name of names) if (this.#flights.get(name) === flight) this.#flights.delete(name);
-      });
-    for (const name of names) this.#flights.set(name, flight);
-    return flight;
+  #load(question: FactsQuestion, names: readonly string[]): ColdLoad {
+    const load = this.#cold.ask(question);
+    if (load === null) throw unavailable(undefined);
+    for (const name of names) this.#flights.set(name, load);
+    const arrived = (): void => {
+      for (const name of names) if (this.#flights.get(name) === load) this.#flights.delete(name);
+    };
+    load.overlay.then(arrived, arrived);
+    return load;
   }
 
   /** Unreachable is not unknown (law 1): neither a late nor a failing store says anything about a customer. */
@@ -237,35 +236,35 @@ class InMemoryCustomerStates implements CustomerStatesHandle {
   /** Whether memory holds that version or a newer one; loads under way are then no longer trusted for that customer. */
   #isKnownAt(environmentId: string, customerKey: string, version: number): boolean {
     if (!this.#memory.isAtLeast(environmentId, customerKey, version)) return false;
-    if (this.#loading > 0) {
+    if (this.#cold.isUnderWay) {
       this.#memory.distrustLoads(environmentId, customerKey);
-      this.#dropFlights(environmentId);
+      this.#dropFlights(`${environmentId}/`);
     }
     return true;
   }
 
   onReset(): void {
     this.#memory.forgetEverything();
-    this.#flights.clear();
+    this.#dropFlights('');
   }
 
   #forget(environmentId: string, kind: 'customer' | SubjectKind | 'shared', key: string): void {
     this.#memory.forget(environmentId, kind, key);
-    this.#dropFlights(environmentId);
+    this.#dropFlights(`${environmentId}/`);
   }
 
   /**
-   * Whoever asks from now on must not join a load that began before the change. A load for a user or an instance brings its
-   * customer along, so that all loads of the environment are let go.
+   * Whoever asks from now on must not join a load that was sent before the change; one that still waits reads what came of it. A
+   * load for a user or an instance brings its customer along, so that all loads of the environment are let go.
    */
-  #dropFlights(environmentId: string): void {
-    for (const name of this.#flights.keys()) {
-      if (name.startsWith(`${environmentId}/`)) this.#flights.delete(name);
+  #dropFlights(prefix: string): void {
+    for (const [name, load] of this.#flights) {
+      if (load.isSent && name.startsWith(prefix)) this.#flights.delete(name);
     }
   }
 
   statistics(): { readonly pieces: number; readonly loads: number } {
-    return { pieces: this.#memory.size, loads: this.#loads };
+    return { pieces: this.#memory.size, loads: this.#cold.statements };
   }
 
   async warmUp(): Promise<void> {
@@ -327,21 +326,6 @@ function unavailable(cause: unknown): ServiceError {
     'What is stored of the customer could not be read in time, so nothing that depends on it can be answered. Ask again.',
     { retryAfterSeconds: 1, cause },
   );
-}
-
-function toOverlay(
-  question: FactsQuestion,
-  facts: Facts,
-  entries: ReadonlyMap<string, CustomerEntry>,
-): Overlay {
-  const ref = question.instanceRef;
-  return {
-    customers: entries,
-    instance: ref === null || facts.instance === null ? null : { ref, facts: facts.instance },
-    users: facts.users,
-    teams: facts.teams,
-    shared: facts.shared,
-  };
 }
 
 function toResult(request: CustomerLookup, found: Found): CustomerLookupResult {

@@ -2,7 +2,8 @@ import type { ScopedHolding } from '@pennon/engine/impact/compare-plan-change';
 import type { MemberKind } from '@pennon/engine/model/customer';
 import type { JsonObject } from '@pennon/engine/model/json';
 import { type Kysely, sql } from 'kysely';
-import { GRANT_COLUMNS, type GrantRow, milliseconds, toGrant } from './customer-facts.js';
+import { GRANT_COLUMNS, milliseconds } from './customer-facts.js';
+import { type GrantRow, toGrant } from './customer-facts-rows.js';
 import type { Tables } from './tables.js';
 
 /** One feature of one customer whose users or instances have accounts of their own. */
