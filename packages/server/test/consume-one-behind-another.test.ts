@@ -520,3 +520,78 @@ async function notWrittenWith(difference: Difference, ahead: Ahead, behind: obje
   expect(await send(ahead, behind)).toMatchObject({ stood: true });
   expect(await usedOf(ahead.request)).toEqual(used.map((one) => one + 1));
 }
+
+describe('X-5 transactions in a row on one connection', () => {
+  /** So many, each begun before the outcome of the one before is known. What `meanwhile` begins is there before the last commits. */
+  async function lastOf(
+    inARow: number,
+    request: LockRequest,
+    meanwhile: () => Promise<void>,
+  ): Promise<object> {
+    let transaction = await accounts.begin(request);
+    for (let place = 2; place <= inARow; place += 1) {
+      const committed = transaction.commit(taking(transaction.frame));
+      const next = accounts.begin(request, transaction.place);
+      await committed;
+      transaction = await next;
+    }
+    await meanwhile();
+    await transaction.commit(taking(transaction.frame));
+    return transaction.place;
+  }
+
+  /** Somebody else who wants the same customer, and has it in the end. */
+  async function withSomebodyWaiting(request: LockRequest, inARow: number): Promise<object> {
+    const other = openAccounts({ connectionString: server.databaseUrl, maxConnections: 1 });
+    try {
+      let waited: Promise<AccountTransaction> | undefined;
+      const place = await lastOf(inARow, request, async () => {
+        waited = other.begin(request);
+        await expect.poll(waiters).toBe(1);
+      });
+      await (await waited)?.rollback();
+      return place;
+    } finally {
+      await other.close();
+    }
+  }
+
+  async function waiters(): Promise<number> {
+    const { rows } = await run(
+      `select count(*)::int as waiting from pg_stat_activity where application_name = 'pennon consume'
+         and datname = current_database() and wait_event_type = 'Lock'`,
+    );
+    return rows[0].waiting;
+  }
+
+  it('know of every eighth whether somebody waits for the customer', async () => {
+    const request = await someone(1);
+    expect(accounts.isAwaited(await withSomebodyWaiting(request, 8))).toBe(true);
+    expect(accounts.isAwaited(await lastOf(8, request, async () => undefined))).toBe(false);
+    expect(accounts.isAwaited(await withSomebodyWaiting(request, 16))).toBe(true);
+  });
+
+  it('are not asked about it in between, nor when they are the first', async () => {
+    const request = await someone(1);
+    for (const inARow of [1, 7, 9]) {
+      expect(accounts.isAwaited(await withSomebodyWaiting(request, inARow))).toBe(false);
+    }
+    expect(accounts.isAwaited({})).toBe(false);
+  });
+
+  it('know nothing of somebody who waits for another customer', async () => {
+    const request = await someone(1);
+    const another = await someone(1);
+    const held = await accounts.begin(another);
+    const other = openAccounts({ connectionString: server.databaseUrl, maxConnections: 1 });
+    let waited: Promise<AccountTransaction> | undefined;
+    const place = await lastOf(8, request, async () => {
+      waited = other.begin(another);
+      await expect.poll(waiters).toBe(1);
+    });
+    expect(accounts.isAwaited(place)).toBe(false);
+    await held.rollback();
+    await (await waited)?.rollback();
+    await other.close();
+  });
+});

@@ -129,6 +129,25 @@ describe('consume on two processes', () => {
     expect(Math.min(sum(0, 'answered'), sum(1, 'answered'))).toBeGreaterThan(all * 0.15);
   });
 
+  it('X-5 whoever comes to a customer whom another process has had for itself gets through at once', async () => {
+    await customer(server, 'taken', 'enterprise');
+    await warm(server, 'taken');
+    const [one = '', other = ''] = processes.map(({ url }) => url);
+    const startedAt = performance.now();
+    const until = (milliseconds: number) => performance.now() - startedAt < milliseconds;
+    const ask = (url: string, key: string) =>
+      tryConsume(url, 'taken', { key: 'ai-tokens', amount: 0 }, `taken-${key}`);
+    const busy = Array.from({ length: 48 }, async (_, caller) => {
+      for (let call = 0; until(2000); call += 1) await ask(one, `${caller}-${call}`);
+    });
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    const answers: unknown[] = [];
+    while (until(1900)) answers.push(await ask(other, `late-${answers.length}`));
+    await Promise.all(busy);
+    expect(answers).not.toContain(null);
+    expect(answers.length).toBeGreaterThan(5);
+  });
+
   it('X-5 one key at both processes at once is decided once', async () => {
     await customer(server, 'twice', 'pro');
     await warm(server, 'twice');

@@ -39,6 +39,8 @@ export interface ConsumeBatcherOptions<Request, Answer, Sent> {
   ) => Promise<readonly Settlement<Answer>[]>;
   /** Which requests may share a transaction; the batch takes those that agree with its first one. */
   readonly together: (first: Request, other: Request) => boolean;
+  /** Of a batch whose outcome is known: whether another process waits for the same customer. */
+  readonly isAwaited: (sent: Sent) => boolean;
   readonly maximumBatch: number;
   readonly maximumQueue: number;
   readonly deadlineMilliseconds: number;
@@ -60,11 +62,8 @@ type Outcome<Answer> = (index: number) => Settlement<Answer> | undefined;
 /** So many callers are told in one turn of the event loop. */
 const TOLD_TOGETHER = 32;
 
-/**
- * So many batches follow one another without a pause. Then the outcome is waited for, and another process that waits for the same
- * customer finds the locks free.
- */
-const MOST_IN_A_ROW = 8;
+/** Whoever waits for the locks of a customer has them by then, also where the machine is busy. */
+const PAUSE_MILLISECONDS = 5;
 
 interface Course<Request, Answer, Sent> {
   readonly batch: readonly Waiting<Request, Answer>[];
@@ -76,6 +75,8 @@ interface Course<Request, Answer, Sent> {
 interface Lane<Request, Answer> {
   waiting: Waiting<Request, Answer>[];
   running: boolean;
+  /** Another process waits for the customer: it comes next. */
+  isAwaited: boolean;
 }
 
 export function createConsumeBatcher<Request, Answer, Sent = never>(
@@ -93,7 +94,7 @@ export function createConsumeBatcher<Request, Answer, Sent = never>(
     }
     let lane = lanes.get(laneKey);
     if (lane === undefined) {
-      lane = { waiting: [], running: false };
+      lane = { waiting: [], running: false, isAwaited: false };
       lanes.set(laneKey, lane);
     }
     if (lane.waiting.length >= options.maximumQueue) {
@@ -116,7 +117,8 @@ export function createConsumeBatcher<Request, Answer, Sent = never>(
 
   /**
    * Where somebody waits, the next batch is on its way before the outcome of the one before is known, so that this process decides while
-   * the store writes (ADR 30). Callers are told what became of their own batch, whatever becomes of the next one.
+   * the store writes (ADR 30). Callers are told what became of their own batch, whatever becomes of the next one. Where another process
+   * waits for the same customer, the outcome is waited for, and then a moment longer: whoever locks again at once may come before it.
    */
   async function work(laneKey: string, lane: Lane<Request, Answer>): Promise<void> {
     lane.running = true;
@@ -124,7 +126,6 @@ export function createConsumeBatcher<Request, Answer, Sent = never>(
     await Promise.resolve();
     let behind: Sent | null = null;
     let isUnderWay = false;
-    let inARow = 1;
     let sizeBefore = 0;
     let toldBefore: Promise<unknown> = Promise.resolve();
     while (lane.waiting.length > 0) {
@@ -133,26 +134,34 @@ export function createConsumeBatcher<Request, Answer, Sent = never>(
       const course = start(takeBatch(lane, most), lane, behind, isUnderWay);
       sizeBefore = course.batch.length;
       behind = await course.sent;
-      if (behind !== null && inARow < MOST_IN_A_ROW) {
+      if (behind !== null) {
         // What those who are told now send next goes into the batch that follows: few large batches cost less than many small ones.
         await Promise.race([toldBefore, course.outcome]);
-        if (lane.waiting.length > 0) {
-          inARow += 1;
+        if (lane.waiting.length > 0 && !lane.isAwaited) {
           isUnderWay = true;
           toldBefore = tellLater(course);
           continue;
         }
       }
       isUnderWay = false;
-      inARow = 1;
       const outcome = await course.outcome;
       const told = await tellFirstHalf(course.batch, outcome, lane);
       // Not waited for: what these callers send next comes after the batch that starts now.
       toldBefore = tell(course.batch, outcome, told);
+      if (lane.isAwaited) {
+        lane.isAwaited = false;
+        await pause();
+      }
     }
     lane.running = false;
     lanes.delete(laneKey);
     reportIdle();
+  }
+
+  function pause(): Promise<void> {
+    return new Promise((resolve) => {
+      clock.after(PAUSE_MILLISECONDS, resolve);
+    });
   }
 
   async function tellLater({ batch, outcome }: Course<Request, Answer, Sent>): Promise<void> {
@@ -216,6 +225,9 @@ export function createConsumeBatcher<Request, Answer, Sent = never>(
     });
     const outcome = runOnce(batch, lane, { behind, isUnderWay, onSent });
     void outcome.then(() => onSent(null));
+    void Promise.all([sent, outcome]).then(([known]) => {
+      if (known !== null && options.isAwaited(known)) lane.isAwaited = true;
+    });
     return { batch, sent, outcome };
   }
 

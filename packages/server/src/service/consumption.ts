@@ -28,6 +28,7 @@ export function createConsumption(
   return createConsumeBatcher<ConsumeRequest, ConsumeAnswer, SentBatch>({
     run: createBatchRunner(dependencies),
     together: (first, other) => first.productId === other.productId,
+    isAwaited: ({ place }) => given.accounts.isAwaited(place),
     maximumBatch: LIMITS.consumeBatch.value,
     maximumQueue: LIMITS.consumeQueue.value,
     deadlineMilliseconds: DEADLINE_MILLISECONDS,

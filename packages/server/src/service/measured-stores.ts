@@ -33,6 +33,7 @@ export function measuredAccounts(accounts: Accounts, metrics: Metrics): Accounts
         return done;
       }
     },
+    isAwaited: (place) => accounts.isAwaited(place),
     async beginTogether(requests) {
       const began = performance.now();
       const transaction = await accounts.beginTogether(requests);

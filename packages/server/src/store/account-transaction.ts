@@ -315,7 +315,7 @@ function transactionOf(
     async commit(write) {
       const results = await commit(() => writeStatements(connection.copier, write.now, [{ request, write }]));
       return {
-        holds: toHoldsByAccount(write.reservations.accounts.length > 0 ? results.at(-2) : undefined),
+        holds: toHoldsByAccount(write.reservations.accounts.length > 0 ? results.at(-1) : undefined),
       };
     },
     rollback,

@@ -51,10 +51,23 @@ export interface Accounts {
    * @param behind a transaction of the same customer that is on its way: this one follows it without waiting for its outcome.
    */
   writeAhead(request: LockRequest, ahead: AheadWrite, behind: object): Promise<SentAhead>;
+  /**
+   * Of a transaction that is over, and followed others without a pause: whether somebody else waited for its locks. It is asked for every
+   * eighth in a row.
+   */
+  isAwaited(place: object): boolean;
   /** @param requests of different customers of one product, in the order of their ids, with neither reservations nor holders */
   beginTogether(requests: readonly LockRequest[]): Promise<JointTransaction>;
   close(): Promise<void>;
 }
+
+/** A transaction among those of one customer that follow one another on one connection. */
+interface TurnInARow extends AccountTurn {
+  readonly inARow: number;
+}
+
+/** A look at all locks costs as much as a few decisions. */
+const ASKED_EVERY = 8;
 
 export interface SentAhead {
   /** What this store knows it by. */
@@ -101,7 +114,7 @@ export function openAccounts(options: AccountsOptions): Accounts {
   const together = openPool(options, LIMITS.transactionsTogether.value);
   const known = createKnownAccounts();
   const connections = new WeakMap<pg.PoolClient, AccountConnection>();
-  const turns = new WeakMap<object, AccountTurn>();
+  const turns = new WeakMap<object, TurnInARow>();
 
   function connectionOf(client: pg.PoolClient): AccountConnection {
     let connection = connections.get(client);
@@ -113,7 +126,7 @@ export function openAccounts(options: AccountsOptions): Accounts {
   }
 
   /** The turn of a transaction that is on its way, so that the one behind it takes its connection over; `null`: it is over, or failed. */
-  function takeOver(behind: object | undefined): AccountTurn | null {
+  function takeOver(behind: object | undefined): TurnInARow | null {
     const before = behind === undefined ? undefined : turns.get(behind);
     // Who waits for a connection gets this one, instead of a customer of whom there are always more requests.
     if (before?.transaction.state() !== 'committing' || pool.waitingCount > 0) return null;
@@ -121,36 +134,43 @@ export function openAccounts(options: AccountsOptions): Accounts {
     return before;
   }
 
+  function turnOn(connection: AccountConnection, before: TurnInARow | null): TurnInARow {
+    const inARow = (before?.inARow ?? 0) + 1;
+    return {
+      ...{ connection, inARow },
+      transaction: openTransaction(connection.client, inARow % ASKED_EVERY === 0),
+    };
+  }
+
   async function begin(request: LockRequest, behind?: object): Promise<AccountTransaction> {
     const before = takeOver(behind);
     if (before !== null) {
       try {
-        return await beginOn(before.connection, request);
+        return await beginOn(turnOn(before.connection, before), request);
       } catch (error) {
         // Behind a transaction that failed nothing was begun.
         if (before.transaction.state() !== 'failed') throw error;
       }
     }
-    return beginOn(connectionOf(await pool.connect()), request);
+    return beginOn(turnOn(connectionOf(await pool.connect()), null), request);
   }
 
-  async function beginOn(connection: AccountConnection, request: LockRequest): Promise<AccountTransaction> {
-    const turn: AccountTurn = { connection, transaction: openTransaction(connection.client) };
+  async function beginOn(turn: TurnInARow, request: LockRequest): Promise<AccountTransaction> {
     try {
       const transaction = await lockAndRead(turn, request, known);
       turns.set(transaction.place, turn);
       return transaction;
     } catch (error) {
-      connection.client.release(true);
+      turn.connection.client.release(true);
       throw error;
     }
   }
 
   async function writeAhead(request: LockRequest, ahead: AheadWrite, behind: object): Promise<SentAhead> {
     const before = takeOver(behind);
-    const connection = before?.connection ?? connectionOf(await pool.connect());
-    const transaction = openTransaction(connection.client);
-    turns.set(transaction, { connection, transaction });
+    const turn = turnOn(before?.connection ?? connectionOf(await pool.connect()), before);
+    const { connection, transaction } = turn;
+    turns.set(transaction, turn);
     return { place: transaction, outcome: outcomeOf() };
 
     async function outcomeOf(): Promise<AheadOutcome> {
@@ -210,7 +230,9 @@ export function openAccounts(options: AccountsOptions): Accounts {
     await Promise.all([closePool(pool), closePool(together)]);
   }
 
-  return { begin, writeAhead, beginTogether, read, close };
+  const isAwaited = (place: object): boolean => turns.get(place)?.transaction.isAwaited() === true;
+
+  return { begin, writeAhead, isAwaited, beginTogether, read, close };
 }
 
 /** What the store lists these connections as. */

@@ -8,6 +8,7 @@ import type { AheadOutcome } from '@pennon/server/store/write-ahead';
 import { findHolders, findLots, writeHolders, writeLots } from './simulated-credits.js';
 import { endedHolds, findReservations, holdsNow, writeReservations } from './simulated-reservations.js';
 import {
+  ASK_WHO_WAITS,
   askWhetherItStands,
   BEGIN,
   COMMIT,
@@ -116,6 +117,7 @@ export function simulatedAccounts(store: SimulatedStore, wire: Wire): Accounts {
         }
       }
     },
+    isAwaited: (place) => (place as Connection).isAwaited,
     async beginTogether(requests) {
       const connection = connect(store, wire);
       for (const request of requests) await insertMissing(connection, request);
@@ -155,6 +157,8 @@ interface Connection {
   failures: number;
   /** All that its last transaction had to say is on its way. */
   isCommitting: boolean;
+  /** Of the last transaction on it: somebody waited for its locks when it was about to commit. */
+  isAwaited: boolean;
   /** The instant of the last batch on it. */
   decidedAt: number;
   /** When the last message of either direction arrives: none overtakes another. */
@@ -188,6 +192,7 @@ function freshConnection(): Omit<Connection, 'session' | 'broken'> {
     users: 1,
     failures: 0,
     isCommitting: false,
+    isAwaited: false,
     decidedAt: Number.NEGATIVE_INFINITY,
     arrives: { there: 0, back: 0 },
   };
@@ -347,11 +352,12 @@ async function commitAll(
 ): Promise<readonly unknown[]> {
   connection.isCommitting = true;
   try {
-    const results = await exchange(store, wire, connection, [...statements, COMMIT]);
+    const results = await exchange(store, wire, connection, [...statements, ASK_WHO_WAITS, COMMIT]);
     if (results.at(-1) !== 'COMMIT') {
       throw new Error('The store rolled the batch back instead of committing it.');
     }
-    return results;
+    connection.isAwaited = results.at(-2) === true;
+    return results.slice(0, statements.length);
   } catch (error) {
     connection.failures += 1;
     throw error;

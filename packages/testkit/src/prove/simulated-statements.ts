@@ -26,6 +26,11 @@ export const BEGIN: Statement = {
     return 'BEGIN';
   },
 };
+/** Whether somebody waits for a row that this transaction has locked. */
+export const ASK_WHO_WAITS: Statement = {
+  name: 'who-waits',
+  run: ({ held, store }) => held.some((row) => (store.locks.get(row)?.queue.length ?? 0) > 0),
+};
 export const COMMIT: Statement = { name: 'commit', run: (session) => session.commit() };
 export const ROLLBACK: Statement = {
   name: 'rollback',
