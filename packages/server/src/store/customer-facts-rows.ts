@@ -67,7 +67,7 @@ export interface FactsRow {
     | null;
   readonly grants: readonly GrantRow[] | null;
   readonly shared: readonly GrantRow[] | null;
-  /** The number of a question, and the key of a customer whose balances it asks for. */
+  /** The number of a question, and the key of a customer whose balances it asks for; more than once where it is named so. */
   readonly balanced: readonly (readonly [number, string])[] | null;
   readonly accounts:
     | readonly (readonly [
@@ -92,7 +92,7 @@ interface Pieces {
   readonly customers: Map<string, CustomerFacts>;
   readonly instances: Map<string, InstanceFacts>;
   readonly owners: Map<string, string[]>;
-  readonly balanced: Map<number, string[]>;
+  readonly balanced: Map<number, Set<string>>;
   /** By customer and scope, as JSON. */
   readonly accounts: Map<string, AccountState[]>;
   readonly grants: Map<string, Grant[]>;
@@ -168,7 +168,10 @@ function toPieces(row: FactsRow): Pieces {
   }
   for (const license of row.licenses ?? []) push(pieces.licenses, license[0], toLicense(product, license));
   for (const [userKey, customerKey] of row.owners ?? []) push(pieces.owners, userKey, customerKey);
-  for (const [question, key] of row.balanced ?? []) push(pieces.balanced, question, key);
+  for (const [question, key] of row.balanced ?? []) {
+    const keys = pieces.balanced.get(question) ?? new Set();
+    pieces.balanced.set(question, keys.add(key));
+  }
   addCustomers(pieces, row);
   addInstances(pieces, row);
   addAccounts(pieces, row);
@@ -245,7 +248,7 @@ export function toFacts(questions: readonly FactsQuestion[], row: FactsRow): rea
       users,
       teams: new Map(question.teamKeys.map((key) => [key, subjectFacts(pieces, 'team', key)])),
       shared: question.shared ? shared : null,
-      balances: balancesOf(question, pieces, instance, pieces.balanced.get(number) ?? []),
+      balances: balancesOf(question, pieces, instance, [...(pieces.balanced.get(number) ?? [])]),
     };
   });
 }

@@ -96,26 +96,25 @@ target (kind, key) as materialized (
   union select 'customer', f.key from found f
   union select 'user', named.key from unnest($8::text[]) as named (key)
   union select 'team', named.key from unnest($10::text[]) as named (key)
-  union select 'instance', l.key from looked l
-  union select 'instance', named.ref from unnest($5::text[]) as named (ref)
-    where not exists (select from looked l where l.ref = named.ref)
+  union select 'instance', coalesce(l.key, named.ref) from unnest($5::text[]) as named (ref)
+    left join looked l on l.ref = named.ref
 ),
 metered (question, id, key) as materialized (
   select named.question, f.id, f.key from unnest($3::text[], $4::int[]) as named (key, question)
     join found f on f.key = named.key
-  union
+  union all
   select l.question, f.id, f.key from looked l join found f on f.id = l.customer_id
-  union
+  union all
   select named.question, f.id, f.key from unnest($8::text[], $9::int[]) as named (key, question)
     join sole s on s.user_key = named.key join found f on f.id = s.customer_id
-  union
+  union all
   select named.question, c.id, c.key from unnest($11::text[], $12::int[]) as named (key, question)
   cross join lateral (select c.id, c.key from customer c
     where c.environment_id = $1 and c.key = named.key offset 0) c
 ),
 scope (question, key) as materialized (
   select named.question, named.key from unnest($13::text[], $14::int[]) as named (key, question)
-  union select l.question, l.key from looked l
+  union all select l.question, l.key from looked l
 )
 select json_build_object(
   'product', (select p.key from product p where p.id = $2),
