@@ -49,7 +49,28 @@ function row(over: Partial<ConsumptionRow>): ConsumptionRow {
 }
 
 const MOST = Number.MAX_SAFE_INTEGER;
+/** Another value for each column: what a row shares with the one before it is written once, and what it does not share is not. */
+const OTHER: Omit<ConsumptionRow, 'id' | 'idempotencyKey' | 'usedAfter' | 'answer'> = {
+  ...{
+    item: 1,
+    operation: 'release',
+    requestHash: 'cd'.repeat(32),
+    feature: 'seats',
+    scope: 's',
+    allowed: false,
+  },
+  ...{
+    reason: 'GRANT',
+    enforcement: 'soft',
+    requested: 2,
+    consumed: 2,
+    reservedAfter: 1,
+    limitAtDecision: 11,
+  },
+  ...{ periodStart: Date.UTC(2026, 9, 1), revision: 4, attributes: '{}', actor: 'server-key:y' },
+};
 const ROWS: readonly ConsumptionRow[] = [
+  ...Object.entries(OTHER).flatMap(([column, value]) => [row({}), row({ [column]: value })]),
   row({}),
   row({ usedAfter: 2 }),
   row({ usedAfter: MOST, limitAtDecision: null, requested: MOST, consumed: MOST, revision: 2 ** 32 + 5 }),

@@ -26,8 +26,8 @@ export class ByteWriter {
   }
 
   /** What was written, as a view: valid until the next `reset`. */
-  written(from = 0): Buffer {
-    return this.#bytes.subarray(from, this.#at);
+  written(): Buffer {
+    return this.#bytes.subarray(0, this.#at);
   }
 
   get length(): number {
@@ -46,6 +46,13 @@ export class ByteWriter {
     this.#reserve(source.length);
     this.#bytes.set(source, this.#at);
     this.#at += source.length;
+  }
+
+  /** Once more what was written from one offset to another. */
+  repeat(from: number, to: number): void {
+    this.#reserve(to - from);
+    this.#bytes.copyWithin(this.#at, from, to);
+    this.#at += to - from;
   }
 
   int8(value: number): void {

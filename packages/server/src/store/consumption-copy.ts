@@ -10,7 +10,8 @@ import { IT_STANDS, type Writing } from './writing.js';
  * costs it a third less than the best insert. The rows follow the statement without waiting for the database to ask for them.
  */
 
-// What a whole batch has in common stands first, then what most rows of it share, then what each row has of its own.
+// What a whole batch has in common stands first, then what most rows of it share, what those share who ask for the same, and what each
+// row has of its own.
 const COLUMNS = [
   ...['customer_id', 'product_id', 'environment_id', 'decided_at'],
   ...[
@@ -24,7 +25,8 @@ const COLUMNS = [
     'revision',
   ],
   ...['actor', 'item', 'allowed', 'requested', 'consumed', 'reserved_after'],
-  ...['attributes', 'id', 'idempotency_key', 'request_hash', 'used_after', 'answer'],
+  ...['attributes', 'request_hash'],
+  ...['id', 'idempotency_key', 'used_after', 'answer'],
 ];
 const COPY = `copy consumption (${COLUMNS.join(', ')}) from stdin (format binary)`;
 
@@ -66,25 +68,43 @@ export function createConsumptionCopier(): ConsumptionCopier {
   };
 }
 
+/** Where a part of a row was written that the rows after it may share. */
+interface WrittenPart {
+  readonly row: ConsumptionRow;
+  readonly from: number;
+  readonly to: number;
+}
+
 function writeRows(
   writer: ByteWriter,
   request: CustomerRows['request'],
   now: Instant,
   rows: readonly ConsumptionRow[],
 ): void {
-  let common: Buffer | null = null;
-  let like: ConsumptionRow | null = null;
+  let common: WrittenPart | null = null;
+  let asked: WrittenPart | null = null;
   for (const row of rows) {
-    if (common !== null && like !== null && isAlike(like, row)) {
-      writer.bytes(common);
-    } else {
-      const from = writer.length;
-      writeCommon(writer, request, now, row);
-      common = Buffer.from(writer.written(from));
-      like = row;
-    }
+    common = writePart(writer, common, row, isAlike, () => writeCommon(writer, request, now, row));
+    asked = writePart(writer, asked, row, asksAlike, () => writeAsked(writer, row));
     writeOwn(writer, row);
   }
+}
+
+/** Written again as it stands where the last row that it was written for is alike. */
+function writePart(
+  writer: ByteWriter,
+  last: WrittenPart | null,
+  row: ConsumptionRow,
+  areAlike: (left: ConsumptionRow, right: ConsumptionRow) => boolean,
+  write: () => void,
+): WrittenPart {
+  if (last !== null && areAlike(last.row, row)) {
+    writer.repeat(last.from, last.to);
+    return last;
+  }
+  const from = writer.length;
+  write();
+  return { row, from, to: writer.length };
 }
 
 function writeCommon(
@@ -114,11 +134,14 @@ function writeCommon(
   writer.bigintField(row.reservedAfter);
 }
 
-function writeOwn(writer: ByteWriter, row: ConsumptionRow): void {
+function writeAsked(writer: ByteWriter, row: ConsumptionRow): void {
   writer.textField(row.attributes);
+  writer.hexField(row.requestHash);
+}
+
+function writeOwn(writer: ByteWriter, row: ConsumptionRow): void {
   writer.hexField(row.id);
   writer.textField(row.idempotencyKey);
-  writer.hexField(row.requestHash);
   writer.bigintField(row.usedAfter);
   writer.textField(row.answer);
 }
@@ -140,4 +163,8 @@ function isAlike(left: ConsumptionRow, right: ConsumptionRow): boolean {
     left.revision === right.revision &&
     left.actor === right.actor
   );
+}
+
+function asksAlike(left: ConsumptionRow, right: ConsumptionRow): boolean {
+  return left.requestHash === right.requestHash && left.attributes === right.attributes;
 }
